@@ -1,0 +1,1 @@
+//! Offline replay and verification of tailnet-lock histories.

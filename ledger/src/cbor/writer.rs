@@ -1,0 +1,90 @@
+//! Canonical writing of CBOR.
+
+use ciborium_ll::{Encoder, Header, simple};
+
+/// Writes one canonical document into memory.
+///
+/// The caller gives map keys in canonical order and as many elements as it announced; the types'
+/// own encoders are the only callers, and their round-trip tests hold them to it.
+#[derive(Debug, Default)]
+pub struct Writer {
+    out: Vec<u8>,
+}
+
+impl Writer {
+    /// An empty document.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    fn header(&mut self, header: Header) {
+        // Writing into a Vec cannot fail.
+        let Ok(()) = Encoder::from(&mut self.out).push(header);
+    }
+
+    /// An unsigned integer.
+    pub fn uint(&mut self, n: u64) -> &mut Self {
+        self.header(Header::Positive(n));
+        self
+    }
+
+    /// A signed integer.
+    pub fn int(&mut self, n: i64) -> &mut Self {
+        match u64::try_from(n) {
+            Ok(n) => self.header(Header::Positive(n)),
+            Err(_) => self.header(Header::Negative((!n).cast_unsigned())),
+        }
+        self
+    }
+
+    /// `true` or `false`.
+    pub fn bool(&mut self, value: bool) -> &mut Self {
+        self.header(Header::Simple(if value { simple::TRUE } else { simple::FALSE }));
+        self
+    }
+
+    /// Null.
+    pub fn null(&mut self) -> &mut Self {
+        self.header(Header::Simple(simple::NULL));
+        self
+    }
+
+    /// A byte string.
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.header(Header::Bytes(Some(bytes.len())));
+        self.out.extend_from_slice(bytes);
+        self
+    }
+
+    /// A byte string, or null.
+    pub fn nullable_bytes(&mut self, bytes: Option<&[u8]>) -> &mut Self {
+        match bytes {
+            Some(bytes) => self.bytes(bytes),
+            None => self.null(),
+        }
+    }
+
+    /// A text string.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        self.header(Header::Text(Some(text.len())));
+        self.out.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    /// The start of an array of `len` elements, which follow.
+    pub fn array(&mut self, len: usize) -> &mut Self {
+        self.header(Header::Array(Some(len)));
+        self
+    }
+
+    /// The start of a map of `len` pairs, which follow in ascending order of their encoded keys.
+    pub fn map(&mut self, len: usize) -> &mut Self {
+        self.header(Header::Map(Some(len)));
+        self
+    }
+}

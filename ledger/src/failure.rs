@@ -1,0 +1,94 @@
+//! The ways in which something can go wrong here.
+//!
+//! A [`Refusal`] is the event's own fault: every replica refuses the same bytes with the same
+//! reason, and nothing of the event remains. A [`Fault`] is ours, a disk's or a bug's: it is never
+//! a verdict on an event, and whoever meets one must stop acknowledging. (The third family, a
+//! peer's misbehaviour, belongs to the replica crate.)
+
+use std::fmt;
+
+use crate::{cbor, ids, lock};
+
+/// Why an event, an AUM or a signature was refused. Deterministic: a function of the input and
+/// the state alone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The bytes are not the canonical encoding of what they should be.
+    #[error(transparent)]
+    Malformed(#[from] cbor::Malformed),
+    /// A text form of a key or hash does not parse.
+    #[error(transparent)]
+    Text(#[from] ids::TextError),
+    /// A key, a checkpoint state or an AUM breaks the static rules (spec/tka.md 3.1-3.3).
+    #[error(transparent)]
+    Invalid(#[from] lock::Invalid),
+}
+
+impl Refusal {
+    /// What the person who asked can do about it, where there is something.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Refusal::Malformed(_) => Some(
+                "copy the data again from its source; Lockstep accepts only the canonical bytes \
+                 that Tailscale itself writes",
+            ),
+            Refusal::Text(_) => Some("copy the key or hash again, whole"),
+            Refusal::Invalid(_) => None,
+        }
+    }
+}
+
+/// Our own failure: a storage error, a damaged row, a broken invariant. Never a verdict.
+#[derive(Debug)]
+pub struct Fault {
+    what: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Fault {
+    /// A fault without an underlying error, such as a damaged row.
+    pub fn new(what: impl Into<String>) -> Self {
+        Fault { what: what.into(), source: None }
+    }
+
+    /// A fault caused by another error; `what` names the operation that failed.
+    pub fn from_error(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Fault { what: what.into(), source: Some(source.into()) }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(f, "{}: {source}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|e| e.as_ref() as _)
+    }
+}
+
+/// Either of the two: what a step that reads rows and judges an event can end in.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The event's fault.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// Ours.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl<R: Into<Refusal>> From<R> for Failure {
+    fn from(refusal: R) -> Self {
+        Failure::Refused(refusal.into())
+    }
+}

@@ -1,0 +1,18 @@
+//! Tailnet lock as an event-sourced ledger: formats, rules and history.
+//!
+//! This crate decides. It has no I/O, no clock, no randomness, no threads of its own and no hash
+//! maps whose order could reach a verdict: the daemon, the audit tool and the simulator run the
+//! same types and must reach the same verdict on the same bytes.
+//!
+//! From the ground up (each imports only what stands before it):
+//! [`limits`], [`cbor`], [`ids`], [`rows`], [`lock`], [`history`], [`formats`].
+#![forbid(unsafe_code)]
+
+pub mod cbor;
+mod failure;
+pub mod ids;
+pub mod limits;
+pub mod lock;
+pub mod rows;
+
+pub use failure::{Failure, Fault, Refusal};

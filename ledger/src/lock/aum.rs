@@ -1,0 +1,255 @@
+//! Authority update messages.
+
+use std::fmt;
+use std::ops::Deref;
+
+use super::key::Meta;
+use super::{Key, State};
+use crate::cbor::{Malformed, Reader, Writer};
+use crate::ids::{AumHash, SigHash};
+
+/// What an AUM does: one byte on the wire; unknown values survive a round trip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AumKind(pub u8);
+
+impl AumKind {
+    /// Adds a trusted key.
+    pub const ADD_KEY: AumKind = AumKind(1);
+    /// Removes a trusted key.
+    pub const REMOVE_KEY: AumKind = AumKind(2);
+    /// Changes nothing.
+    pub const NO_OP: AumKind = AumKind(3);
+    /// Changes a trusted key's votes or metadata.
+    pub const UPDATE_KEY: AumKind = AumKind(4);
+    /// Carries a whole state.
+    pub const CHECKPOINT: AumKind = AumKind(5);
+}
+
+impl fmt::Display for AumKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self.0 {
+            0 => "invalid",
+            1 => "add-key",
+            2 => "remove-key",
+            3 => "no-op",
+            4 => "update-key",
+            5 => "checkpoint",
+            n => return f.pad(&format!("AUM?<{n}>")),
+        })
+    }
+}
+
+/// One signature on an AUM. `None` is the original's nil.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AumSignature {
+    /// Key ID of the signer: 32 bytes when valid.
+    pub key_id: Option<Vec<u8>>,
+    /// Ed25519 signature over the AUM's signature hash: 64 bytes when valid.
+    pub signature: Option<Vec<u8>>,
+}
+
+/// An authority update message (spec 1.2). Which fields may be set depends on the kind (3.2).
+///
+/// In memory an empty field can be told from an absent one, as in the original, whose validation
+/// looks at the difference; on the wire it cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aum {
+    /// What it does.
+    pub kind: AumKind,
+    /// Hash of the AUM before; `None` in a genesis. 32 bytes when valid.
+    pub parent: Option<Vec<u8>>,
+    /// The key to add.
+    pub key: Option<Key>,
+    /// The key to remove or update.
+    pub key_id: Option<Vec<u8>>,
+    /// A checkpoint's state.
+    pub state: Option<State>,
+    /// New votes.
+    pub votes: Option<u64>,
+    /// New metadata.
+    pub meta: Option<Meta>,
+    /// Signatures by keys trusted at the parent.
+    pub signatures: Vec<AumSignature>,
+}
+
+impl Aum {
+    /// An unsigned AUM without fields.
+    pub fn new(kind: AumKind, parent: Option<AumHash>) -> Self {
+        Aum {
+            kind,
+            parent: parent.map(|hash| hash.0.to_vec()),
+            key: None,
+            key_id: None,
+            state: None,
+            votes: None,
+            meta: None,
+            signatures: Vec::new(),
+        }
+    }
+
+    /// The parent as the original compares it: the first 32 bytes, padded with zeros (spec 3.4).
+    pub fn parent_hash(&self) -> Option<AumHash> {
+        self.parent.as_ref().map(|bytes| {
+            let mut hash = [0; 32];
+            let len = bytes.len().min(32);
+            hash[..len].copy_from_slice(&bytes[..len]);
+            AumHash(hash)
+        })
+    }
+
+    /// The canonical encoding.
+    pub fn to_cbor(&self) -> Vec<u8> {
+        self.encode(&self.signatures)
+    }
+
+    /// The hash that each signer signs: of the encoding without signatures (spec 2).
+    pub fn sig_hash(&self) -> SigHash {
+        SigHash::of(&self.encode(&[]))
+    }
+
+    fn encode(&self, signatures: &[AumSignature]) -> Vec<u8> {
+        let key_id = self.key_id.as_ref().filter(|id| !id.is_empty());
+        let meta = self.meta.as_ref().filter(|meta| !meta.0.is_empty());
+        let fields = [
+            self.key.is_some(),
+            key_id.is_some(),
+            self.state.is_some(),
+            self.votes.is_some(),
+            meta.is_some(),
+            !signatures.is_empty(),
+        ];
+        let mut out = Writer::new();
+        out.map(2 + fields.into_iter().filter(|set| *set).count());
+        out.uint(1).uint(self.kind.0.into());
+        out.uint(2).nullable_bytes(self.parent.as_deref());
+        if let Some(key) = &self.key {
+            out.uint(3);
+            key.write(&mut out);
+        }
+        if let Some(id) = key_id {
+            out.uint(4).bytes(id);
+        }
+        if let Some(state) = &self.state {
+            out.uint(5);
+            state.write(&mut out);
+        }
+        if let Some(votes) = self.votes {
+            out.uint(6).uint(votes);
+        }
+        if let Some(meta) = meta {
+            out.uint(7);
+            meta.write(&mut out);
+        }
+        if !signatures.is_empty() {
+            out.uint(23).array(signatures.len());
+            for signature in signatures {
+                out.map(2);
+                out.uint(1).nullable_bytes(signature.key_id.as_deref());
+                out.uint(2).nullable_bytes(signature.signature.as_deref());
+            }
+        }
+        out.into_bytes()
+    }
+
+    /// Decodes one AUM from one item of a larger document.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let kind = AumKind(reader.u8()?);
+        fields.needs(reader, 2)?;
+        let parent = reader.nullable_bytes()?.map(<[u8]>::to_vec);
+        let key = fields.has(reader, 3)?.then(|| Key::read(reader)).transpose()?;
+        let key_id = if fields.has(reader, 4)? {
+            let at = reader.clone();
+            let id = reader.bytes()?;
+            if id.is_empty() {
+                return Err(at.malformed("an empty key ID that should have been left out"));
+            }
+            Some(id.to_vec())
+        } else {
+            None
+        };
+        let state = fields.has(reader, 5)?.then(|| State::read(reader)).transpose()?;
+        let votes = fields.has(reader, 6)?.then(|| reader.uint()).transpose()?;
+        let meta = fields.has(reader, 7)?.then(|| Meta::read(reader)).transpose()?;
+        let mut signatures = Vec::new();
+        if fields.has(reader, 23)? {
+            let len = reader.array()?;
+            if len == 0 {
+                return Err(reader.malformed("an empty list that should have been left out"));
+            }
+            for _ in 0..len {
+                let mut fields = reader.fields()?;
+                fields.needs(reader, 1)?;
+                let key_id = reader.nullable_bytes()?.map(<[u8]>::to_vec);
+                fields.needs(reader, 2)?;
+                let signature = reader.nullable_bytes()?.map(<[u8]>::to_vec);
+                fields.end(reader)?;
+                signatures.push(AumSignature { key_id, signature });
+            }
+            reader.close();
+        }
+        fields.end(reader)?;
+        Ok(Aum { kind, parent, key, key_id, state, votes, meta, signatures })
+    }
+}
+
+/// An AUM with its canonical bytes and hash, computed once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    aum: Aum,
+    bytes: Vec<u8>,
+    hash: AumHash,
+}
+
+impl Sealed {
+    /// Encodes and hashes an AUM.
+    pub fn new(aum: Aum) -> Self {
+        let bytes = aum.to_cbor();
+        let hash = AumHash::of(&bytes);
+        // What the wire cannot say is not said: validation must see what every reader sees.
+        let mut aum = aum;
+        aum.key_id = aum.key_id.filter(|id| !id.is_empty());
+        aum.meta = aum.meta.filter(|meta| !meta.0.is_empty());
+        if let Some(key) = &mut aum.key {
+            key.meta = key.meta.take().filter(|meta| !meta.0.is_empty());
+        }
+        if let Some(keys) = aum.state.as_mut().and_then(|state| state.keys.as_mut()) {
+            for key in keys {
+                key.meta = key.meta.take().filter(|meta| !meta.0.is_empty());
+            }
+        }
+        Sealed { aum, bytes, hash }
+    }
+
+    /// Decodes canonical bytes; refuses every other spelling (rule `noncanonical`).
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let aum = Aum::read(&mut reader)?;
+        reader.finish()?;
+        Ok(Sealed { aum, bytes: bytes.to_vec(), hash: AumHash::of(bytes) })
+    }
+
+    /// The canonical bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The AUM's identity.
+    pub fn hash(&self) -> AumHash {
+        self.hash
+    }
+
+    /// The AUM, taken out to be changed.
+    pub fn into_aum(self) -> Aum {
+        self.aum
+    }
+}
+
+impl Deref for Sealed {
+    type Target = Aum;
+
+    fn deref(&self) -> &Aum {
+        &self.aum
+    }
+}

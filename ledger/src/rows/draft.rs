@@ -1,0 +1,180 @@
+//! An overlay of changes that reads its own writes.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::ops::Range;
+
+use super::memory::{bounds, is_empty};
+use super::{RowIter, Rows, Table};
+use crate::Fault;
+
+/// Puts (`Some`) and deletes (`None`), ordered by table and key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl Changes {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The number of rows put or deleted.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The changes in order, without taking them.
+    pub fn iter(&self) -> impl Iterator<Item = (Table, &[u8], Option<&[u8]>)> {
+        self.rows.iter().map(|((t, k), v)| (*t, k.as_slice(), v.as_deref()))
+    }
+}
+
+impl IntoIterator for Changes {
+    type Item = (Table, Vec<u8>, Option<Vec<u8>>);
+    type IntoIter = std::iter::Map<
+        std::collections::btree_map::IntoIter<(Table, Vec<u8>), Option<Vec<u8>>>,
+        fn(((Table, Vec<u8>), Option<Vec<u8>>)) -> Self::Item,
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.rows.into_iter().map(|((table, key), value)| (table, key, value))
+    }
+}
+
+/// Changes on top of a view that nobody else sees until they are applied.
+///
+/// A draft on a draft makes a step that can be dropped as a whole: a refused event leaves no trace.
+pub struct Draft<'a> {
+    base: &'a dyn Rows,
+    changes: Changes,
+}
+
+impl<'a> Draft<'a> {
+    /// An empty draft on `base`.
+    pub fn on(base: &'a dyn Rows) -> Self {
+        Draft { base, changes: Changes::default() }
+    }
+
+    /// Sets a row.
+    pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.changes.rows.insert((table, key.into()), Some(value.into()));
+    }
+
+    /// Removes a row, if it is there.
+    pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
+        self.changes.rows.insert((table, key.into()), None);
+    }
+
+    /// Adds the changes of a finished draft that stood on this one.
+    pub fn absorb(&mut self, changes: Changes) {
+        self.changes.rows.extend(changes.rows);
+    }
+
+    /// The changes, as data.
+    pub fn finish(self) -> Changes {
+        self.changes
+    }
+}
+
+impl std::fmt::Debug for Draft<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Draft").field("changes", &self.changes.len()).finish_non_exhaustive()
+    }
+}
+
+impl Rows for Draft<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        match self.changes.rows.get(&(table, key.to_vec())) {
+            Some(value) => Ok(value.clone()),
+            None => self.base.get(table, key),
+        }
+    }
+
+    fn scan(&self, table: Table, keys: Range<&[u8]>) -> Result<RowIter<'_>, Fault> {
+        if is_empty(&keys) {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        let (start, end) = bounds(keys.clone());
+        let table_of = |bound: std::ops::Bound<Vec<u8>>| bound.map(|key| (table, key));
+        // Without an end the range runs into the next table; stop there.
+        let over = self
+            .changes
+            .rows
+            .range((table_of(start), table_of(end)))
+            .take_while(move |((t, _), _)| *t == table)
+            .map(|((_, key), value)| (key.clone(), value.clone()));
+        let merged =
+            Merged { base: self.base.scan(table, keys)?.peekable(), over: over.peekable() };
+        Ok(Box::new(merged))
+    }
+}
+
+/// Two ascending streams in one; the overlay wins, and its deletes hide rows of the base.
+struct Merged<'a, O: Iterator> {
+    base: Peekable<RowIter<'a>>,
+    over: Peekable<O>,
+}
+
+impl<O: Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>> Iterator for Merged<'_, O> {
+    type Item = Result<(Vec<u8>, Vec<u8>), Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let base_first = match (self.base.peek(), self.over.peek()) {
+                (None, None) => return None,
+                (Some(_), None) | (Some(Err(_)), _) => true,
+                (None, Some(_)) => false,
+                (Some(Ok((base, _))), Some((over, _))) => base < over,
+            };
+            if base_first {
+                return self.base.next();
+            }
+            let (key, value) = self.over.next()?;
+            self.base.next_if(|row| matches!(row, Ok((base, _)) if *base == key));
+            if let Some(value) = value {
+                return Some(Ok((key, value)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Memory, tables};
+    use super::*;
+
+    fn keys(rows: &dyn Rows) -> Vec<(Vec<u8>, Vec<u8>)> {
+        rows.scan(tables::AUMS, b"".as_slice()..b"").unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_draft_reads_its_own_writes_and_hides_what_it_deletes() {
+        let mut memory = Memory::new();
+        let mut draft = Draft::on(&memory);
+        draft.put(tables::AUMS, "a", "1");
+        draft.put(tables::AUMS, "c", "3");
+        draft.put(tables::MERKLE, "z", "other table");
+        let changes = draft.finish();
+        memory.apply(changes);
+
+        let mut outer = Draft::on(&memory);
+        outer.put(tables::AUMS, "b", "2");
+        outer.delete(tables::AUMS, "a");
+        let mut inner = Draft::on(&outer);
+        inner.put(tables::AUMS, "c", "33");
+        inner.put(tables::AUMS, "a", "again");
+        assert_eq!(
+            keys(&inner),
+            [("a", "again"), ("b", "2"), ("c", "33")].map(|(k, v)| (k.into(), v.into()))
+        );
+        assert_eq!(inner.get(tables::AUMS, b"a").unwrap(), Some(b"again".to_vec()));
+        drop(inner);
+        assert_eq!(keys(&outer), [("b", "2"), ("c", "3")].map(|(k, v)| (k.into(), v.into())));
+        assert_eq!(outer.get(tables::AUMS, b"a").unwrap(), None);
+        let changes = outer.finish();
+        memory.apply(changes);
+        assert_eq!(keys(&memory), [("b", "2"), ("c", "3")].map(|(k, v)| (k.into(), v.into())));
+    }
+}

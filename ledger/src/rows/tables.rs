@@ -1,0 +1,56 @@
+//! The names of the tables. Each is owned by one module, which alone reads and writes its rows.
+
+use super::Table;
+
+/// Every table, in the order in which a backend creates them.
+pub const ALL: &[Table] = &[
+    AUMS,
+    AUM_NODES,
+    AUM_CHILDREN,
+    AUM_STATES,
+    AUM_KEY_CHANGES,
+    CHAINS,
+    RECORDS,
+    HISTORY,
+    REQUESTS,
+    ROSTER,
+    ROSTER_NAMES,
+    ROSTER_NODE_KEYS,
+    SIGNERS,
+    MEMBERS,
+    EPOCHS,
+    MERKLE,
+];
+
+/// Chain and AUM hash → canonical bytes of the AUM (`lock::chain`).
+pub const AUMS: Table = Table("aums");
+/// Chain and AUM hash → height, parent, weight, jump pointer (`lock::chain`).
+pub const AUM_NODES: Table = Table("aum_nodes");
+/// Chain, parent hash and child hash → nothing (`lock::chain`).
+pub const AUM_CHILDREN: Table = Table("aum_children");
+/// Chain and AUM hash → the authority's state after that AUM, every so often (`lock::chain`).
+pub const AUM_STATES: Table = Table("aum_states");
+/// Chain, key ID, height and AUM hash → trusted or no longer trusted (`lock::chain`).
+pub const AUM_KEY_CHANGES: Table = Table("aum_key_changes");
+/// Chain → oldest and head (`lock::authority`).
+pub const CHAINS: Table = Table("chains");
+/// Record index → record: the history itself, the one table that is not derived (`history`).
+pub const RECORDS: Table = Table("records");
+/// The fold's own scalars (`history::fold`).
+pub const HISTORY: Table = Table("history");
+/// Request ID → record index and digest (`history::fold`).
+pub const REQUESTS: Table = Table("requests");
+/// Node ID → roster entry and its standing (`history::roster`).
+pub const ROSTER: Table = Table("roster");
+/// Node name → node ID (`history::roster`).
+pub const ROSTER_NAMES: Table = Table("roster_names");
+/// Node key → node ID (`history::roster`).
+pub const ROSTER_NODE_KEYS: Table = Table("roster_node_keys");
+/// Authorizing key ID and node ID → nothing: whom a key's removal locks out (`history::roster`).
+pub const SIGNERS: Table = Table("signers");
+/// Member → keys, supported rules (`history::members`).
+pub const MEMBERS: Table = Table("members");
+/// Epoch → the lock's life in it (`history::lifecycle`).
+pub const EPOCHS: Table = Table("epochs");
+/// Level and index → node of the Merkle tree over the record hashes (`history::merkle`).
+pub const MERKLE: Table = Table("merkle");

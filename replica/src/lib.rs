@@ -1,0 +1,1 @@
+//! A signing node: the ledger replicated with Raft into RocksDB, and its daemon.
