@@ -23,6 +23,18 @@ pub enum Refusal {
     /// A key, a checkpoint state or an AUM breaks the static rules (spec/tka.md 3.1-3.3).
     #[error(transparent)]
     Invalid(#[from] lock::Invalid),
+    /// A signature or disablement secret that does not hold.
+    #[error(transparent)]
+    BadClaim(#[from] lock::signatures::BadClaim),
+    /// An AUM does not fit the state at its parent (spec 3.4).
+    #[error(transparent)]
+    NotAdmitted(#[from] lock::NotAdmitted),
+    /// An AUM cannot be applied to the state at its parent (spec 4).
+    #[error(transparent)]
+    NotApplicable(#[from] lock::NotApplicable),
+    /// A node-key signature lets no node in (spec 8.2).
+    #[error(transparent)]
+    NotAuthorized(#[from] lock::node_keys::NotAuthorized),
 }
 
 impl Refusal {
@@ -34,7 +46,8 @@ impl Refusal {
                  that Tailscale itself writes",
             ),
             Refusal::Text(_) => Some("copy the key or hash again, whole"),
-            Refusal::Invalid(_) => None,
+            Refusal::NotAuthorized(_) => Some("sign the node's key with a trusted key"),
+            _ => None,
         }
     }
 }

@@ -1,11 +1,16 @@
 //! The rules of tailnet lock (spec/tka.md 1-11), apart from any record of who asked for what.
 
 mod aum;
+pub mod disablement;
 mod key;
+pub mod node_keys;
+pub mod signatures;
 mod state;
+mod transition;
 mod validity;
 
 pub use aum::{Aum, AumKind, AumSignature, Sealed};
 pub use key::{Key, KeyKind, Meta};
 pub use state::State;
+pub use transition::{NotAdmitted, NotApplicable};
 pub use validity::{Invalid, InvalidState};

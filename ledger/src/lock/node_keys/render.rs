@@ -1,0 +1,32 @@
+//! A signature as text (spec 8.5).
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+
+use super::NodeKeySignature;
+
+impl fmt::Display for NodeKeySignature {
+    /// One line per field, two spaces deeper per level; the signature itself is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (depth, level) in self.levels().enumerate() {
+            let indent = 2 * depth;
+            if depth > 0 {
+                write!(f, "\n{:1$}Nested:\n", "", indent - 2)?;
+            }
+            write!(f, "{:indent$}SigKind: {}", "", level.kind)?;
+            if !level.pubkey.is_empty() {
+                match crate::ids::NodeKey::from_binary(&level.pubkey) {
+                    Ok(key) => write!(f, "\n{:indent$}Pubkey: {}", "", key.to_short())?,
+                    Err(e) => write!(f, "\n{:indent$}Pubkey: <error: {e}>", "")?,
+                }
+            }
+            for (name, key) in [("KeyID", &level.key_id), ("WrappingPubkey", &level.wrapping)] {
+                if !key.is_empty() {
+                    write!(f, "\n{:indent$}{name}: tlpub:{}", "", HEXLOWER.encode(key))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
