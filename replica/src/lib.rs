@@ -1,1 +1,3 @@
 //! A signing node: the ledger replicated with Raft into RocksDB, and its daemon.
+
+pub mod local_api;

@@ -1,0 +1,16 @@
+//! The header fields that are ours, and the one host name.
+
+/// What `Host` must say, as tailscaled's clients say it; an empty one passes too.
+pub(crate) const HOST: &str = "local-tailscaled.sock";
+/// Request and answer: the request ID.
+pub(crate) const REQUEST_ID: &str = "lockstep-request-id";
+/// Request: digest of verb and arguments as the user asked, 64 hex digits.
+pub(crate) const REQUEST_DIGEST: &str = "lockstep-request-digest";
+/// Answer: index of the record.
+pub(crate) const RECORD_INDEX: &str = "lockstep-record-index";
+/// Answer: hash of the record.
+pub(crate) const RECORD_HASH: &str = "lockstep-record-hash";
+/// Answer: `applied`, `refused` or `unknown`.
+pub(crate) const OUTCOME: &str = "lockstep-outcome";
+/// Answer: present when the record was there already under the same request ID.
+pub(crate) const REPEATED: &str = "lockstep-repeated";
