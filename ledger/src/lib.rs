@@ -10,6 +10,7 @@
 
 pub mod cbor;
 mod failure;
+pub mod formats;
 pub mod ids;
 pub mod limits;
 pub mod lock;

@@ -1,0 +1,6 @@
+//! Bytes that come from outside or go there, in forms that other programs define.
+
+mod json;
+pub mod log_json;
+
+pub use json::{Json, JsonError, JsonReader, Layout};
