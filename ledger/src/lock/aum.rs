@@ -88,8 +88,9 @@ impl Aum {
     }
 
     /// The parent as the original compares it: the first 32 bytes, padded with zeros (spec 3.4).
+    /// A parent of no bytes is none.
     pub fn parent_hash(&self) -> Option<AumHash> {
-        self.parent.as_ref().map(|bytes| {
+        self.parent.as_ref().filter(|bytes| !bytes.is_empty()).map(|bytes| {
             let mut hash = [0; 32];
             let len = bytes.len().min(32);
             hash[..len].copy_from_slice(&bytes[..len]);

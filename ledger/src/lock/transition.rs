@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Aum, AumKind, Invalid, Key, KeyKind, Sealed, State};
+use super::{Aum, AumKind, Invalid, KeyKind, Sealed, State};
 use crate::Refusal;
 use crate::ids::{AumHash, LockKey};
 
@@ -172,17 +172,18 @@ impl State {
     }
 
     fn update_key(&mut self, aum: &Aum) -> Result<(), NotApplicable> {
-        let at = self.position(aum)?;
-        let Some(slot) = self.keys.as_mut().and_then(|keys| keys.get_mut(at)) else {
-            return Err(NotApplicable::KeyNotFound);
-        };
-        let updated = Key {
-            votes: aum.votes.unwrap_or(slot.votes),
-            meta: aum.meta.clone().or_else(|| slot.meta.clone()),
-            ..slot.clone()
-        };
+        let mut updated = self.keys()[self.position(aum)?].clone();
+        if let Some(votes) = aum.votes {
+            updated.votes = votes;
+        }
+        if aum.meta.is_some() {
+            updated.meta = aum.meta.clone();
+        }
         updated.check().map_err(NotApplicable::InvalidKey)?;
-        *slot = updated;
+        // A state that no rule has checked may hold the key twice; the update reaches every copy.
+        for key in self.keys.iter_mut().flatten().filter(|key| key.id() == updated.id()) {
+            *key = updated.clone();
+        }
         Ok(())
     }
 

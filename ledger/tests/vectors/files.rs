@@ -1,0 +1,52 @@
+//! Where the vectors are: the project's compressed copy, or a directory of plain files.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::{env, fs, io};
+
+/// The directory that replaces the project's copy, if any.
+fn replacement() -> Option<PathBuf> {
+    env::var_os("LOCKSTEP_VECTORS").map(PathBuf::from)
+}
+
+fn own() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/vectors")
+}
+
+/// The bytes of a file, by its path below the directory of vectors; `None` if a replacing
+/// directory has no such file. The project's own copy has all.
+pub fn read(path: &str) -> Option<Vec<u8>> {
+    if let Some(dir) = replacement() {
+        return match fs::read(dir.join(path)) {
+            Ok(bytes) => Some(bytes),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) => panic!("{path} in {}: {e}", dir.display()),
+        };
+    }
+    let file = own().join(format!("{path}.gz"));
+    let packed = fs::File::open(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(packed)
+        .read_to_end(&mut bytes)
+        .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    Some(bytes)
+}
+
+/// The names in a folder of the vectors (`""` for the top), without `.gz`, sorted.
+pub fn list(folder: &str) -> Vec<String> {
+    let dir = replacement().unwrap_or_else(own).join(folder);
+    let Ok(entries) = fs::read_dir(&dir) else { return Vec::new() };
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().unwrap().is_file())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .map(|name| name.strip_suffix(".gz").map(str::to_owned).unwrap_or(name))
+        .collect();
+    names.sort();
+    names
+}
+
+/// The files of cases.
+pub fn names() -> Vec<String> {
+    list("").into_iter().filter(|name| name.ends_with(".json")).collect()
+}
