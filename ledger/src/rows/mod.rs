@@ -6,7 +6,9 @@
 
 mod draft;
 mod memory;
+pub mod raft;
 pub mod tables;
+pub mod watermark;
 
 use std::ops::Range;
 

@@ -1,0 +1,259 @@
+//! Rows of the Raft log and of what a replica must remember beside it.
+//!
+//! | table | key | value (CBOR arrays) |
+//! | --- | --- | --- |
+//! | `raft_log` | index, 8 bytes big-endian | [term, data]; empty data for a leader's first entry |
+//! | `raft_state` | `base` | [index, term] of the entry before the first one kept |
+//! | | `hard` | [term, vote, commit] |
+//! | | `applied` | index of the last applied entry, written with what it changed |
+//! | | `group` | [voters, learners, outgoing voters, next learners, leaves by itself] |
+//! | | `identity` | [cluster ID, replica ID, incarnation] |
+//!
+//! These tables are this replica's own: they are neither derived from the records nor part of
+//! the history.
+
+use super::Table;
+use crate::cbor::{Malformed, Reader, Writer};
+
+/// Log index → entry.
+pub const RAFT_LOG: Table = Table("raft_log");
+/// The few values that the module documentation lists.
+pub const RAFT_STATE: Table = Table("raft_state");
+/// Both tables.
+pub const TABLES: &[Table] = &[RAFT_LOG, RAFT_STATE];
+
+/// Key of the [`Position`] before the first entry kept.
+pub const BASE: &[u8] = b"base";
+/// Key of the [`HardState`].
+pub const HARD: &[u8] = b"hard";
+/// Key of the index applied last.
+pub const APPLIED: &[u8] = b"applied";
+/// Key of the [`Group`].
+pub const GROUP: &[u8] = b"group";
+/// Key of the [`Identity`].
+pub const IDENTITY: &[u8] = b"identity";
+
+/// Members of a group, at most, in each role.
+const GROUP_MEMBERS: usize = 4096;
+
+/// The key of the entry at `index`.
+pub fn log_key(index: u64) -> [u8; 8] {
+    index.to_be_bytes()
+}
+
+/// The index in a key of `raft_log`; `None` if it is not such a key.
+pub fn log_index(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The value of an entry.
+pub fn entry_row(term: u64, data: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.array(2).uint(term).bytes(data);
+    writer.into_bytes()
+}
+
+/// Term and data of an entry.
+pub fn entry_from_row(row: &[u8]) -> Result<(u64, Vec<u8>), Malformed> {
+    let mut reader = Reader::new(row);
+    reader.array_of(2)?;
+    let entry = (reader.uint()?, reader.bytes()?.to_vec());
+    reader.close();
+    reader.finish()?;
+    Ok(entry)
+}
+
+/// The row of the applied index.
+pub fn applied_row(index: u64) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.uint(index);
+    writer.into_bytes()
+}
+
+/// The applied index in its row.
+pub fn applied_from_row(row: &[u8]) -> Result<u64, Malformed> {
+    let mut reader = Reader::new(row);
+    let index = reader.uint()?;
+    reader.finish()?;
+    Ok(index)
+}
+
+/// A place in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Index, from 1.
+    pub index: u64,
+    /// Term of the entry there.
+    pub term: u64,
+}
+
+impl Position {
+    /// As a row.
+    pub fn to_row(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.array(2).uint(self.index).uint(self.term);
+        writer.into_bytes()
+    }
+
+    /// From a row.
+    pub fn from_row(row: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(row);
+        reader.array_of(2)?;
+        let position = Position { index: reader.uint()?, term: reader.uint()? };
+        reader.close();
+        reader.finish()?;
+        Ok(position)
+    }
+}
+
+/// What a Raft member must remember besides its log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HardState {
+    /// The highest term seen.
+    pub term: u64,
+    /// The replica voted for in that term, 0 for none.
+    pub vote: u64,
+    /// The highest index known to be committed.
+    pub commit: u64,
+}
+
+impl HardState {
+    /// As a row.
+    pub fn to_row(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.array(3).uint(self.term).uint(self.vote).uint(self.commit);
+        writer.into_bytes()
+    }
+
+    /// From a row.
+    pub fn from_row(row: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(row);
+        reader.array_of(3)?;
+        let state =
+            HardState { term: reader.uint()?, vote: reader.uint()?, commit: reader.uint()? };
+        reader.close();
+        reader.finish()?;
+        Ok(state)
+    }
+}
+
+/// The members of the Raft group by their role, as of the applied index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Group {
+    /// Members that vote.
+    pub voters: Vec<u64>,
+    /// Members that only receive.
+    pub learners: Vec<u64>,
+    /// Members that vote until a change of membership is complete.
+    pub voters_outgoing: Vec<u64>,
+    /// Outgoing voters that are to become learners.
+    pub learners_next: Vec<u64>,
+    /// Whether the change completes by itself.
+    pub auto_leave: bool,
+}
+
+impl Group {
+    /// As a row.
+    pub fn to_row(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.array(5);
+        for role in [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next] {
+            writer.array(role.len());
+            for member in role {
+                writer.uint(*member);
+            }
+        }
+        writer.bool(self.auto_leave);
+        writer.into_bytes()
+    }
+
+    /// From a row.
+    pub fn from_row(row: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(row);
+        reader.array_of(5)?;
+        let mut role = || {
+            let mut members = Vec::new();
+            for _ in 0..reader.array_up_to(GROUP_MEMBERS)? {
+                members.push(reader.uint()?);
+            }
+            reader.close();
+            Ok(members)
+        };
+        let (voters, learners) = (role()?, role()?);
+        let (voters_outgoing, learners_next) = (role()?, role()?);
+        let auto_leave = reader.bool()?;
+        reader.close();
+        reader.finish()?;
+        Ok(Group { voters, learners, voters_outgoing, learners_next, auto_leave })
+    }
+}
+
+/// Whose directory this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster ID.
+    pub cluster: [u8; 16],
+    /// The replica ID.
+    pub replica: u64,
+    /// How often the group was restored or recovered; 0 for the first.
+    pub incarnation: u64,
+}
+
+impl Identity {
+    /// As a row.
+    pub fn to_row(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.array(3).bytes(&self.cluster).uint(self.replica).uint(self.incarnation);
+        writer.into_bytes()
+    }
+
+    /// From a row.
+    pub fn from_row(row: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(row);
+        reader.array_of(3)?;
+        let identity = Identity {
+            cluster: reader.fixed()?,
+            replica: reader.uint()?,
+            incarnation: reader.uint()?,
+        };
+        reader.close();
+        reader.finish()?;
+        Ok(identity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_read_as_they_were_written() {
+        assert_eq!(log_index(&log_key(7)), Some(7));
+        assert_eq!(log_index(b"short"), None);
+        assert_eq!(entry_from_row(&entry_row(3, b"data")), Ok((3, b"data".to_vec())));
+        assert_eq!(applied_from_row(&applied_row(9)), Ok(9));
+        let position = Position { index: 5, term: 2 };
+        assert_eq!(Position::from_row(&position.to_row()), Ok(position));
+        let hard = HardState { term: 4, vote: 1, commit: 12 };
+        assert_eq!(HardState::from_row(&hard.to_row()), Ok(hard));
+        let group = Group {
+            voters: vec![1, 2],
+            learners: vec![9],
+            voters_outgoing: vec![3],
+            learners_next: vec![4],
+            auto_leave: true,
+        };
+        assert_eq!(Group::from_row(&group.to_row()), Ok(group));
+        let identity = Identity { cluster: [5; 16], replica: 1, incarnation: 0 };
+        assert_eq!(Identity::from_row(&identity.to_row()), Ok(identity));
+    }
+
+    #[test]
+    fn a_damaged_row_is_an_error() {
+        let row = HardState { term: 4, vote: 1, commit: 12 }.to_row();
+        for cut in 0..row.len() {
+            assert!(HardState::from_row(&row[..cut]).is_err());
+        }
+        assert!(entry_from_row(&[row.as_slice(), b"x"].concat()).is_err());
+    }
+}
