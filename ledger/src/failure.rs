@@ -35,6 +35,9 @@ pub enum Refusal {
     /// A node-key signature lets no node in (spec 8.2).
     #[error(transparent)]
     NotAuthorized(#[from] lock::node_keys::NotAuthorized),
+    /// A node-key signature was not made (spec 8, 14.2).
+    #[error(transparent)]
+    CannotSign(#[from] lock::node_keys::CannotSign),
 }
 
 impl Refusal {

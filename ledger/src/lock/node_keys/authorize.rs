@@ -45,6 +45,14 @@ pub enum NotAuthorized {
     /// An unknown kind.
     #[error("unhandled signature type: {0}")]
     Kind(SigKind),
+    /// It rests on another key than the one that was asked about.
+    #[error("got signature with keyID {got} from request for {asked}")]
+    OtherKey {
+        /// The key on which it rests.
+        got: LockKey,
+        /// The key that was asked about.
+        asked: LockKey,
+    },
 }
 
 /// How a node key was let in.
@@ -83,6 +91,22 @@ pub fn authorize(
         return Err(NotAuthorized::OtherNodeKey.into());
     }
     Ok(Authorization { key, rotation: rotation(signature)? })
+}
+
+/// Checks a signature that somebody says rests on the key `asked` (spec 8.7). Returns the node
+/// key that it lets in.
+pub fn check_affected(
+    signature: &Verified<NodeKeySignature>,
+    asked: LockKey,
+    state: &State,
+) -> Result<NodeKey, Refusal> {
+    let got = signature.get().authorizing_key()?;
+    if got != asked {
+        return Err(NotAuthorized::OtherKey { got, asked }.into());
+    }
+    let node_key = signature.get().node_key().ok_or(NotAuthorized::OtherNodeKey)?;
+    authorize(signature, node_key, state)?;
+    Ok(node_key)
 }
 
 /// What a rotation replaced, if the signature is one.

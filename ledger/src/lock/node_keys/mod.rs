@@ -1,8 +1,16 @@
 //! Node-key signatures: what lets a node into a locked tailnet (spec 8).
 
+mod auth_key;
 mod authorize;
+mod obsolete;
 mod render;
+mod rotation;
+mod sign;
 mod signature;
 
-pub use authorize::{Authorization, NotAuthorized, Rotation, authorize};
+pub use auth_key::{AuthKey, WrappedAuthKey, auth_key_meta, wrap_auth_key};
+pub use authorize::{Authorization, NotAuthorized, Rotation, authorize, check_affected};
+pub use obsolete::obsolete_keys;
+pub use rotation::resign;
+pub use sign::{CannotSign, reissue, sign_credential, sign_direct};
 pub use signature::{NodeKeySignature, SigKind};
