@@ -23,8 +23,10 @@ impl Writer {
     }
 
     fn header(&mut self, header: Header) {
-        // Writing into a Vec cannot fail.
-        let Ok(()) = Encoder::from(&mut self.out).push(header);
+        // Writing into a Vec cannot fail, though with ciborium-io's feature `std`, which another
+        // crate of the workspace may switch on, the type says otherwise.
+        let written = Encoder::from(&mut self.out).push(header);
+        debug_assert!(written.is_ok());
     }
 
     /// An unsigned integer.
