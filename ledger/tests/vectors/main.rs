@@ -17,11 +17,20 @@ mod aum;
 mod decode;
 mod disablement;
 mod ed25519;
+mod keys;
+mod sigs;
 mod state;
 
 /// The files that have a module here, or are read by one.
-const FILES: &[&str] =
-    &["aum.json", "decode.json", "disablement.json", "ed25519.json", "state.json"];
+const FILES: &[&str] = &[
+    "aum.json",
+    "decode.json",
+    "disablement.json",
+    "ed25519.json",
+    "keys.json",
+    "sigs.json",
+    "state.json",
+];
 
 /// A file that nobody reads would be a skipped one.
 #[test]

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use data_encoding::HEXLOWER;
-
 use super::NodeKeySignature;
+use crate::ids::{LockKey, NodeKey};
 
 impl fmt::Display for NodeKeySignature {
     /// One line per field, two spaces deeper per level; the signature itself is not shown.
@@ -16,14 +15,17 @@ impl fmt::Display for NodeKeySignature {
             }
             write!(f, "{:indent$}SigKind: {}", "", level.kind)?;
             if !level.pubkey.is_empty() {
-                match crate::ids::NodeKey::from_binary(&level.pubkey) {
+                match NodeKey::from_binary(&level.pubkey) {
                     Ok(key) => write!(f, "\n{:indent$}Pubkey: {}", "", key.to_short())?,
                     Err(e) => write!(f, "\n{:indent$}Pubkey: <error: {e}>", "")?,
                 }
             }
-            for (name, key) in [("KeyID", &level.key_id), ("WrappingPubkey", &level.wrapping)] {
-                if !key.is_empty() {
-                    write!(f, "\n{:indent$}{name}: tlpub:{}", "", HEXLOWER.encode(key))?;
+            for (name, bytes) in [("KeyID", &level.key_id), ("WrappingPubkey", &level.wrapping)] {
+                if !bytes.is_empty() {
+                    // As the original shows them: cut, or padded with zeros, to 32 bytes.
+                    let mut key = LockKey([0; 32]);
+                    key.0.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+                    write!(f, "\n{:indent$}{name}: {key}", "")?;
                 }
             }
         }
