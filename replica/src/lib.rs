@@ -1,3 +1,4 @@
 //! A signing node: the ledger replicated with Raft into RocksDB, and its daemon.
 
+pub mod keys;
 pub mod local_api;
