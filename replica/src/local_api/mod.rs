@@ -2,4 +2,9 @@
 
 pub mod bodies;
 pub mod client;
+mod framing;
 mod headers;
+pub(crate) mod http;
+mod permissions;
+
+pub use permissions::{Access, Permission};

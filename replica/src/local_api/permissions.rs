@@ -65,11 +65,7 @@ enum What {
 
 impl Occupancy {
     pub(super) fn new(access: Access) -> Arc<Self> {
-        Arc::new(Occupancy {
-            access,
-            connections: Mutex::default(),
-            derivations: Mutex::default(),
-        })
+        Arc::new(Occupancy { access, connections: Mutex::default(), derivations: Mutex::default() })
     }
 
     /// A place for a connection; `None` if the user has too many. A crowd of others never keeps

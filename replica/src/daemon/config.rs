@@ -1,0 +1,334 @@
+//! The daemon's settings: flag, then environment, then configuration file, then default.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::accounts::{self, AccountError};
+
+/// Bytes of a configuration file, at most.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// What was said in one place: on the command line or in the environment. `None`: nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Given {
+    /// `--config`: the configuration file.
+    pub config: Option<PathBuf>,
+    /// `--data-dir`: keys and database.
+    pub data_dir: Option<PathBuf>,
+    /// `--socket`: the Unix socket of the local API.
+    pub socket: Option<PathBuf>,
+    /// `--socket-group`: the group, by name or number, that may read.
+    pub socket_group: Option<String>,
+    /// `--operator`: the user, by name or number, who may change things besides root.
+    pub operator: Option<String>,
+    /// `--name`: this node's name in the roster.
+    pub name: Option<String>,
+    /// `--peer-listen`: where other replicas connect.
+    pub peer_listen: Option<SocketAddr>,
+    /// `--health-listen`: where health and metrics are served.
+    pub health_listen: Option<SocketAddr>,
+}
+
+/// The configuration file: TOML, the flags' names with `_` for `-`. Unknown keys are refused.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConfigFile {
+    data_dir: Option<PathBuf>,
+    socket: Option<PathBuf>,
+    socket_group: Option<String>,
+    operator: Option<String>,
+    name: Option<String>,
+    peer_listen: Option<SocketAddr>,
+    health_listen: Option<SocketAddr>,
+}
+
+/// All settings, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Keys and database.
+    pub data_dir: PathBuf,
+    /// The local API's socket.
+    pub socket: PathBuf,
+    /// The group ID that may read; then the socket has mode 0660, otherwise 0600.
+    pub socket_group: Option<u32>,
+    /// The user ID that may change things besides root and the daemon's own.
+    pub operator: Option<u32>,
+    /// This node's name, if it was given; otherwise it is derived from the host's.
+    pub name: Option<String>,
+    /// Where other replicas connect. Nothing listens there while the group has one member.
+    pub peer_listen: SocketAddr,
+    /// Where health and metrics are served. Port 0 takes a free one.
+    pub health_listen: SocketAddr,
+}
+
+/// Why the settings do not hold together.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The configuration file cannot be read.
+    #[error("reading the configuration file {}: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The configuration file is not what it should be.
+    #[error("the configuration file {}: {what}", path.display())]
+    Content {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        what: String,
+    },
+    /// A user or group that does not exist.
+    #[error("{flag}: {source}")]
+    Account {
+        /// The flag or key.
+        flag: &'static str,
+        /// Why.
+        source: AccountError,
+    },
+    /// There is no default place for something.
+    #[error("{0} is not given, and neither HOME nor an XDG directory says where it would be")]
+    NoDefault(&'static str),
+    /// A path that cannot be one.
+    #[error("{flag}: {} is longer than the {max} bytes that a socket's path may have", path.display())]
+    SocketPath {
+        /// The flag or key.
+        flag: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// The path of a Unix socket has at most this many bytes (sun_path less its final zero).
+const MAX_SOCKET_PATH: usize = 107;
+
+/// What the defaults depend on, so that they can be tested.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Whether the process runs as root.
+    pub root: bool,
+    /// `HOME`.
+    pub home: Option<PathBuf>,
+    /// `XDG_STATE_HOME`.
+    pub xdg_state_home: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR`.
+    pub xdg_runtime_dir: Option<PathBuf>,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        let path = |name| {
+            let value = std::env::var_os(name).map(PathBuf::from);
+            value.filter(|path| path.is_absolute())
+        };
+        Surroundings {
+            root: rustix::process::geteuid().is_root(),
+            home: path("HOME"),
+            xdg_state_home: path("XDG_STATE_HOME"),
+            xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
+        }
+    }
+
+    /// The default data directory: `/var/lib/lockstep` as root, else below the state directory.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        if self.root {
+            return Some("/var/lib/lockstep".into());
+        }
+        let state = self.xdg_state_home.clone();
+        let state = state.or_else(|| Some(self.home.as_ref()?.join(".local/state")))?;
+        Some(state.join("lockstep"))
+    }
+
+    /// The default socket: in `/run/lockstep` as root, else below the runtime directory, else in
+    /// the default data directory.
+    pub fn socket(&self) -> Option<PathBuf> {
+        const NAME: &str = "lockstep.sock";
+        if self.root {
+            return Some(Path::new("/run/lockstep").join(NAME));
+        }
+        match &self.xdg_runtime_dir {
+            Some(runtime) => Some(runtime.join("lockstep").join(NAME)),
+            None => Some(self.data_dir()?.join(NAME)),
+        }
+    }
+}
+
+impl Given {
+    /// What the environment says: `LOCKSTEP_CONFIG`, `LOCKSTEP_DATA_DIR`, `LOCKSTEP_SOCKET`.
+    pub fn in_environment() -> Self {
+        let path = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        Given {
+            config: path("LOCKSTEP_CONFIG"),
+            data_dir: path("LOCKSTEP_DATA_DIR"),
+            socket: path("LOCKSTEP_SOCKET"),
+            ..Given::default()
+        }
+    }
+}
+
+impl Config {
+    /// Puts together what the flags, the environment, the configuration file and the defaults
+    /// say, in this order.
+    pub fn resolve(
+        flags: Given,
+        environment: Given,
+        surroundings: &Surroundings,
+    ) -> Result<Config, ConfigError> {
+        let file = match flags.config.as_ref().or(environment.config.as_ref()) {
+            Some(path) => ConfigFile::read(path)?,
+            None => ConfigFile::default(),
+        };
+        let data_dir = flags
+            .data_dir
+            .or(environment.data_dir)
+            .or(file.data_dir)
+            .or_else(|| surroundings.data_dir())
+            .ok_or(ConfigError::NoDefault("--data-dir"))?;
+        let socket =
+            resolve_socket(flags.socket.or(environment.socket).or(file.socket), surroundings)?;
+        let group = flags.socket_group.or(environment.socket_group).or(file.socket_group);
+        let operator = flags.operator.or(environment.operator).or(file.operator);
+        let account = |flag| move |source| ConfigError::Account { flag, source };
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let peer = flags.peer_listen.or(environment.peer_listen).or(file.peer_listen);
+        let health = flags.health_listen.or(environment.health_listen).or(file.health_listen);
+        Ok(Config {
+            data_dir,
+            socket,
+            socket_group: group
+                .map(|group| accounts::group_id(&group))
+                .transpose()
+                .map_err(account("--socket-group"))?,
+            operator: operator
+                .map(|user| accounts::user_id(&user))
+                .transpose()
+                .map_err(account("--operator"))?,
+            name: flags.name.or(environment.name).or(file.name),
+            peer_listen: peer.unwrap_or(loopback),
+            health_listen: health.unwrap_or(loopback),
+        })
+    }
+}
+
+/// The socket that commands talk to: flag, environment, configuration file, default.
+pub fn resolve_client_socket(
+    flags: &Given,
+    environment: &Given,
+    surroundings: &Surroundings,
+) -> Result<PathBuf, ConfigError> {
+    let given = flags.socket.as_ref().or(environment.socket.as_ref()).cloned();
+    let given = match (given, flags.config.as_ref().or(environment.config.as_ref())) {
+        (None, Some(path)) => ConfigFile::read(path)?.socket,
+        (given, _) => given,
+    };
+    resolve_socket(given, surroundings)
+}
+
+fn resolve_socket(
+    given: Option<PathBuf>,
+    surroundings: &Surroundings,
+) -> Result<PathBuf, ConfigError> {
+    let path = given.or_else(|| surroundings.socket()).ok_or(ConfigError::NoDefault("--socket"))?;
+    if path.as_os_str().len() > MAX_SOCKET_PATH {
+        return Err(ConfigError::SocketPath { flag: "--socket", path, max: MAX_SOCKET_PATH });
+    }
+    Ok(path)
+}
+
+impl ConfigFile {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        use std::io::Read;
+        let io = |source| ConfigError::File { path: path.into(), source };
+        let content = |what: String| ConfigError::Content { path: path.into(), what };
+        let file = std::fs::File::open(path).map_err(io)?;
+        if !file.metadata().map_err(io)?.is_file() {
+            return Err(content("not a regular file".into()));
+        }
+        let mut text = String::new();
+        file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(io)?;
+        if text.len() as u64 > MAX_FILE_BYTES {
+            return Err(content(format!("larger than {MAX_FILE_BYTES} bytes")));
+        }
+        toml::from_str(&text).map_err(|e| content(e.to_string().trim_end().to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user() -> Surroundings {
+        Surroundings { home: Some("/home/u".into()), ..Surroundings::default() }
+    }
+
+    #[test]
+    fn defaults_of_root_and_of_others() {
+        let root = Surroundings { root: true, ..user() };
+        let config = Config::resolve(Given::default(), Given::default(), &root).unwrap();
+        assert_eq!(config.data_dir, Path::new("/var/lib/lockstep"));
+        assert_eq!(config.socket, Path::new("/run/lockstep/lockstep.sock"));
+        assert!(config.health_listen.ip().is_loopback());
+
+        let config = Config::resolve(Given::default(), Given::default(), &user()).unwrap();
+        assert_eq!(config.data_dir, Path::new("/home/u/.local/state/lockstep"));
+        assert_eq!(config.socket, Path::new("/home/u/.local/state/lockstep/lockstep.sock"));
+
+        let xdg = Surroundings {
+            xdg_state_home: Some("/s".into()),
+            xdg_runtime_dir: Some("/r".into()),
+            ..user()
+        };
+        let config = Config::resolve(Given::default(), Given::default(), &xdg).unwrap();
+        assert_eq!(config.data_dir, Path::new("/s/lockstep"));
+        assert_eq!(config.socket, Path::new("/r/lockstep/lockstep.sock"));
+
+        let nowhere = Surroundings::default();
+        let error = Config::resolve(Given::default(), Given::default(), &nowhere).unwrap_err();
+        assert!(matches!(error, ConfigError::NoDefault("--data-dir")));
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, "data_dir = '/file'\nsocket = '/file.sock'\nname = 'file'\n")
+            .unwrap();
+        let environment = Given {
+            config: Some(path),
+            data_dir: Some("/env".into()),
+            socket: Some("/env.sock".into()),
+            ..Given::default()
+        };
+        let flags = Given { data_dir: Some("/flag".into()), ..Given::default() };
+        let config = Config::resolve(flags.clone(), environment.clone(), &user()).unwrap();
+        assert_eq!(config.data_dir, Path::new("/flag"));
+        assert_eq!(config.socket, Path::new("/env.sock"));
+        assert_eq!(config.name.as_deref(), Some("file"));
+        let only_file = Given { data_dir: None, socket: None, ..environment };
+        let socket = resolve_client_socket(&flags, &only_file, &user()).unwrap();
+        assert_eq!(socket, Path::new("/file.sock"));
+    }
+
+    #[test]
+    fn unknown_keys_and_accounts_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, "data-dir = '/x'\n").unwrap();
+        let given = |path| Given { config: Some(path), ..Given::default() };
+        let error = Config::resolve(given(path), Given::default(), &user()).unwrap_err();
+        assert!(error.to_string().contains("data-dir"), "{error}");
+        let given = Given { operator: Some("no such user".into()), ..Given::default() };
+        let error = Config::resolve(given, Given::default(), &user()).unwrap_err();
+        assert!(error.to_string().starts_with("--operator: "), "{error}");
+        let given =
+            Given { socket: Some(format!("/{}", "x".repeat(107)).into()), ..Given::default() };
+        assert!(Config::resolve(given, Given::default(), &user()).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! One HTTP exchange on one connection, whatever the stream.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::bodies::{ErrorBody, to_json};
+use super::framing::{BadHead, Replayed, read_head};
+
+/// How long a head may take to arrive.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// How long the whole exchange may take: a reader that does not read gives its place back.
+const EXCHANGE_TIME: Duration = Duration::from_secs(300);
+
+/// The body of an answer.
+pub(crate) type Body = BoxBody<Bytes, Infallible>;
+
+/// Serves one request and closes the connection.
+pub(crate) async fn serve_one<S, F, A>(mut stream: S, answer: F)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Response<Body>>,
+{
+    let head = match timeout(HEAD_TIME, read_head(&mut stream)).await {
+        Ok(Ok(head)) => head,
+        Ok(Err(BadHead::Closed)) => return,
+        Ok(Err(error)) => return refuse(stream, &error).await,
+        Err(_) => return refuse_late(stream).await,
+    };
+    let service = service_fn(|request| {
+        let answer = answer(request);
+        async { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .keep_alive(false)
+        .half_close(true)
+        .serve_connection(TokioIo::new(Replayed::new(head, stream)), service);
+    match timeout(EXCHANGE_TIME, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "an exchange broke off"),
+        Err(_) => tracing::debug!("an exchange took too long"),
+    }
+}
+
+async fn refuse(stream: impl AsyncWrite + Unpin, error: &BadHead) {
+    let status = match error {
+        BadHead::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    write_refusal(stream, status, &error.to_string()).await;
+}
+
+async fn refuse_late(stream: impl AsyncWrite + Unpin) {
+    write_refusal(stream, StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive").await;
+}
+
+/// Answers without the HTTP library, which has seen nothing of the request.
+pub(crate) async fn write_refusal(
+    mut stream: impl AsyncWrite + Unpin,
+    status: StatusCode,
+    text: &str,
+) {
+    let body = to_json(&ErrorBody { error: text.to_owned() });
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        body.len()
+    );
+    // Whoever does not take the answer in time does without.
+    let answer = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&body).await?;
+        stream.shutdown().await
+    };
+    let _ = timeout(HEAD_TIME, answer).await;
+}
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BadBody {
+    TooLarge,
+    Slow,
+    Broken,
+}
+
+/// Reads a body of at most `max` bytes; a larger announced length is refused before a byte is read.
+pub(super) async fn read_body(
+    headers: &HeaderMap,
+    body: Incoming,
+    max: usize,
+) -> Result<Bytes, BadBody> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let announced = announced.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    if announced > max as u64 {
+        return Err(BadBody::TooLarge);
+    }
+    match timeout(BODY_TIME, Limited::new(body, max).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BadBody::TooLarge),
+        Ok(Err(_)) => Err(BadBody::Broken),
+        Err(_) => Err(BadBody::Slow),
+    }
+}
+
+/// A complete answer.
+pub(crate) fn whole(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Vec<u8>,
+) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
+    *response.status_mut() = status;
+    if status != StatusCode::NO_CONTENT {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    response
+}
