@@ -1,6 +1,6 @@
 //! Strict reading of canonical CBOR.
 
-use ciborium_ll::{Decoder, Encoder, Header, simple};
+use ciborium_ll::{Decoder, Header, simple};
 
 use crate::limits::{CBOR_ARRAY_ELEMENTS, CBOR_DEPTH, CBOR_MAP_PAIRS};
 
@@ -57,14 +57,7 @@ impl<'a> Reader<'a> {
             self.malformed(if rest.len() < 9 { "cut off" } else { "reserved or truncated head" })
         })?;
         let read = decoder.offset();
-        // The shortest head is the only canonical one: write it again and compare.
-        let mut again = [0u8; 9];
-        let mut space = &mut again[..];
-        let written = match Encoder::from(&mut space).push(header) {
-            Ok(()) => 9 - space.len(),
-            Err(_) => 0,
-        };
-        if again[..written] != rest[..read] {
+        if read != shortest(header) {
             return Err(self.malformed("a head that is not in its shortest form"));
         }
         self.at += read;
@@ -236,7 +229,35 @@ impl<'a> Reader<'a> {
 
     /// The next small unsigned map key, without taking it; `None` if the next item is not one.
     pub fn peek_key(&self) -> Option<u64> {
-        self.clone().uint().ok()
+        match self.input.get(self.at) {
+            // The head is the number itself.
+            Some(small @ 0..24) => Some((*small).into()),
+            _ => self.clone().uint().ok(),
+        }
+    }
+}
+
+/// Bytes of the head in its shortest form, the only canonical one; 0 where there is none, as for
+/// floats, which nothing of ours has.
+fn shortest(header: Header) -> usize {
+    let number = |n: u64| match n {
+        0..24 => 1,
+        24..0x100 => 2,
+        0x100..0x1_0000 => 3,
+        0x1_0000..0x1_0000_0000 => 5,
+        _ => 9,
+    };
+    match header {
+        Header::Positive(n) | Header::Negative(n) | Header::Tag(n) => number(n),
+        Header::Simple(n) => number(n.into()),
+        Header::Bytes(Some(n))
+        | Header::Text(Some(n))
+        | Header::Array(Some(n))
+        | Header::Map(Some(n)) => number(n as u64),
+        // Indefinite lengths and their end: a head of one byte, which no caller expects.
+        Header::Bytes(None) | Header::Text(None) | Header::Array(None) | Header::Map(None) => 1,
+        Header::Break => 1,
+        Header::Float(_) => 0,
     }
 }
 
@@ -283,5 +304,49 @@ impl Fields {
         }
         reader.close();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_shortest_head_is_read() {
+        for (n, head) in [
+            (0u64, vec![0x00]),
+            (23, vec![0x17]),
+            (24, vec![0x18, 24]),
+            (255, vec![0x18, 255]),
+            (256, vec![0x19, 1, 0]),
+            (65_535, vec![0x19, 255, 255]),
+            (65_536, vec![0x1a, 0, 1, 0, 0]),
+            (u64::from(u32::MAX), vec![0x1a, 255, 255, 255, 255]),
+            (1 << 32, vec![0x1b, 0, 0, 0, 1, 0, 0, 0, 0]),
+        ] {
+            assert_eq!(Reader::new(&head).uint(), Ok(n));
+            assert_eq!(Reader::new(&head).peek_key(), Some(n));
+            for (marker, width) in [(0x18, 1), (0x19, 2), (0x1a, 4), (0x1b, 8)] {
+                let longer = [&[marker], &n.to_be_bytes()[8 - width..]].concat();
+                if longer.len() > head.len() {
+                    assert!(Reader::new(&longer).uint().is_err(), "{longer:02x?}");
+                    assert_eq!(Reader::new(&longer).peek_key(), None);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn indefinite_lengths_floats_and_tags_are_not_read() {
+        for bytes in [&[0x5f, 0xff][..], &[0x7f, 0xff], &[0x9f, 0xff], &[0xbf, 0xff], &[0xff]] {
+            assert!(Reader::new(bytes).bytes().is_err());
+            assert!(Reader::new(bytes).text().is_err());
+            assert!(Reader::new(bytes).array().is_err());
+            assert!(Reader::new(bytes).map().is_err());
+        }
+        for bytes in [&[0xf9, 0, 0][..], &[0xfa, 0, 0, 0, 0], &[0xc0, 0], &[0xf8, 20]] {
+            assert!(Reader::new(bytes).uint().is_err());
+            assert!(Reader::new(bytes).bool().is_err());
+        }
     }
 }
