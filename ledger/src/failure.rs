@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::{cbor, ids, lock};
+use crate::{cbor, history, ids, lock};
 
 /// Why an event, an AUM or a signature was refused. Deterministic: a function of the input and
 /// the state alone.
@@ -35,6 +35,9 @@ pub enum Refusal {
     /// A node-key signature lets no node in (spec 8.2).
     #[error(transparent)]
     NotAuthorized(#[from] lock::node_keys::NotAuthorized),
+    /// An event does not fit the history, or a record does not follow it.
+    #[error(transparent)]
+    Event(#[from] history::EventRefusal),
     /// A node-key signature was not made (spec 8, 14.2).
     #[error(transparent)]
     CannotSign(#[from] lock::node_keys::CannotSign),
@@ -50,6 +53,7 @@ impl Refusal {
             ),
             Refusal::Text(_) => Some("copy the key or hash again, whole"),
             Refusal::NotAuthorized(_) => Some("sign the node's key with a trusted key"),
+            Refusal::Event(refusal) => refusal.remedy(),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@
 pub mod cbor;
 mod failure;
 pub mod formats;
+pub mod history;
 pub mod ids;
 pub mod limits;
 pub mod lock;

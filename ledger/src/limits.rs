@@ -32,3 +32,28 @@ pub const ROTATION_KEYS_KEPT: usize = 15;
 pub const COMPACTION_MIN_CHAIN: usize = 24;
 /// Age in seconds below which compaction deletes no AUM (spec 7.3): 14 days.
 pub const COMPACTION_MIN_AGE_SECS: u64 = 14 * 24 * 3600;
+
+/// Bytes of an encoded proposal (docs/ledger-format.md 2). One Raft entry holds it with ease.
+pub const PROPOSAL_BYTES: usize = 1 << 20;
+/// Bytes of an encoded record: a proposal and what surrounds it.
+pub const RECORD_BYTES: usize = PROPOSAL_BYTES + 256;
+/// Characters of a request ID.
+pub const REQUEST_ID_BYTES: usize = 64;
+/// Events of one request: its parts are numbered from 0.
+pub const REQUEST_PARTS: u32 = 65_536;
+/// Bytes of an actor's name.
+pub const ACTOR_NAME_BYTES: usize = 256;
+/// Characters of a node's or a member's name: one DNS label.
+pub const NAME_BYTES: usize = 63;
+/// Bytes of the note on a change of the lock.
+pub const NOTE_BYTES: usize = 1024;
+/// AUMs of one event.
+pub const EVENT_AUMS: usize = 1024;
+/// Node-key signatures of one event; the bytes of a proposal end sooner for long ones.
+pub const EVENT_SIGNATURES: usize = 8192;
+/// Bytes of a disablement secret in a record. Generated ones have 32.
+pub const DISABLEMENT_SECRET_BYTES: usize = 1024;
+/// Nodes that the roster ever numbers: as many as there are addresses for.
+pub const ROSTER_NODES: u64 = (1 << 22) - 2 - 256 - 512;
+/// Members that the group ever numbers.
+pub const MEMBERS: u64 = 1 << 20;

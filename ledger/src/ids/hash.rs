@@ -39,8 +39,17 @@ impl AumHash {
 }
 
 pub(crate) fn blake2s(bytes: &[u8]) -> [u8; 32] {
+    blake2s_parts(&[bytes])
+}
+
+/// BLAKE2s-256 of the parts one after the other.
+pub(crate) fn blake2s_parts(parts: &[&[u8]]) -> [u8; 32] {
     use blake2::Digest;
-    blake2::Blake2s256::digest(bytes).into()
+    let mut hash = blake2::Blake2s256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
 }
 
 impl SigHash {

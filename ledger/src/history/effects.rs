@@ -1,0 +1,132 @@
+//! What a record changes: one step's rows, and the effects that the fold hash covers.
+
+use super::members::Member;
+use super::roster::{Node, Reason};
+use super::{ClusterId, Epoch, FoldHash, NodeId, RequestId};
+use crate::cbor::Writer;
+use crate::ids::{AumHash, blake2s_parts};
+use crate::lock::Sealed;
+use crate::rows::Draft;
+
+/// What precedes the chain of effects in the fold hash.
+const TAG: &[u8] = b"lockstep fold 1\0";
+
+/// The making of one record: its rows, which are dropped when it is refused, and its effects.
+pub(super) struct Step<'a> {
+    /// The rows as this record changes them.
+    pub(super) rows: Draft<'a>,
+    /// The index that the record will have.
+    pub(super) index: u64,
+    effects: Vec<u8>,
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn new(base: &'a Draft<'_>, index: u64) -> Self {
+        Step { rows: Draft::on(base), index, effects: Vec::new() }
+    }
+
+    /// Appends the encoding of an effect: an array of its number and `len` items.
+    fn effect(&mut self, number: u64, len: usize, write: impl FnOnce(&mut Writer)) {
+        let mut out = Writer::new();
+        out.array(1 + len).uint(number);
+        write(&mut out);
+        self.effects.extend(out.into_bytes());
+    }
+
+    /// The group exists.
+    pub(super) fn group(&mut self, cluster: ClusterId, incarnation: u64) {
+        self.effect(1, 2, |out| {
+            out.bytes(&cluster.0).uint(incarnation);
+        });
+    }
+
+    /// A part of a request is on record.
+    pub(super) fn request(&mut self, request: &RequestId, digest: &[u8; 32], part: u32) {
+        let index = self.index;
+        self.effect(2, 4, |out| {
+            out.text(request.as_str()).bytes(digest).uint(part.into()).uint(index);
+        });
+    }
+
+    /// A member has these keys and this support.
+    pub(super) fn member(&mut self, member: &Member) {
+        self.effect(3, 7, |out| {
+            out.uint(member.id.0);
+            out.bytes(&member.member_key.0);
+            out.text(&member.details.name);
+            out.bytes(&member.details.log_key.0);
+            out.nullable_bytes(member.details.lock_key.as_ref().map(|key| key.0.as_slice()));
+            out.uint(member.details.rules.into());
+            match member.node {
+                Some(node) => out.uint(node.0),
+                None => out.null(),
+            };
+        });
+    }
+
+    /// A node has these keys, this signature and this standing.
+    pub(super) fn node(&mut self, node: &Node) {
+        let standing = match node.standing.reason {
+            Reason::LockOff => 0,
+            Reason::Signed { .. } => 1,
+            _ => 2,
+        };
+        self.effect(4, 7, |out| {
+            out.uint(node.id.0);
+            out.text(&node.name);
+            out.bytes(&node.node_key.0);
+            out.nullable_bytes(node.lock_key.as_ref().map(|key| key.0.as_slice()));
+            match node.member {
+                Some(member) => out.uint(member.0),
+                None => out.null(),
+            };
+            out.nullable_bytes(node.signature.as_ref().map(|sig| sig.to_cbor()).as_deref());
+            out.uint(standing);
+        });
+    }
+
+    /// A node is gone.
+    pub(super) fn node_gone(&mut self, node: NodeId) {
+        self.effect(5, 1, |out| {
+            out.uint(node.0);
+        });
+    }
+
+    /// An epoch begins.
+    pub(super) fn lock_on(&mut self, epoch: Epoch, genesis: AumHash) {
+        self.effect(6, 2, |out| {
+            out.uint(epoch.0.into()).bytes(&genesis.0);
+        });
+    }
+
+    /// AUMs are stored, and the head is this one.
+    pub(super) fn aums(&mut self, aums: &[Sealed], head: AumHash) {
+        self.effect(7, 2, |out| {
+            out.array(aums.len());
+            for aum in aums {
+                out.bytes(&aum.hash().0);
+            }
+            out.bytes(&head.0);
+        });
+    }
+
+    /// An epoch ends.
+    pub(super) fn lock_off(&mut self, epoch: Epoch) {
+        self.effect(8, 1, |out| {
+            out.uint(epoch.0.into());
+        });
+    }
+
+    /// These rules are active.
+    pub(super) fn rules(&mut self, rules: u32) {
+        self.effect(9, 1, |out| {
+            out.uint(rules.into());
+        });
+    }
+
+    /// The changes, and the fold hash after them.
+    pub(super) fn finish(self, before: FoldHash) -> (crate::rows::Changes, FoldHash) {
+        let hash = FoldHash(blake2s_parts(&[TAG, &before.0, &self.effects]));
+        (self.rows.finish(), hash)
+    }
+}

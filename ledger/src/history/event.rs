@@ -1,0 +1,217 @@
+//! Events: everything that can change a later verdict.
+
+use super::{LogKey, MemberKey, NodeId, ReplicaId};
+use crate::ids::{LockKey, NodeKey};
+use crate::lock::Sealed;
+use crate::lock::node_keys::NodeKeySignature;
+
+/// What happened, or is to happen. Encoded as an array of its kind and a map
+/// (docs/ledger-format.md 3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The group was created: record 0 and no other. Enrols the member that signs it.
+    GroupCreated(Founder),
+    /// The lock was initialized: an epoch begins.
+    LockInitialized(Box<Initialization>),
+    /// AUMs were added to the authority of the current epoch.
+    AumsAdded(AumsAdded),
+    /// Nodes of the roster were signed.
+    NodeKeysSigned(Vec<NodeSignature>),
+    /// The lock was disabled with a secret, which is spent by this: the epoch ends.
+    LockDisabled(Disablement),
+    /// A node joined the roster.
+    NodeAdded(NewNode),
+    /// A node of the roster changed its keys or brought a signature.
+    NodeChanged(ChangedNode),
+    /// A node left the roster.
+    NodeRemoved(NodeId),
+    /// The proposing member changed its name, its keys or the rules that it supports.
+    MemberChanged(MemberDetails),
+    /// The rules of that number apply to all later records.
+    RulesActivated(u32),
+}
+
+impl Event {
+    /// The number that stands for the kind in the encoding.
+    pub fn kind(&self) -> u64 {
+        match self {
+            Event::GroupCreated(_) => 1,
+            Event::LockInitialized(_) => 2,
+            Event::AumsAdded(_) => 3,
+            Event::NodeKeysSigned(_) => 4,
+            Event::LockDisabled(_) => 5,
+            Event::NodeAdded(_) => 6,
+            Event::NodeChanged(_) => 7,
+            Event::NodeRemoved(_) => 8,
+            Event::MemberChanged(_) => 9,
+            Event::RulesActivated(_) => 10,
+        }
+    }
+
+    /// The kind's name, as `cluster records` prints it.
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Event::GroupCreated(_) => "group-created",
+            Event::LockInitialized(_) => "lock-initialized",
+            Event::AumsAdded(_) => "aums-added",
+            Event::NodeKeysSigned(_) => "node-keys-signed",
+            Event::LockDisabled(_) => "lock-disabled",
+            Event::NodeAdded(_) => "node-added",
+            Event::NodeChanged(_) => "node-changed",
+            Event::NodeRemoved(_) => "node-removed",
+            Event::MemberChanged(_) => "member-changed",
+            Event::RulesActivated(_) => "rules-activated",
+        }
+    }
+
+    /// The rules under which this kind was first admitted.
+    pub fn since_rules(&self) -> u32 {
+        1
+    }
+
+    /// The AUMs in the event, in its order.
+    pub fn aums(&self) -> &[Sealed] {
+        match self {
+            Event::LockInitialized(init) => std::slice::from_ref(&init.genesis),
+            Event::AumsAdded(added) => &added.aums,
+            _ => &[],
+        }
+    }
+
+    /// The node-key signatures in the event, in its order.
+    pub fn signatures(&self) -> Vec<&NodeKeySignature> {
+        let list = match self {
+            Event::LockInitialized(init) => &init.signatures,
+            Event::AumsAdded(added) => &added.signatures,
+            Event::NodeKeysSigned(signatures) => signatures,
+            Event::NodeAdded(node) => return node.signature.iter().collect(),
+            Event::NodeChanged(node) => return node.signature.iter().collect(),
+            _ => return Vec::new(),
+        };
+        list.iter().map(|item| &item.signature).collect()
+    }
+}
+
+/// What a member says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberDetails {
+    /// Its name: one DNS label of lower-case letters, digits and inner hyphens.
+    pub name: String,
+    /// The key with which it signs Merkle heads.
+    pub log_key: LogKey,
+    /// Its tailnet-lock key, if it holds one.
+    pub lock_key: Option<LockKey>,
+    /// The highest rules that it can execute, and with them all lower ones. At least 1.
+    pub rules: u32,
+}
+
+/// The first member of a group. Its member key is the one that signs the proposal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Founder {
+    /// Its number, 1 in a new group.
+    pub id: ReplicaId,
+    /// Its key, which must be the one that signed.
+    pub member_key: MemberKey,
+    /// The rest of its entry.
+    pub details: MemberDetails,
+}
+
+/// A genesis with a signature for every node of the roster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Initialization {
+    /// The first AUM: a checkpoint without a parent.
+    pub genesis: Sealed,
+    /// A signature for each node of the roster and its current key, ascending by node.
+    pub signatures: Vec<NodeSignature>,
+}
+
+/// A node-key signature and the node that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSignature {
+    /// The node.
+    pub node: NodeId,
+    /// A signature that lets in the node's current key.
+    pub signature: NodeKeySignature,
+}
+
+/// AUMs, and what they are for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AumsAdded {
+    /// The AUMs, each after its parent. At least one is new.
+    pub aums: Vec<Sealed>,
+    /// Whether the AUMs may begin elsewhere than at the head (a revocation does). If not, they
+    /// must form one chain from the head.
+    pub fork: bool,
+    /// New signatures for nodes, judged under the state after the AUMs; ascending by node.
+    pub signatures: Vec<NodeSignature>,
+    /// Why, as the person who asked put it.
+    pub reason: Option<ChangeReason>,
+    /// A note by the person who asked; at most 1,024 bytes.
+    pub note: Option<String>,
+}
+
+/// Why a key was removed or revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChangeReason {
+    /// Somebody else had the key.
+    Compromised,
+    /// Another key took its place.
+    Rotated,
+    /// Its holder left.
+    Left,
+    /// Something else.
+    Other,
+}
+
+impl ChangeReason {
+    /// Every reason; a reason's place here plus 1 is its number in the encoding.
+    pub const ALL: [ChangeReason; 4] =
+        [ChangeReason::Compromised, ChangeReason::Rotated, ChangeReason::Left, ChangeReason::Other];
+
+    /// The word for it on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            ChangeReason::Compromised => "compromised",
+            ChangeReason::Rotated => "rotated",
+            ChangeReason::Left => "left",
+            ChangeReason::Other => "other",
+        }
+    }
+}
+
+/// A disablement secret, revealed and thereby spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disablement {
+    /// The secret; 1 to 1,024 bytes.
+    pub secret: Vec<u8>,
+    /// The value in the authority's state whose secret it is.
+    pub value: [u8; 32],
+}
+
+/// A node that joins the roster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewNode {
+    /// One DNS label of lower-case letters, digits and inner hyphens; no other node's.
+    pub name: String,
+    /// Its node key; not zero, no other node's.
+    pub node_key: NodeKey,
+    /// Its tailnet-lock key, if it has one.
+    pub lock_key: Option<LockKey>,
+    /// Whether this is the proposing member's own machine.
+    pub own: bool,
+    /// A signature that lets it in at once; only while the lock is on.
+    pub signature: Option<NodeKeySignature>,
+}
+
+/// New values of a node's keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedNode {
+    /// The node.
+    pub node: NodeId,
+    /// Its node key from now on. When it is another than before, the old signature is gone.
+    pub node_key: NodeKey,
+    /// Its tailnet-lock key from now on.
+    pub lock_key: Option<LockKey>,
+    /// A signature that lets in `node_key`; only while the lock is on.
+    pub signature: Option<NodeKeySignature>,
+}

@@ -1,0 +1,375 @@
+//! The encoding of events, and the rules that an event must keep by itself.
+
+use super::event::{
+    AumsAdded, ChangeReason, ChangedNode, Disablement, Event, Founder, Initialization,
+    MemberDetails, NewNode, NodeSignature,
+};
+use super::{EventRefusal, LogKey, MemberKey, NodeId, ReplicaId};
+use crate::Refusal;
+use crate::cbor::{Fields, Malformed, Reader, Writer};
+use crate::ids::{LockKey, NodeKey};
+use crate::limits::{
+    DISABLEMENT_SECRET_BYTES, EVENT_AUMS, EVENT_SIGNATURES, NAME_BYTES, NOTE_BYTES,
+};
+use crate::lock::node_keys::NodeKeySignature;
+use crate::lock::{Sealed, signatures};
+
+impl Event {
+    /// Writes the event: an array of its kind and its body.
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.array(2).uint(self.kind());
+        match self {
+            Event::GroupCreated(founder) => {
+                out.map(3);
+                out.uint(1).uint(founder.id.0);
+                out.uint(2).bytes(&founder.member_key.0);
+                out.uint(3);
+                founder.details.write(out);
+            }
+            Event::LockInitialized(init) => {
+                out.map(1 + usize::from(!init.signatures.is_empty()));
+                out.uint(1).bytes(init.genesis.bytes());
+                write_signatures(out, 2, &init.signatures);
+            }
+            Event::AumsAdded(added) => added.write(out),
+            Event::NodeKeysSigned(signatures) => {
+                out.map(usize::from(!signatures.is_empty()));
+                write_signatures(out, 1, signatures);
+            }
+            Event::LockDisabled(disablement) => {
+                out.map(2);
+                out.uint(1).bytes(&disablement.secret);
+                out.uint(2).bytes(&disablement.value);
+            }
+            Event::NodeAdded(node) => node.write(out),
+            Event::NodeChanged(node) => node.write(out),
+            Event::NodeRemoved(node) => {
+                out.map(1).uint(1).uint(node.0);
+            }
+            Event::MemberChanged(details) => details.write(out),
+            Event::RulesActivated(rules) => {
+                out.map(1).uint(1).uint((*rules).into());
+            }
+        }
+    }
+
+    /// Reads an event and checks what can be said of it without any state.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        reader.array_of(2)?;
+        let kind = reader.uint()?;
+        let event = match kind {
+            1 => Event::GroupCreated(Founder::read(reader)?),
+            2 => Event::LockInitialized(Box::new(Initialization::read(reader)?)),
+            3 => Event::AumsAdded(AumsAdded::read(reader)?),
+            4 => {
+                let mut fields = reader.fields()?;
+                fields.needs(reader, 1)?;
+                let signatures = read_signatures(reader)?;
+                fields.end(reader)?;
+                Event::NodeKeysSigned(signatures)
+            }
+            5 => Event::LockDisabled(Disablement::read(reader)?),
+            6 => Event::NodeAdded(NewNode::read(reader)?),
+            7 => Event::NodeChanged(ChangedNode::read(reader)?),
+            8 => {
+                let mut fields = reader.fields()?;
+                fields.needs(reader, 1)?;
+                let node = NodeId(reader.uint()?);
+                fields.end(reader)?;
+                Event::NodeRemoved(node)
+            }
+            9 => Event::MemberChanged(MemberDetails::read(reader)?),
+            10 => {
+                let mut fields = reader.fields()?;
+                fields.needs(reader, 1)?;
+                let rules = read_u32(reader)?;
+                fields.end(reader)?;
+                Event::RulesActivated(rules)
+            }
+            kind => return Err(EventRefusal::UnknownKind(kind).into()),
+        };
+        reader.close();
+        Ok(event)
+    }
+}
+
+impl MemberDetails {
+    fn write(&self, out: &mut Writer) {
+        out.map(3 + usize::from(self.lock_key.is_some()));
+        out.uint(1).text(&self.name);
+        out.uint(2).bytes(&self.log_key.0);
+        if let Some(key) = &self.lock_key {
+            out.uint(3).bytes(&key.0);
+        }
+        out.uint(4).uint(self.rules.into());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let name = read_name(reader)?;
+        fields.needs(reader, 2)?;
+        let log_key = LogKey(reader.fixed()?);
+        let lock_key = read_lock_key(&mut fields, reader, 3)?;
+        fields.needs(reader, 4)?;
+        let rules = read_u32(reader)?;
+        fields.end(reader)?;
+        if rules == 0 {
+            return Err(EventRefusal::Shape("rules are numbered from 1").into());
+        }
+        Ok(MemberDetails { name, log_key, lock_key, rules })
+    }
+}
+
+impl Founder {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let id = ReplicaId(reader.uint()?);
+        fields.needs(reader, 2)?;
+        let member_key = MemberKey(reader.fixed()?);
+        fields.needs(reader, 3)?;
+        let details = MemberDetails::read(reader)?;
+        fields.end(reader)?;
+        if signatures::is_weak(&LockKey(member_key.0)) {
+            return Err(EventRefusal::Shape("anybody could sign with this member key").into());
+        }
+        Ok(Founder { id, member_key, details })
+    }
+}
+
+impl Initialization {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let genesis = Sealed::decode(reader.bytes()?)?;
+        let signatures = if fields.has(reader, 2)? { read_signatures(reader)? } else { Vec::new() };
+        fields.end(reader)?;
+        Ok(Initialization { genesis, signatures })
+    }
+}
+
+impl AumsAdded {
+    fn write(&self, out: &mut Writer) {
+        let optional = [!self.signatures.is_empty(), self.reason.is_some(), self.note.is_some()];
+        out.map(2 + optional.into_iter().filter(|set| *set).count());
+        out.uint(1).array(self.aums.len());
+        for aum in &self.aums {
+            out.bytes(aum.bytes());
+        }
+        out.uint(2).bool(self.fork);
+        write_signatures(out, 3, &self.signatures);
+        if let Some(reason) = self.reason {
+            let number = ChangeReason::ALL.iter().take_while(|r| **r != reason).count() + 1;
+            out.uint(4).uint(number as u64);
+        }
+        if let Some(note) = &self.note {
+            out.uint(5).text(note);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let len = reader.array_up_to(EVENT_AUMS)?;
+        if len == 0 {
+            return Err(EventRefusal::Shape("no AUM").into());
+        }
+        let mut aums = Vec::with_capacity(len);
+        for _ in 0..len {
+            aums.push(Sealed::decode(reader.bytes()?)?);
+        }
+        reader.close();
+        fields.needs(reader, 2)?;
+        let fork = reader.bool()?;
+        let signatures = if fields.has(reader, 3)? { read_signatures(reader)? } else { Vec::new() };
+        let reason = if fields.has(reader, 4)? {
+            let at = reader.clone();
+            let place = usize::try_from(reader.uint()?).ok().and_then(|n| n.checked_sub(1));
+            let reason = place.and_then(|place| ChangeReason::ALL.get(place));
+            Some(*reason.ok_or_else(|| at.malformed("an unknown reason"))?)
+        } else {
+            None
+        };
+        let note = if fields.has(reader, 5)? {
+            let at = reader.clone();
+            match reader.text()? {
+                "" => {
+                    return Err(at
+                        .malformed("an empty note that should have been left out")
+                        .into());
+                }
+                note if note.len() > NOTE_BYTES => {
+                    return Err(EventRefusal::Shape("the note is longer than 1024 bytes").into());
+                }
+                note => Some(note.to_owned()),
+            }
+        } else {
+            None
+        };
+        fields.end(reader)?;
+        Ok(AumsAdded { aums, fork, signatures, reason, note })
+    }
+}
+
+impl Disablement {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let secret = reader.bytes()?;
+        if !(1..=DISABLEMENT_SECRET_BYTES).contains(&secret.len()) {
+            return Err(EventRefusal::Shape("a disablement secret has 1 to 1024 bytes").into());
+        }
+        let secret = secret.to_vec();
+        fields.needs(reader, 2)?;
+        let value = reader.fixed()?;
+        fields.end(reader)?;
+        Ok(Disablement { secret, value })
+    }
+}
+
+impl NewNode {
+    fn write(&self, out: &mut Writer) {
+        let optional = [self.lock_key.is_some(), self.signature.is_some()];
+        out.map(3 + optional.into_iter().filter(|set| *set).count());
+        out.uint(1).text(&self.name);
+        out.uint(2).bytes(&self.node_key.0);
+        write_lock_key(out, 3, self.lock_key.as_ref());
+        out.uint(4).bool(self.own);
+        write_signature(out, 5, self.signature.as_ref());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let name = read_name(reader)?;
+        fields.needs(reader, 2)?;
+        let node_key = read_node_key(reader)?;
+        let lock_key = read_lock_key(&mut fields, reader, 3)?;
+        fields.needs(reader, 4)?;
+        let own = reader.bool()?;
+        let signature = read_signature(&mut fields, reader, 5)?;
+        fields.end(reader)?;
+        Ok(NewNode { name, node_key, lock_key, own, signature })
+    }
+}
+
+impl ChangedNode {
+    fn write(&self, out: &mut Writer) {
+        let optional = [self.lock_key.is_some(), self.signature.is_some()];
+        out.map(2 + optional.into_iter().filter(|set| *set).count());
+        out.uint(1).uint(self.node.0);
+        out.uint(2).bytes(&self.node_key.0);
+        write_lock_key(out, 3, self.lock_key.as_ref());
+        write_signature(out, 4, self.signature.as_ref());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let node = NodeId(reader.uint()?);
+        fields.needs(reader, 2)?;
+        let node_key = read_node_key(reader)?;
+        let lock_key = read_lock_key(&mut fields, reader, 3)?;
+        let signature = read_signature(&mut fields, reader, 4)?;
+        fields.end(reader)?;
+        Ok(ChangedNode { node, node_key, lock_key, signature })
+    }
+}
+
+/// Whether text is one DNS label: 1 to 63 lower-case letters, digits and inner hyphens.
+pub fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn read_name(reader: &mut Reader<'_>) -> Result<String, Refusal> {
+    let name = reader.text()?;
+    if is_name(name) { Ok(name.to_owned()) } else { Err(EventRefusal::Name.into()) }
+}
+
+fn read_node_key(reader: &mut Reader<'_>) -> Result<NodeKey, Refusal> {
+    let key = NodeKey(reader.fixed()?);
+    if key.is_zero() { Err(EventRefusal::ZeroNodeKey.into()) } else { Ok(key) }
+}
+
+fn read_u32(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
+    let at = reader.clone();
+    u32::try_from(reader.uint()?).map_err(|_| at.malformed("a number of more than 32 bits"))
+}
+
+fn write_lock_key(out: &mut Writer, field: u64, key: Option<&LockKey>) {
+    if let Some(key) = key {
+        out.uint(field).bytes(&key.0);
+    }
+}
+
+fn read_lock_key(
+    fields: &mut Fields,
+    reader: &mut Reader<'_>,
+    field: u64,
+) -> Result<Option<LockKey>, Refusal> {
+    if !fields.has(reader, field)? {
+        return Ok(None);
+    }
+    let at = reader.clone();
+    let key = LockKey(reader.fixed()?);
+    if key.is_zero() {
+        return Err(at.malformed("a zero lock key that should have been left out").into());
+    }
+    Ok(Some(key))
+}
+
+fn write_signature(out: &mut Writer, field: u64, signature: Option<&NodeKeySignature>) {
+    if let Some(signature) = signature {
+        out.uint(field).bytes(&signature.to_cbor());
+    }
+}
+
+fn read_signature(
+    fields: &mut Fields,
+    reader: &mut Reader<'_>,
+    field: u64,
+) -> Result<Option<NodeKeySignature>, Malformed> {
+    if fields.has(reader, field)? {
+        NodeKeySignature::decode(reader.bytes()?).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// A list of pairs, left out when empty.
+fn write_signatures(out: &mut Writer, field: u64, signatures: &[NodeSignature]) {
+    if signatures.is_empty() {
+        return;
+    }
+    out.uint(field).array(signatures.len());
+    for item in signatures {
+        out.array(2).uint(item.node.0).bytes(&item.signature.to_cbor());
+    }
+}
+
+/// The list, ascending by node and not empty.
+fn read_signatures(reader: &mut Reader<'_>) -> Result<Vec<NodeSignature>, Malformed> {
+    let at = reader.clone();
+    let len = reader.array_up_to(EVENT_SIGNATURES)?;
+    if len == 0 {
+        return Err(at.malformed("an empty list that should have been left out"));
+    }
+    let mut signatures: Vec<NodeSignature> = Vec::new();
+    for _ in 0..len {
+        let at = reader.clone();
+        reader.array_of(2)?;
+        let node = NodeId(reader.uint()?);
+        if signatures.last().is_some_and(|last| last.node >= node) {
+            return Err(at.malformed("nodes out of order or repeated"));
+        }
+        let signature = NodeKeySignature::decode(reader.bytes()?)?;
+        reader.close();
+        signatures.push(NodeSignature { node, signature });
+    }
+    reader.close();
+    Ok(signatures)
+}

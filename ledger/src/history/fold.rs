@@ -1,0 +1,365 @@
+//! The fold: admits proposals, replays records, and refuses without a trace.
+
+use super::effects::Step;
+use super::lifecycle::Lifecycle;
+use super::merkle::{self, Frontier, MerkleHash};
+use super::{
+    ClusterId, Epoch, Event, EventRefusal, FoldHash, NodeId, Record, RecordHash, SignedProposal,
+    members, records, requests, roster, row,
+};
+use crate::cbor::{Malformed, Reader, Writer};
+use crate::lock::signatures::Verified;
+use crate::rows::{Changes, Draft, Rows, tables};
+use crate::{Failure, Fault, Refusal};
+
+/// The rules that a new group begins with.
+pub const FIRST_RULES: u32 = 1;
+/// The highest rules that this version can execute.
+pub const KNOWN_RULES: u32 = 1;
+
+/// What became of a proposal or record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is recorded.
+    Sealed(Record),
+    /// This part of this request was recorded before; nothing changed.
+    Repeated {
+        /// The first record.
+        index: u64,
+        /// Its hash.
+        hash: RecordHash,
+    },
+    /// It is not recorded, and nothing changed.
+    Refused(Refusal),
+}
+
+/// The state that decides the verdict on the next proposal, apart from the rows.
+///
+/// All scalars are one row, so that opening costs the same at any length of the history.
+#[derive(Debug, Clone)]
+pub struct Fold {
+    scalars: Scalars,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Scalars {
+    cluster: Option<ClusterId>,
+    incarnation: u64,
+    rules: u32,
+    last_hash: Option<RecordHash>,
+    fold_hash: FoldHash,
+    lifecycle: Lifecycle,
+    /// The number of the node that joins next.
+    next_node: NodeId,
+    /// Its size is the next record's index.
+    frontier: Frontier,
+}
+
+const ROW: &[u8] = b"fold";
+
+/// What the judgement of a proposal leads to.
+enum Judged {
+    Admitted(Box<Admitted>),
+    Repeated(u64),
+}
+
+struct Admitted {
+    changes: Changes,
+    scalars: Scalars,
+}
+
+impl Fold {
+    /// Reads the fold. Without rows it is the one before record 0.
+    pub fn open(rows: &dyn Rows) -> Result<Fold, Fault> {
+        let scalars = match rows.get(tables::HISTORY, ROW)? {
+            Some(value) => row::decode(tables::HISTORY, ROW, &value, Scalars::read)?,
+            None => Scalars::before_record_0(),
+        };
+        Ok(Fold { scalars })
+    }
+
+    /// Judges a proposal. If it is sealed, its record and rows are in the draft; if not, draft and
+    /// fold are as before.
+    pub fn admit(
+        &mut self,
+        draft: &mut Draft<'_>,
+        proposal: &Verified<SignedProposal>,
+    ) -> Result<Verdict, Fault> {
+        match self.judge(draft, proposal) {
+            Ok(Judged::Admitted(admitted)) => {
+                let record =
+                    Record::seal(self.next_index(), self.last_hash(), proposal.get().clone());
+                self.settle(draft, *admitted, &record);
+                Ok(Verdict::Sealed(record))
+            }
+            Ok(Judged::Repeated(index)) => {
+                let record = records::record(draft, index)?;
+                let record = record.ok_or_else(|| row::missing(tables::RECORDS, index))?;
+                Ok(Verdict::Repeated { index, hash: record.hash() })
+            }
+            Err(Failure::Refused(refusal)) => Ok(Verdict::Refused(refusal)),
+            Err(Failure::Fault(fault)) => Err(fault),
+        }
+    }
+
+    /// Judges a record that somebody says was sealed next. The verdict is
+    /// [`Sealed`](Verdict::Sealed) with the same record or [`Refused`](Verdict::Refused).
+    pub fn replay(
+        &mut self,
+        draft: &mut Draft<'_>,
+        record: &Verified<Record>,
+    ) -> Result<Verdict, Fault> {
+        let proposal = record.part(record.get().proposal().clone());
+        let record = record.get();
+        let index = record.index();
+        let want = self.next_index();
+        if index != want {
+            return Ok(refused(EventRefusal::RecordIndex { got: index, want }));
+        }
+        if record.prev() != self.last_hash() {
+            return Ok(refused(EventRefusal::RecordLink { index }));
+        }
+        match self.judge(draft, &proposal) {
+            Ok(Judged::Admitted(admitted)) => {
+                self.settle(draft, *admitted, record);
+                Ok(Verdict::Sealed(record.clone()))
+            }
+            Ok(Judged::Repeated(first)) => {
+                Ok(refused(EventRefusal::RecordRepeats { index, first }))
+            }
+            Err(Failure::Refused(why)) => {
+                Ok(refused(EventRefusal::Record { index, why: Box::new(why) }))
+            }
+            Err(Failure::Fault(fault)) => Err(fault),
+        }
+    }
+
+    fn settle(&mut self, draft: &mut Draft<'_>, admitted: Admitted, record: &Record) {
+        draft.absorb(admitted.changes);
+        self.scalars = admitted.scalars;
+        self.scalars.last_hash = Some(record.hash());
+        records::put(draft, record);
+        merkle::append(draft, &mut self.scalars.frontier, record.hash());
+        draft.put(tables::HISTORY, ROW, self.scalars.write());
+    }
+
+    fn judge(
+        &self,
+        draft: &Draft<'_>,
+        signed: &Verified<SignedProposal>,
+    ) -> Result<Judged, Failure> {
+        let proposal = signed.get().proposal();
+        let mut scalars = self.scalars.clone();
+        let mut step = Step::new(draft, self.next_index());
+        if let Event::GroupCreated(founder) = &proposal.event {
+            if self.scalars.cluster.is_some() {
+                return Err(EventRefusal::GroupExists.into());
+            }
+            if proposal.incarnation != 1 || founder.id != proposal.actor.member {
+                return Err(EventRefusal::Shape(
+                    "a group begins with its founder's own proposal, \
+                    in incarnation 1",
+                )
+                .into());
+            }
+            if founder.member_key != signed.get().key() {
+                return Err(EventRefusal::OtherMemberKey(founder.id).into());
+            }
+            scalars.cluster = Some(proposal.cluster);
+            scalars.incarnation = proposal.incarnation;
+            step.group(proposal.cluster, proposal.incarnation);
+            members::found(&mut step, founder);
+        }
+        let cluster = scalars.cluster.ok_or(EventRefusal::NoGroup)?;
+        if proposal.cluster != cluster {
+            return Err(EventRefusal::OtherCluster.into());
+        }
+        let (got, want) = (proposal.incarnation, scalars.incarnation);
+        if got != want {
+            return Err(EventRefusal::OtherIncarnation { got, want }.into());
+        }
+        let id = proposal.actor.member;
+        let member = members::member(&step.rows, id)?.ok_or(EventRefusal::UnknownMember(id))?;
+        if member.member_key != signed.get().key() {
+            return Err(EventRefusal::OtherMemberKey(id).into());
+        }
+        if let Some(index) = requests::recorded(&step.rows, proposal)? {
+            return Ok(Judged::Repeated(index));
+        }
+        let next = self.next_index();
+        let last_index = proposal.last_index;
+        if next > last_index {
+            return Err(EventRefusal::Expired { last_index, next }.into());
+        }
+        let (since, active) = (proposal.event.since_rules(), scalars.rules);
+        if since > active {
+            let kind = proposal.event.kind();
+            return Err(EventRefusal::KindNotActive { kind, since, active }.into());
+        }
+        requests::record(&mut step, proposal);
+        match &proposal.event {
+            Event::GroupCreated(_) => {}
+            Event::NodeRemoved(node) => roster::remove(&mut step, *node)?,
+            Event::MemberChanged(details) => {
+                members::change(&mut step, member, details, active)?;
+            }
+            Event::RulesActivated(rules) => {
+                activate(&mut step, &mut scalars, *rules)?;
+            }
+            _ => return Err(Fault::new("the lock's events are not part of this build").into()),
+        }
+        let (changes, fold_hash) = step.finish(self.scalars.fold_hash);
+        scalars.fold_hash = fold_hash;
+        Ok(Judged::Admitted(Box::new(Admitted { changes, scalars })))
+    }
+
+    /// The ledger, once record 0 is written.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.scalars.cluster
+    }
+
+    /// The group's incarnation, from 1; 0 before record 0.
+    pub fn incarnation(&self) -> u64 {
+        self.scalars.incarnation
+    }
+
+    /// The active rules.
+    pub fn rules(&self) -> u32 {
+        self.scalars.rules
+    }
+
+    /// The index of the next record, which is also their number.
+    pub fn next_index(&self) -> u64 {
+        self.scalars.frontier.size()
+    }
+
+    /// The hash of the last record; none before record 0.
+    pub fn last_hash(&self) -> Option<RecordHash> {
+        self.scalars.last_hash
+    }
+
+    /// The chained hash over everything that can change a verdict.
+    pub fn fold_hash(&self) -> FoldHash {
+        self.scalars.fold_hash
+    }
+
+    /// The root of the Merkle tree over all record hashes.
+    pub fn merkle_root(&self) -> MerkleHash {
+        self.scalars.frontier.root()
+    }
+
+    /// The current epoch of the lock, or its last one.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.scalars.lifecycle.epoch()
+    }
+
+    /// Whether the lock is on.
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.scalars.lifecycle
+    }
+}
+
+fn refused(refusal: EventRefusal) -> Verdict {
+    Verdict::Refused(refusal.into())
+}
+
+/// Rules follow each other one by one, once every member can execute the next.
+fn activate(step: &mut Step<'_>, scalars: &mut Scalars, asked: u32) -> Result<(), Failure> {
+    let active = scalars.rules;
+    if active.checked_add(1) != Some(asked) {
+        return Err(EventRefusal::RulesNotNext { asked, active }.into());
+    }
+    members::all_support(&step.rows, asked)?;
+    if asked > KNOWN_RULES {
+        // The group is right and this program is too old: to refuse would be to disagree.
+        return Err(Fault::new(format!(
+            "rules {asked} become active, but this version knows only rules up to {KNOWN_RULES}; \
+             install a newer version"
+        ))
+        .into());
+    }
+    scalars.rules = asked;
+    step.rules(asked);
+    Ok(())
+}
+
+impl Scalars {
+    fn before_record_0() -> Self {
+        Scalars {
+            cluster: None,
+            incarnation: 0,
+            rules: FIRST_RULES,
+            last_hash: None,
+            fold_hash: FoldHash([0; 32]),
+            lifecycle: Lifecycle::Off,
+            next_node: NodeId(1),
+            frontier: Frontier::default(),
+        }
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.array(9);
+        out.nullable_bytes(self.cluster.as_ref().map(|id| id.0.as_slice()));
+        out.uint(self.incarnation).uint(self.rules.into());
+        out.nullable_bytes(self.last_hash.as_ref().map(|hash| hash.0.as_slice()));
+        out.bytes(&self.fold_hash.0);
+        match self.lifecycle {
+            Lifecycle::Off => out.array(2).uint(0).uint(0),
+            Lifecycle::On(epoch) => out.array(2).uint(1).uint(epoch.0.into()),
+            Lifecycle::Retired(epoch) => out.array(2).uint(2).uint(epoch.0.into()),
+        };
+        out.uint(self.next_node.0);
+        out.uint(self.frontier.size()).array(self.frontier.roots().len());
+        for root in self.frontier.roots() {
+            out.bytes(root);
+        }
+        out.into_bytes()
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        reader.array_of(9)?;
+        let cluster = if reader.null() { None } else { Some(ClusterId(reader.fixed()?)) };
+        let incarnation = reader.uint()?;
+        let rules = u32_of(reader)?;
+        let last_hash = if reader.null() { None } else { Some(RecordHash(reader.fixed()?)) };
+        let fold_hash = FoldHash(reader.fixed()?);
+        let at = reader.clone();
+        reader.array_of(2)?;
+        let kind = reader.uint()?;
+        let epoch = Epoch(u32_of(reader)?);
+        reader.close();
+        let lifecycle = match kind {
+            0 => Lifecycle::Off,
+            1 => Lifecycle::On(epoch),
+            2 => Lifecycle::Retired(epoch),
+            _ => return Err(at.malformed("an unknown state of the lock")),
+        };
+        let next_node = NodeId(reader.uint()?);
+        let at = reader.clone();
+        let size = reader.uint()?;
+        let mut roots = Vec::new();
+        for _ in 0..reader.array()? {
+            roots.push(reader.fixed()?);
+        }
+        reader.close();
+        reader.close();
+        let frontier = Frontier::new(size, roots)
+            .ok_or_else(|| at.malformed("a right edge that does not fit its tree"))?;
+        Ok(Scalars {
+            cluster,
+            incarnation,
+            rules,
+            last_hash,
+            fold_hash,
+            lifecycle,
+            next_node,
+            frontier,
+        })
+    }
+}
+
+fn u32_of(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
+    let at = reader.clone();
+    u32::try_from(reader.uint()?).map_err(|_| at.malformed("a number of more than 32 bits"))
+}

@@ -1,0 +1,107 @@
+//! The lock's lives: off, on, retired, and on again in the next epoch.
+
+use super::{Epoch, row};
+use crate::Fault;
+use crate::cbor::{Malformed, Reader, Writer};
+use crate::ids::AumHash;
+use crate::rows::{Draft, Rows, tables};
+
+/// Whether there is a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifecycle {
+    /// There has never been one.
+    Off,
+    /// It is on, in this epoch.
+    On(Epoch),
+    /// It was disabled, and this was its last epoch.
+    Retired(Epoch),
+}
+
+impl Lifecycle {
+    /// The current epoch, or the last one.
+    pub fn epoch(self) -> Option<Epoch> {
+        match self {
+            Lifecycle::Off => None,
+            Lifecycle::On(epoch) | Lifecycle::Retired(epoch) => Some(epoch),
+        }
+    }
+
+    /// Whether the lock is on.
+    pub fn is_on(self) -> bool {
+        matches!(self, Lifecycle::On(_))
+    }
+}
+
+/// One life of the lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpochEntry {
+    /// Its number.
+    pub epoch: Epoch,
+    /// Its first AUM.
+    pub genesis: AumHash,
+    /// The state ID of all its states.
+    pub state_id: (u64, u64),
+    /// The record of the initialization.
+    pub began: u64,
+    /// The record of the disablement, which holds the revealed secret; none while it is on.
+    pub ended: Option<u64>,
+}
+
+/// Rows of epochs by number.
+const BY_NUMBER: u8 = 0;
+/// Rows of epochs by state ID.
+const BY_STATE_ID: u8 = 1;
+
+fn number_key(epoch: Epoch) -> Vec<u8> {
+    [&[BY_NUMBER], &epoch.0.to_be_bytes()[..]].concat()
+}
+
+fn state_id_key((id1, id2): (u64, u64)) -> Vec<u8> {
+    [&[BY_STATE_ID], &id1.to_be_bytes()[..], &id2.to_be_bytes()].concat()
+}
+
+/// That epoch.
+pub fn epoch(rows: &dyn Rows, epoch: Epoch) -> Result<Option<EpochEntry>, Fault> {
+    let key = number_key(epoch);
+    let Some(value) = rows.get(tables::EPOCHS, &key)? else { return Ok(None) };
+    row::decode(tables::EPOCHS, &key, &value, |reader| EpochEntry::read(epoch, reader)).map(Some)
+}
+
+/// The epoch that had that state ID, if one had.
+pub fn by_state_id(rows: &dyn Rows, state_id: (u64, u64)) -> Result<Option<Epoch>, Fault> {
+    let key = state_id_key(state_id);
+    let Some(value) = rows.get(tables::EPOCHS, &key)? else { return Ok(None) };
+    match value.try_into() {
+        Ok(bytes) => Ok(Some(Epoch(u32::from_be_bytes(bytes)))),
+        Err(_) => Err(Fault::new("damaged row of table epochs: not an epoch number")),
+    }
+}
+
+/// Sets an epoch's rows.
+pub(super) fn put(rows: &mut Draft<'_>, entry: &EpochEntry) {
+    rows.put(tables::EPOCHS, number_key(entry.epoch), entry.write());
+    rows.put(tables::EPOCHS, state_id_key(entry.state_id), entry.epoch.0.to_be_bytes());
+}
+
+impl EpochEntry {
+    fn write(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.array(5).bytes(&self.genesis.0).uint(self.state_id.0).uint(self.state_id.1);
+        out.uint(self.began);
+        match self.ended {
+            Some(record) => out.uint(record),
+            None => out.null(),
+        };
+        out.into_bytes()
+    }
+
+    fn read(epoch: Epoch, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        reader.array_of(5)?;
+        let genesis = AumHash(reader.fixed()?);
+        let state_id = (reader.uint()?, reader.uint()?);
+        let began = reader.uint()?;
+        let ended = if reader.null() { None } else { Some(reader.uint()?) };
+        reader.close();
+        Ok(EpochEntry { epoch, genesis, state_id, began, ended })
+    }
+}

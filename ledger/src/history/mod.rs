@@ -1,0 +1,35 @@
+//! The history: who asked for what, in which order, and what came of it (docs/ledger-format.md).
+//!
+//! A [`Proposal`] is an event that somebody wants recorded, signed by the proposing member. A
+//! [`Record`] is an admitted proposal in its place. The [`Fold`] admits proposals and replays
+//! records by the same path, so that whoever has the records reaches the same verdicts.
+
+mod effects;
+mod event;
+mod event_codec;
+mod fold;
+mod ids;
+pub mod lifecycle;
+pub mod members;
+pub mod merkle;
+mod proposal;
+mod record;
+pub mod records;
+mod refusal;
+pub mod requests;
+pub mod roster;
+mod row;
+
+pub use event::{
+    AumsAdded, ChangeReason, ChangedNode, Disablement, Event, Founder, Initialization,
+    MemberDetails, NewNode, NodeSignature,
+};
+pub use event_codec::is_name;
+pub use fold::{FIRST_RULES, Fold, KNOWN_RULES, Verdict};
+pub use ids::{
+    BadRequestId, ClusterId, Epoch, FoldHash, LogKey, MemberKey, NodeId, RecordHash, ReplicaId,
+    RequestId,
+};
+pub use proposal::{Actor, Proposal, SignedProposal, Who};
+pub use record::Record;
+pub use refusal::EventRefusal;

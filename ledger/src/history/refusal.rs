@@ -1,0 +1,234 @@
+//! Why a proposal is not recorded, or a record not accepted.
+
+use super::{BadRequestId, Epoch, NodeId, ReplicaId, RequestId};
+use crate::Refusal;
+use crate::ids::{AumHash, LockKey};
+use crate::limits::{PROPOSAL_BYTES, ROSTER_NODES};
+
+/// What is wrong with an event in its place, apart from the lock's own rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventRefusal {
+    /// A rule that the event breaks by itself.
+    #[error("{0}")]
+    Shape(&'static str),
+    /// A kind of event that this version does not know. The active rules cannot define it.
+    #[error("unknown kind of event: {0}")]
+    UnknownKind(u64),
+    /// A kind of event that the active rules do not define.
+    #[error("events of kind {kind} need rules {since}; rules {active} are active")]
+    KindNotActive {
+        /// The kind.
+        kind: u64,
+        /// The rules that define it first.
+        since: u32,
+        /// The rules that are active.
+        active: u32,
+    },
+    /// A proposal or record beyond the limit.
+    #[error("{bytes} bytes are more than a proposal may have ({PROPOSAL_BYTES})")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// Not a request ID.
+    #[error(transparent)]
+    RequestId(#[from] BadRequestId),
+    /// A name that is no DNS label.
+    #[error("a name is 1 to 63 lower-case letters, digits and inner hyphens")]
+    Name,
+    /// A node key of zeros.
+    #[error("the node key is zero")]
+    ZeroNodeKey,
+
+    /// Record 0 has not been written.
+    #[error("the ledger has no group yet")]
+    NoGroup,
+    /// A group exists already.
+    #[error("the group has been created already")]
+    GroupExists,
+    /// It is for another ledger.
+    #[error("the proposal is for another cluster")]
+    OtherCluster,
+    /// It was made before a restore or recovery, or for one to come.
+    #[error("the proposal is for incarnation {got}; this is {want}")]
+    OtherIncarnation {
+        /// What it says.
+        got: u64,
+        /// The group's.
+        want: u64,
+    },
+    /// It came too late.
+    #[error("the proposal was void after record {last_index}; the next record is {next}")]
+    Expired {
+        /// The last record that it could have become.
+        last_index: u64,
+        /// The next record.
+        next: u64,
+    },
+    /// No record enrolled that member.
+    #[error("replica {0} is not a member")]
+    UnknownMember(ReplicaId),
+    /// It was signed with another key than the member's.
+    #[error("the proposal is not signed with the key of replica {0}")]
+    OtherMemberKey(ReplicaId),
+    /// The request ID was used for something else.
+    #[error("request {request} was used for something else in record {index}")]
+    RequestReused {
+        /// The request ID.
+        request: RequestId,
+        /// A record of the other request.
+        index: u64,
+    },
+
+    /// The lock is off.
+    #[error("the lock is not on")]
+    LockOff,
+    /// The lock is on.
+    #[error("the lock is on already (epoch {0})")]
+    LockOn(Epoch),
+    /// The genesis has the state ID of an earlier epoch, so nodes would confuse the two.
+    #[error("the genesis has the state ID of epoch {0}")]
+    StateIdUsed(Epoch),
+    /// A genesis with a parent.
+    #[error("the genesis has a parent")]
+    GenesisParent,
+    /// The proposing member has no lock key on record.
+    #[error("replica {0} has no tailnet-lock key on record")]
+    NoLockKey(ReplicaId),
+    /// The genesis would lock out the node that makes it.
+    #[error("the genesis does not trust {key}, the key of the node that initializes the lock")]
+    InitializerNotTrusted {
+        /// The proposing member's lock key.
+        key: LockKey,
+    },
+    /// The roster is not what the genesis was made for.
+    #[error("the roster has changed: node {node} joined, left or has another key")]
+    RosterChanged {
+        /// The first node that differs.
+        node: NodeId,
+    },
+    /// A signature for a node does not let it in.
+    #[error("node {node}: {why}")]
+    NodeNotAuthorized {
+        /// The node.
+        node: NodeId,
+        /// The reason.
+        why: Box<Refusal>,
+    },
+    /// The AUMs were made for an earlier head.
+    #[error("the AUMs follow {parent}, but the head is {head}")]
+    StaleParent {
+        /// The first one's parent.
+        parent: AumHash,
+        /// The head.
+        head: AumHash,
+    },
+    /// An AUM that does not follow the one before it, in an event that is no fork.
+    #[error("AUM {0} of the event does not follow the one before it")]
+    NotOneChain(usize),
+    /// An AUM that is on record already, in an event that is no fork; or nothing else in one that
+    /// is.
+    #[error("the AUMs have been applied already")]
+    AlreadyApplied,
+    /// The value is not in the authority's state.
+    #[error("no disablement value of the lock belongs to this secret")]
+    OtherDisablementValue,
+
+    /// The roster has no such node.
+    #[error("the roster has no node {0}")]
+    UnknownNode(NodeId),
+    /// Another node has the name.
+    #[error("node {0} has that name")]
+    NameTaken(NodeId),
+    /// Another node has the node key.
+    #[error("node {0} has that node key")]
+    NodeKeyTaken(NodeId),
+    /// The member's own machine is in the roster already.
+    #[error("the member's own machine is node {0} already")]
+    OwnNodeExists(NodeId),
+    /// All numbers and addresses have been given away.
+    #[error("the roster has numbered {ROSTER_NODES} nodes, as many as there are addresses")]
+    RosterFull,
+
+    /// The rules asked for are not the next ones.
+    #[error("rules {asked} cannot follow rules {active}")]
+    RulesNotNext {
+        /// What was asked for.
+        asked: u32,
+        /// The active rules.
+        active: u32,
+    },
+    /// A member cannot execute the rules.
+    #[error("replica {member} supports rules up to {supported}, not {needed}")]
+    RulesNotSupported {
+        /// The member.
+        member: ReplicaId,
+        /// What it supports.
+        supported: u32,
+        /// What it would have to.
+        needed: u32,
+    },
+
+    /// A record that is not the next one.
+    #[error("record {got} where record {want} belongs")]
+    RecordIndex {
+        /// The index in the record.
+        got: u64,
+        /// The next index.
+        want: u64,
+    },
+    /// A record that is not linked to the one before.
+    #[error("record {index} does not follow the record before it: the link is another hash")]
+    RecordLink {
+        /// The record.
+        index: u64,
+    },
+    /// A record whose proposal the rules refuse in that place.
+    #[error("record {index}: {why}")]
+    Record {
+        /// The record.
+        index: u64,
+        /// The reason.
+        why: Box<Refusal>,
+    },
+    /// A record of a request part that has been recorded.
+    #[error("record {index} repeats the request of record {first}")]
+    RecordRepeats {
+        /// The record.
+        index: u64,
+        /// The first record of the same request and part.
+        first: u64,
+    },
+}
+
+impl EventRefusal {
+    /// What the person who asked can do about it, where there is something.
+    pub fn remedy(&self) -> Option<&'static str> {
+        use EventRefusal as E;
+        Some(match self {
+            E::TooLarge { .. } => "split the request into several",
+            E::RequestReused { .. } => "choose another request ID",
+            E::Expired { .. } => "ask again; with the same request ID nothing happens twice",
+            E::LockOff => "initialize the lock first (lockstep lock init)",
+            E::LockOn(_) => "disable the lock first, or change its keys instead",
+            E::StateIdUsed(_) => "make a new genesis; its state ID is chosen at random",
+            E::NoLockKey(_) => "give the node a tailnet-lock key first",
+            E::InitializerNotTrusted { .. } => "make a genesis that trusts the node's own key",
+            E::RosterChanged { .. } => "make the genesis again for the roster as it is now",
+            E::NodeNotAuthorized { why, .. } => return why.remedy(),
+            E::StaleParent { .. } | E::NotOneChain(_) => "make the AUMs again on the head",
+            E::OtherDisablementValue => {
+                "use a secret that was printed when the lock was initialized"
+            }
+            E::UnknownNode(_) => "list the nodes (lockstep node list)",
+            E::NameTaken(_) => "choose another name",
+            E::RulesNotSupported { .. } => "upgrade that member first",
+            E::Record { .. }
+            | E::RecordLink { .. }
+            | E::RecordIndex { .. }
+            | E::RecordRepeats { .. } => "compare with another replica's records or a backup",
+            _ => return None,
+        })
+    }
+}

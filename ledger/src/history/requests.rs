@@ -1,0 +1,86 @@
+//! Requests: which have been recorded, so that none is recorded twice.
+
+use super::effects::Step;
+use super::{EventRefusal, Proposal, RequestId, row};
+use crate::cbor::Writer;
+use crate::rows::{Rows, tables};
+use crate::{Failure, Fault};
+
+/// A part of a request, as it was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedPart {
+    /// The place of the event among those of its request.
+    pub part: u32,
+    /// Its record.
+    pub index: u64,
+    /// The digest of the request.
+    pub digest: [u8; 32],
+}
+
+/// The recorded parts of a request, ascending.
+pub fn parts(rows: &dyn Rows, request: &RequestId) -> Result<Vec<RecordedPart>, Fault> {
+    let start = key(request, 0);
+    // The byte after the one that ends the ID.
+    let end = [request.as_str().as_bytes(), &[1]].concat();
+    rows.scan(tables::REQUESTS, &start..&end)?
+        .map(|item| {
+            let (key, value) = item?;
+            read(&key, &value)
+        })
+        .collect()
+}
+
+/// The record that this very part of a request became, if it did. Refuses a part of another
+/// request under the same ID.
+pub(super) fn recorded(rows: &dyn Rows, proposal: &Proposal) -> Result<Option<u64>, Failure> {
+    let key_of_part = key(&proposal.request, proposal.part);
+    let found = match rows.get(tables::REQUESTS, &key_of_part)? {
+        Some(value) => Some(read(&key_of_part, &value)?),
+        None => {
+            let start = key(&proposal.request, 0);
+            let end = [proposal.request.as_str().as_bytes(), &[1]].concat();
+            match rows.scan(tables::REQUESTS, &start..&end)?.next() {
+                Some(item) => {
+                    let (key, value) = item?;
+                    Some(read(&key, &value)?)
+                }
+                None => None,
+            }
+        }
+    };
+    match found {
+        None => Ok(None),
+        Some(found) if found.digest != proposal.digest => {
+            let request = proposal.request.clone();
+            Err(EventRefusal::RequestReused { request, index: found.index }.into())
+        }
+        Some(found) => Ok((found.part == proposal.part).then_some(found.index)),
+    }
+}
+
+/// Notes the request of the record that is being made.
+pub(super) fn record(step: &mut Step<'_>, proposal: &Proposal) {
+    let mut out = Writer::new();
+    out.array(2).uint(step.index).bytes(&proposal.digest);
+    step.rows.put(tables::REQUESTS, key(&proposal.request, proposal.part), out.into_bytes());
+    step.request(&proposal.request, &proposal.digest, proposal.part);
+}
+
+/// The ID, a zero that no ID has in it, and the part.
+fn key(request: &RequestId, part: u32) -> Vec<u8> {
+    [request.as_str().as_bytes(), &[0], &part.to_be_bytes()].concat()
+}
+
+fn read(key: &[u8], value: &[u8]) -> Result<RecordedPart, Fault> {
+    let part = key
+        .split_last_chunk::<4>()
+        .map(|(_, part)| u32::from_be_bytes(*part))
+        .ok_or_else(|| Fault::new("damaged key in table requests"))?;
+    row::decode(tables::REQUESTS, key, value, |reader| {
+        reader.array_of(2)?;
+        let index = reader.uint()?;
+        let digest = reader.fixed()?;
+        reader.close();
+        Ok(RecordedPart { part, index, digest })
+    })
+}
