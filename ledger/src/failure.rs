@@ -32,6 +32,24 @@ pub enum Refusal {
     /// An AUM cannot be applied to the state at its parent (spec 4).
     #[error(transparent)]
     NotApplicable(#[from] lock::NotApplicable),
+    /// AUMs are not taken into the chain (spec 5.4, 5.5).
+    #[error(transparent)]
+    NotInformed(#[from] lock::NotInformed),
+    /// Two chains do not meet (spec 6.2).
+    #[error(transparent)]
+    NoIntersection(#[from] lock::sync::NoIntersection),
+    /// An update is not built (spec 11).
+    #[error(transparent)]
+    NotBuilt(#[from] lock::builder::NotBuilt),
+    /// An update that lost a race no longer means what was asked.
+    #[error(transparent)]
+    Overtaken(#[from] lock::builder::Overtaken),
+    /// A chain is not compacted (spec 7.3).
+    #[error(transparent)]
+    NotCompacted(#[from] lock::compaction::NotCompacted),
+    /// A revocation is not made or not cosigned (spec 10).
+    #[error(transparent)]
+    NotRevoked(#[from] lock::revocation::NotRevoked),
     /// A node-key signature lets no node in (spec 8.2).
     #[error(transparent)]
     NotAuthorized(#[from] lock::node_keys::NotAuthorized),

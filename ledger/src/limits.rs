@@ -8,6 +8,8 @@ pub const MAX_VOTES: u64 = 4096;
 pub const MAX_KEY_META_BYTES: usize = 512;
 /// Trusted keys in a checkpoint (spec 3.3). `AddKey` alone could pass it; our builder does not.
 pub const MAX_KEYS: usize = 512;
+/// Trusted keys from which on we warn that no more will fit: 80 % of [`MAX_KEYS`], rounded up.
+pub const KEYS_WARNING: usize = (MAX_KEYS * 4).div_ceil(5);
 /// Disablement values in a state (spec 3.3). At least 1.
 pub const MAX_DISABLEMENT_VALUES: usize = 32;
 /// Bytes of a disablement value (spec 9).

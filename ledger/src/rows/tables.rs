@@ -24,13 +24,14 @@ pub const ALL: &[Table] = &[
 
 /// Chain and AUM hash → canonical bytes of the AUM (`lock::chain`).
 pub const AUMS: Table = Table("aums");
-/// Chain and AUM hash → height, parent, weight, jump pointer (`lock::chain`).
+/// Chain and AUM hash → height, kind, parent, weight, jump pointer, nearest checkpoint
+/// (`lock::chain`).
 pub const AUM_NODES: Table = Table("aum_nodes");
-/// Chain, parent hash and child hash → nothing (`lock::chain`).
+/// Chain, parent hash, order of preference and child hash → nothing (`lock::chain`).
 pub const AUM_CHILDREN: Table = Table("aum_children");
 /// Chain and AUM hash → the authority's state after that AUM, every so often (`lock::chain`).
 pub const AUM_STATES: Table = Table("aum_states");
-/// Chain, key ID, height and AUM hash → trusted or no longer trusted (`lock::chain`).
+/// Chain, hash of key ID, height (highest first) and AUM hash → trusted or not (`lock::chain`).
 pub const AUM_KEY_CHANGES: Table = Table("aum_key_changes");
 /// Chain → oldest and head (`lock::authority`).
 pub const CHAINS: Table = Table("chains");

@@ -1,0 +1,560 @@
+//! The AUMs of one chain as rows, with the indexes that make its length not matter.
+//!
+//! Every AUM has a *node*: its height, its parent, and a jump pointer far back (skew-binary, as
+//! in Myers' random-access lists), so that any ancestor is found in a logarithm of the height and
+//! nothing is rewritten when another branch becomes the active one. A snapshot of the state is
+//! never more than [`SNAPSHOT_EVERY`] AUMs away, each AUM knows the checkpoint before it, and
+//! each change of a key's trust has a row of its own.
+//!
+//! Below the oldest stored AUM there may have been others, deleted by compaction or never known:
+//! pointers to them are left as they are and not followed, since every walk stops at a height.
+
+use std::ops::Range;
+
+use super::{AumKind, Key, Sealed, State};
+use crate::Fault;
+use crate::cbor::{Malformed, Reader, Writer};
+use crate::ids::{AumHash, blake2s};
+use crate::rows::{Draft, Rows, Table, prefix_end, tables};
+
+/// AUMs between two snapshots of the state on one branch, at most. Checkpoints count as
+/// snapshots.
+pub const SNAPSHOT_EVERY: u32 = 64;
+
+/// Which chain: the prefix of all its rows. In the ledger the epoch, from 1; 0 for a client node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChainId(pub u32);
+
+impl ChainId {
+    fn key(self, parts: &[&[u8]]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(4 + parts.iter().map(|part| part.len()).sum::<usize>());
+        key.extend_from_slice(&self.0.to_be_bytes());
+        for part in parts {
+            key.extend_from_slice(part);
+        }
+        key
+    }
+}
+
+/// An AUM and its height: the number of AUMs below it, down to the first that was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The AUM.
+    pub hash: AumHash,
+    /// Its height.
+    pub height: u64,
+}
+
+/// What is known of a stored AUM without decoding it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// AUMs below it; 0 for the one that the chain was bootstrapped from.
+    pub height: u64,
+    /// Its kind.
+    pub kind: AumKind,
+    /// Its parent, stored or not.
+    pub parent: Option<AumHash>,
+    /// The votes of its signers in the state at its parent (spec 5.1).
+    pub weight: u64,
+    /// The nearest checkpoint below it on its branch.
+    pub checkpoint: Option<Place>,
+    /// An ancestor far below, to jump to.
+    jump: Option<Place>,
+    /// AUMs since the last snapshot or checkpoint; 0 if its own state is at hand.
+    since: u32,
+}
+
+/// A change of trust in a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyChange {
+    /// The AUM that made it.
+    pub at: Place,
+    /// Whether the key is trusted after that AUM.
+    pub trusted: bool,
+}
+
+/// One AUM among its siblings, in the order of preference (spec 5.2): the least is the active one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Preference {
+    /// All ones minus the weight: the heaviest first.
+    lightness: u64,
+    /// 0 for a RemoveKey, 1 for every other kind.
+    keeps: u8,
+    /// The smaller hash first.
+    pub(super) hash: AumHash,
+}
+
+impl Preference {
+    pub(super) fn of(aum: &Sealed, weight: u64) -> Self {
+        Preference {
+            lightness: u64::MAX - weight,
+            keeps: u8::from(aum.kind != AumKind::REMOVE_KEY),
+            hash: aum.hash(),
+        }
+    }
+
+    fn key(&self) -> [u8; 41] {
+        let mut key = [0; 41];
+        key[..8].copy_from_slice(&self.lightness.to_be_bytes());
+        key[8] = self.keeps;
+        key[9..].copy_from_slice(&self.hash.0);
+        key
+    }
+}
+
+/// Reading one chain.
+#[derive(Clone, Copy)]
+pub struct Chain<'a> {
+    rows: &'a dyn Rows,
+    id: ChainId,
+}
+
+impl std::fmt::Debug for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Chain").field(&self.id).finish()
+    }
+}
+
+impl<'a> Chain<'a> {
+    /// The chain `id` in these rows.
+    pub fn new(rows: &'a dyn Rows, id: ChainId) -> Self {
+        Chain { rows, id }
+    }
+
+    /// Which chain this is.
+    pub fn id(&self) -> ChainId {
+        self.id
+    }
+
+    /// A stored AUM. One read.
+    pub fn aum(&self, hash: &AumHash) -> Result<Option<Sealed>, Fault> {
+        match self.rows.get(tables::AUMS, &self.id.key(&[&hash.0]))? {
+            None => Ok(None),
+            Some(bytes) => match Sealed::decode(&bytes) {
+                Ok(aum) if aum.hash() == *hash => Ok(Some(aum)),
+                Ok(_) => Err(damaged("AUM", hash)),
+                Err(e) => Err(Fault::from_error(format!("damaged row of AUM {hash}"), e)),
+            },
+        }
+    }
+
+    /// The AUM that must be there because another row names it.
+    fn present(&self, hash: &AumHash) -> Result<Sealed, Fault> {
+        self.aum(hash)?.ok_or_else(|| damaged("AUM", hash))
+    }
+
+    /// What is known of a stored AUM. One read.
+    pub fn node(&self, hash: &AumHash) -> Result<Option<Node>, Fault> {
+        self.rows
+            .get(tables::AUM_NODES, &self.id.key(&[&hash.0]))?
+            .map(|row| Node::decode(&row).map_err(|e| Fault::from_error("damaged AUM node row", e)))
+            .transpose()
+    }
+
+    /// The node that must be there because another row names it.
+    pub(super) fn known(&self, hash: &AumHash) -> Result<Node, Fault> {
+        self.node(hash)?.ok_or_else(|| damaged("node of AUM", hash))
+    }
+
+    /// Every stored AUM, by hash. Reads the whole chain: for compaction, audit and tests.
+    pub fn nodes(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(AumHash, Node), Fault>> + 'a, Fault> {
+        let rows = self.scan(tables::AUM_NODES, &[])?;
+        Ok(rows.map(|row| {
+            let (key, value) = row?;
+            let hash = tail_hash(&key)?;
+            let node = Node::decode(&value).map_err(|e| Fault::from_error("damaged node", e))?;
+            Ok((hash, node))
+        }))
+    }
+
+    fn scan(&self, table: Table, prefix: &[&[u8]]) -> Result<crate::rows::RowIter<'a>, Fault> {
+        let start = self.id.key(prefix);
+        self.range(table, start.as_slice()..&prefix_end(&start))
+    }
+
+    fn range(&self, table: Table, keys: Range<&[u8]>) -> Result<crate::rows::RowIter<'a>, Fault> {
+        self.rows.scan(table, keys)
+    }
+
+    /// The stored children of an AUM, preferred first (spec 5.2). As many steps as children.
+    pub fn children(&self, parent: &AumHash) -> Result<Vec<AumHash>, Fault> {
+        self.scan(tables::AUM_CHILDREN, &[&parent.0])?.map(|row| tail_hash(&row?.0)).collect()
+    }
+
+    /// The child that fork resolution prefers (spec 5.2). One seek.
+    pub fn best_child(&self, parent: &AumHash) -> Result<Option<AumHash>, Fault> {
+        let mut rows = self.scan(tables::AUM_CHILDREN, &[&parent.0])?;
+        rows.next().map(|row| tail_hash(&row?.0)).transpose()
+    }
+
+    /// The state after a stored AUM, whichever branch it is on; `None` if it is not stored.
+    /// At most [`SNAPSHOT_EVERY`] reads and steps.
+    pub fn state_at(&self, hash: &AumHash) -> Result<Option<State>, Fault> {
+        match self.node(hash)? {
+            Some(node) => self.state_of(hash, &node).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn state_of(&self, hash: &AumHash, node: &Node) -> Result<State, Fault> {
+        let mut path = Vec::new();
+        let (mut at, mut node) = (*hash, node.clone());
+        while node.since > 0 {
+            path.push(at);
+            at = node.parent.ok_or_else(|| damaged("parent of AUM", &at))?;
+            node = self.known(&at)?;
+        }
+        let mut state = self.snapshot(&at, &node)?;
+        for hash in path.iter().rev() {
+            let aum = self.present(hash)?;
+            state.apply(&aum).map_err(|e| {
+                Fault::from_error(format!("stored AUM {hash} does not apply to its parent"), e)
+            })?;
+        }
+        Ok(state)
+    }
+
+    fn snapshot(&self, hash: &AumHash, node: &Node) -> Result<State, Fault> {
+        if node.kind == AumKind::CHECKPOINT {
+            let aum = self.present(hash)?;
+            return State::at_checkpoint(&aum).ok_or_else(|| damaged("checkpoint", hash));
+        }
+        let row = self.rows.get(tables::AUM_STATES, &self.id.key(&[&hash.0]))?;
+        let row = row.ok_or_else(|| damaged("state at AUM", hash))?;
+        read_snapshot(&row)
+            .map_err(|e| Fault::from_error(format!("damaged state row of AUM {hash}"), e))
+    }
+
+    /// The ancestor of an AUM (itself included) at that height; `None` if the AUM is not stored,
+    /// lies lower, or the ancestor is not stored. A logarithm of the height in reads.
+    pub fn ancestor_at(&self, hash: &AumHash, height: u64) -> Result<Option<AumHash>, Fault> {
+        let mut at = *hash;
+        let Some(mut node) = self.node(&at)? else { return Ok(None) };
+        if node.height < height {
+            return Ok(None);
+        }
+        while node.height > height {
+            let parent = node.parent.map(|hash| Place { hash, height: node.height - 1 });
+            let Some(next) = node.jump.filter(|jump| jump.height >= height).or(parent) else {
+                return Ok(None);
+            };
+            at = next.hash;
+            node = match self.node(&at)? {
+                Some(node) => node,
+                // Below the oldest stored AUM, or a jump across a gap that compaction left.
+                None => return Ok(None),
+            };
+        }
+        Ok(Some(at))
+    }
+
+    /// Whether `ancestor` is `of` or lies below it on its branch. A logarithm of the height.
+    pub fn is_ancestor(&self, ancestor: &AumHash, of: &AumHash) -> Result<bool, Fault> {
+        if ancestor == of {
+            return Ok(self.node(of)?.is_some());
+        }
+        match self.node(ancestor)? {
+            Some(node) => Ok(self.ancestor_at(of, node.height)? == Some(*ancestor)),
+            None => Ok(false),
+        }
+    }
+
+    /// From an AUM back along its parents, it first, as far as they are stored. One read a step.
+    pub fn back_from(&self, hash: AumHash) -> impl Iterator<Item = Result<Sealed, Fault>> + 'a {
+        let chain = *self;
+        let mut next = Some(hash);
+        std::iter::from_fn(move || {
+            let aum = chain.aum(&next.take()?).transpose()?;
+            next = aum.as_ref().ok().and_then(|aum| aum.parent_hash());
+            Some(aum)
+        })
+    }
+
+    /// The changes of a key's trust at or below `height`, highest first, on all branches. Two
+    /// rows may say the same; a key without rows was never trusted. One seek and as many steps
+    /// as are taken.
+    pub fn key_changes(
+        &self,
+        key_id: &[u8],
+        height: u64,
+    ) -> Result<impl Iterator<Item = Result<KeyChange, Fault>> + 'a, Fault> {
+        let prefix = self.id.key(&[&blake2s(key_id)]);
+        let mut start = prefix.clone();
+        start.extend_from_slice(&(u64::MAX - height).to_be_bytes());
+        let rows = self.range(tables::AUM_KEY_CHANGES, start.as_slice()..&prefix_end(&prefix))?;
+        Ok(rows.map(|row| {
+            let (key, value) = row?;
+            key_change(&key, &value)
+        }))
+    }
+
+    /// Every key-change row of the chain, for compaction.
+    pub(super) fn key_change_rows(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, KeyChange), Fault>> + 'a, Fault> {
+        Ok(self.scan(tables::AUM_KEY_CHANGES, &[])?.map(|row| {
+            let (key, value) = row?;
+            let change = key_change(&key, &value)?;
+            Ok((key, change))
+        }))
+    }
+
+    /// Whether the key is trusted at an AUM of the branch that ends in `tip`, and since which
+    /// height it has been so. `None` if it never was.
+    pub(super) fn trust_below(
+        &self,
+        key_id: &[u8],
+        height: u64,
+        tip: &AumHash,
+    ) -> Result<Option<KeyChange>, Fault> {
+        for change in self.key_changes(key_id, height)? {
+            let change = change?;
+            if self.ancestor_at(tip, change.at.height)? == Some(change.at.hash) {
+                return Ok(Some(change));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The node of a new AUM on top of a stored one. One read.
+    pub(super) fn node_above(
+        &self,
+        parent: Place,
+        below: &Node,
+        kind: AumKind,
+        weight: u64,
+    ) -> Result<Node, Fault> {
+        // Skew-binary numbers: two jumps of the same length below make one of twice as much and one.
+        let far = match below.jump {
+            Some(jump) => self
+                .node(&jump.hash)?
+                .and_then(|node| node.jump)
+                .filter(|farther| parent.height - jump.height == jump.height - farther.height),
+            None => None,
+        };
+        let since = (below.since + 1) % SNAPSHOT_EVERY;
+        Ok(Node {
+            height: parent.height + 1,
+            kind,
+            parent: Some(parent.hash),
+            weight,
+            checkpoint: if below.kind == AumKind::CHECKPOINT {
+                Some(parent)
+            } else {
+                below.checkpoint
+            },
+            jump: Some(far.unwrap_or(parent)),
+            since: if kind == AumKind::CHECKPOINT { 0 } else { since },
+        })
+    }
+}
+
+/// Writing one chain. The caller has verified what it stores.
+pub(super) struct Storing<'d, 'a> {
+    pub(super) draft: &'d mut Draft<'a>,
+    pub(super) id: ChainId,
+}
+
+impl Storing<'_, '_> {
+    /// Stores the first AUM: a checkpoint whose parent, if any, is not stored.
+    pub(super) fn root(&mut self, aum: &Sealed, weight: u64) -> Node {
+        let node = Node {
+            height: 0,
+            kind: aum.kind,
+            parent: aum.parent_hash(),
+            weight,
+            checkpoint: None,
+            jump: None,
+            since: 0,
+        };
+        self.put(aum, &node);
+        for key in aum.state.iter().flat_map(State::keys) {
+            self.key_change(key.id(), Place { hash: aum.hash(), height: 0 }, true);
+        }
+        node
+    }
+
+    /// Stores an AUM on top of a stored one; `before` and `after` are the states around it.
+    pub(super) fn child(&mut self, aum: &Sealed, node: &Node, before: &[Key], after: &State) {
+        self.put(aum, node);
+        if node.since == 0 && node.kind != AumKind::CHECKPOINT {
+            self.draft.put(
+                tables::AUM_STATES,
+                self.id.key(&[&aum.hash().0]),
+                write_snapshot(after),
+            );
+        }
+        let at = Place { hash: aum.hash(), height: node.height };
+        match aum.kind {
+            AumKind::ADD_KEY => {
+                self.key_change(aum.key.as_ref().and_then(Key::id), at, true);
+            }
+            AumKind::REMOVE_KEY => self.key_change(aum.key_id.as_deref(), at, false),
+            AumKind::CHECKPOINT => {
+                let ids = |keys: &[Key]| -> std::collections::BTreeSet<Vec<u8>> {
+                    keys.iter().filter_map(Key::id).map(<[u8]>::to_vec).collect()
+                };
+                let (before, after) = (ids(before), ids(after.keys()));
+                for id in before.symmetric_difference(&after) {
+                    self.key_change(Some(id), at, after.contains(id));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn put(&mut self, aum: &Sealed, node: &Node) {
+        let key = self.id.key(&[&aum.hash().0]);
+        if let Some(parent) = node.parent {
+            let preference = Preference::of(aum, node.weight);
+            let child = self.id.key(&[&parent.0, &preference.key()]);
+            self.draft.put(tables::AUM_CHILDREN, child, []);
+        }
+        self.draft.put(tables::AUM_NODES, key.as_slice(), node.encode());
+        self.draft.put(tables::AUMS, key, aum.bytes());
+    }
+
+    /// Notes whether a key is trusted after an AUM.
+    pub(super) fn key_change(&mut self, key_id: Option<&[u8]>, at: Place, trusted: bool) {
+        let Some(key_id) = key_id else { return };
+        let height = (u64::MAX - at.height).to_be_bytes();
+        let key = self.id.key(&[&blake2s(key_id), &height, &at.hash.0]);
+        self.draft.put(tables::AUM_KEY_CHANGES, key, [u8::from(trusted)]);
+    }
+
+    /// Deletes an AUM and all its rows but the key changes.
+    pub(super) fn delete(&mut self, aum: &Sealed, node: &Node) {
+        let key = self.id.key(&[&aum.hash().0]);
+        if let Some(parent) = node.parent {
+            let preference = Preference::of(aum, node.weight);
+            self.draft.delete(tables::AUM_CHILDREN, self.id.key(&[&parent.0, &preference.key()]));
+        }
+        self.draft.delete(tables::AUM_STATES, key.as_slice());
+        self.draft.delete(tables::AUM_NODES, key.as_slice());
+        self.draft.delete(tables::AUMS, key);
+    }
+
+    /// Deletes key-change rows, by their keys.
+    pub(super) fn delete_key_changes(&mut self, keys: Vec<Vec<u8>>) {
+        for key in keys {
+            self.draft.delete(tables::AUM_KEY_CHANGES, key);
+        }
+    }
+
+    /// Notes where the active chain begins and ends.
+    pub(super) fn ends(&mut self, oldest: &AumHash, head: &AumHash) {
+        let ends = [oldest.0, head.0].concat();
+        self.draft.put(tables::CHAINS, self.id.key(&[]), ends);
+    }
+}
+
+/// Where the active chain begins and ends: (oldest, head); `None` before the bootstrap.
+pub(super) fn ends(rows: &dyn Rows, id: ChainId) -> Result<Option<(AumHash, AumHash)>, Fault> {
+    let Some(row) = rows.get(tables::CHAINS, &id.key(&[]))? else { return Ok(None) };
+    match (row.get(..32).map(<[u8; 32]>::try_from), row.get(32..).map(<[u8; 32]>::try_from)) {
+        (Some(Ok(oldest)), Some(Ok(head))) => Ok(Some((AumHash(oldest), AumHash(head)))),
+        _ => Err(Fault::new("damaged row of the chain's ends")),
+    }
+}
+
+fn damaged(what: &str, hash: &AumHash) -> Fault {
+    Fault::new(format!("missing or damaged row: {what} {hash}"))
+}
+
+/// The hash at the end of a row's key.
+fn tail_hash(key: &[u8]) -> Result<AumHash, Fault> {
+    key.last_chunk().map(|hash| AumHash(*hash)).ok_or_else(|| Fault::new("damaged key of a row"))
+}
+
+fn key_change(key: &[u8], value: &[u8]) -> Result<KeyChange, Fault> {
+    let height = key.len().checked_sub(40).and_then(|at| key[at..].first_chunk());
+    match (height, value) {
+        (Some(height), [trusted @ (0 | 1)]) => Ok(KeyChange {
+            at: Place { hash: tail_hash(key)?, height: u64::MAX - u64::from_be_bytes(*height) },
+            trusted: *trusted == 1,
+        }),
+        _ => Err(Fault::new("damaged key-change row")),
+    }
+}
+
+impl Node {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.array(7);
+        out.uint(self.height).uint(self.kind.0.into());
+        out.nullable_bytes(self.parent.as_ref().map(|hash| hash.0.as_slice()));
+        out.uint(self.weight).uint(self.since.into());
+        for place in [&self.checkpoint, &self.jump] {
+            match place {
+                Some(place) => out.array(2).uint(place.height).bytes(&place.hash.0),
+                None => out.null(),
+            };
+        }
+        out.into_bytes()
+    }
+
+    fn decode(row: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(row);
+        let place = |reader: &mut Reader<'_>| -> Result<Option<Place>, Malformed> {
+            if reader.null() {
+                return Ok(None);
+            }
+            reader.array_of(2)?;
+            let (height, hash) = (reader.uint()?, AumHash(reader.fixed()?));
+            reader.close();
+            Ok(Some(Place { hash, height }))
+        };
+        reader.array_of(7)?;
+        let height = reader.uint()?;
+        let kind = AumKind(reader.u8()?);
+        let parent = if reader.null() { None } else { Some(AumHash(reader.fixed()?)) };
+        let weight = reader.uint()?;
+        let since = u32::try_from(reader.uint()?).map_err(|_| reader.malformed("too far"))?;
+        let (checkpoint, jump) = (place(&mut reader)?, place(&mut reader)?);
+        reader.close();
+        reader.finish()?;
+        Ok(Node { height, kind, parent, weight, checkpoint, jump, since })
+    }
+}
+
+/// A state as a row. Not its canonical encoding: without checkpoints AddKey can pass every bound
+/// that an AUM has (spec 3.4), and what was accepted must be readable.
+fn write_snapshot(state: &State) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.array(5);
+    out.nullable_bytes(state.last_aum.as_ref().map(|hash| hash.0.as_slice()));
+    out.uint(state.state_id1).uint(state.state_id2);
+    let values: Vec<_> = state.disablement_values().collect();
+    out.array(values.len());
+    for value in values {
+        out.bytes(value);
+    }
+    out.array(state.keys().len());
+    for key in state.keys() {
+        key.write(&mut out);
+    }
+    out.into_bytes()
+}
+
+fn read_snapshot(row: &[u8]) -> Result<State, Malformed> {
+    let mut reader = Reader::new(row);
+    reader.array_of(5)?;
+    let last_aum = if reader.null() { None } else { Some(AumHash(reader.fixed()?)) };
+    let (state_id1, state_id2) = (reader.uint()?, reader.uint()?);
+    let mut values = Vec::new();
+    for _ in 0..reader.array()? {
+        values.push(Some(reader.bytes()?.to_vec()));
+    }
+    reader.close();
+    let mut keys = Vec::new();
+    for _ in 0..reader.array_up_to(row.len())? {
+        keys.push(Key::read(&mut reader)?);
+    }
+    reader.close();
+    reader.close();
+    reader.finish()?;
+    let (disablement_values, keys) = (Some(values), Some(keys));
+    Ok(State { last_aum, disablement_values, keys, state_id1, state_id2 })
+}
