@@ -6,7 +6,6 @@
 mod hash;
 mod keys;
 
-pub(crate) use hash::blake2s;
 pub use hash::{AumHash, SigHash};
 pub(crate) use hash::{blake2s, blake2s_parts};
 pub use keys::{LockKey, NodeKey};
