@@ -231,6 +231,16 @@ impl Sealed {
         Ok(Sealed { aum, bytes: bytes.to_vec(), hash: AumHash::of(bytes) })
     }
 
+    /// Decodes the AUM that `bytes` begin with; also says how many bytes it has.
+    pub fn decode_first(bytes: &[u8]) -> Result<(Self, usize), Malformed> {
+        let mut reader = Reader::new(bytes);
+        let aum = Aum::read(&mut reader)?;
+        let len = reader.offset();
+        let bytes = bytes[..len].to_vec();
+        let hash = AumHash::of(&bytes);
+        Ok((Sealed { aum, bytes, hash }, len))
+    }
+
     /// The canonical bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

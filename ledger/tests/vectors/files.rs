@@ -10,7 +10,8 @@ fn replacement() -> Option<PathBuf> {
 }
 
 fn own() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/vectors")
+    // From the root: the audit's tests compile this file too.
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ledger/tests/data/vectors")
 }
 
 /// The bytes of a file, by its path below the directory of vectors; `None` if a replacing

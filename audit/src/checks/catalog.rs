@@ -1,0 +1,151 @@
+//! Every finding that can be made: identifier, severity, remedy, and where it is explained.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// How much a finding matters. An error, and only an error, breaks the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Odd or risky, though the rules allow it.
+    Warning,
+    /// The history does not add up.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        })
+    }
+}
+
+impl FromStr for Severity {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "note" => Ok(Severity::Note),
+            "warning" => Ok(Severity::Warning),
+            "error" => Ok(Severity::Error),
+            _ => Err("expected note, warning or error"),
+        }
+    }
+}
+
+/// One kind of finding.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Its stable identifier.
+    pub id: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+impl Check {
+    /// Where it is explained: a section of the audit manual, named by the identifier.
+    pub fn doc(&self) -> String {
+        format!("docs/audit.md#{}", self.id.replace('.', ""))
+    }
+}
+
+macro_rules! catalog {
+    ($($name:ident = $severity:ident $id:literal, $remedy:literal;)*) => {
+        $(
+            #[doc = concat!("`", $id, "`")]
+            pub static $name: Check =
+                Check { id: $id, severity: Severity::$severity, remedy: $remedy };
+        )*
+        /// All of them, in the order of the manual.
+        pub static ALL: &[&Check] = &[$(&$name),*];
+    };
+}
+
+catalog! {
+    RECORD_MALFORMED = Error "record.malformed",
+        "The record is damaged. Audit another replica, and replace this one from it.";
+    RECORD_INDEX = Error "record.index",
+        "Records are missing, repeated or out of place. Audit another replica of the group.";
+    RECORD_LINK = Error "record.link",
+        "History was rewritten or spliced here. Compare with another replica or a backup.";
+    RECORD_PROPOSER_SIGNATURE = Error "record.proposer-signature",
+        "Nobody vouches for this record. Find out who could write to this replica's disk.";
+    RECORD_RULES = Error "record.rules",
+        "A running group would have refused this record. Compare with another replica.";
+    RECORD_TIME_BACKWARDS = Note "record.time-backwards",
+        "Check the clock of the member that proposed it.";
+    RECORD_TRUNCATED = Error "record.truncated",
+        "Acknowledged records are missing at the end. Replace this replica from another.";
+    AUM_HASH = Error "aum.hash",
+        "The text was edited. Export again on a machine that you trust and compare.";
+    AUM_PARENT = Warning "aum.parent",
+        "AUMs are missing before this one. Export again with a higher --limit.";
+    AUM_NONCANONICAL = Error "aum.noncanonical",
+        "No original program writes such bytes. Copy the data again from its source.";
+    AUM_STATIC = Error "aum.static",
+        "No node accepts this AUM. Find out how it came into the source.";
+    AUM_UNSIGNED = Error "aum.unsigned",
+        "Anybody could have written this AUM. Find out how it came into the source.";
+    AUM_SIGNER = Error "aum.signer",
+        "A key signed that was not trusted. Find out who holds it.";
+    AUM_SIGNATURE = Error "aum.signature",
+        "The AUM or its signature was altered, or forged. Compare with another source.";
+    AUM_TRANSITION = Error "aum.transition",
+        "No node accepts this AUM at its place. Compare with another source.";
+    EXPORT_VIEW_DIFFERS = Error "export.view-differs",
+        "The text shows something that was not signed. Do not rely on it; export again.";
+    EXPORT_RESPELLED = Warning "export.respelled",
+        "The text went through other hands than the original program's. Export again.";
+    EXPORT_MALFORMED = Warning "export.malformed",
+        "The file is damaged or cut off. Export again.";
+    ROOT_ASSUMED = Warning "root.assumed",
+        "Compare this checkpoint with one that you got another way, or export more of the chain.";
+    ROOT_KIND = Error "root.kind",
+        "Only a checkpoint begins a chain. Find out how this AUM came into the source.";
+    ROOT_SEVERAL = Warning "root.several",
+        "The source holds parts of several chains, or a gap. Audit a source that holds one.";
+    CHECKPOINT_NOT_SUM = Warning "checkpoint.not-sum",
+        "Ask the signer why: a checkpoint can replace all keys with one signature.";
+    CHECKPOINT_DISABLEMENT = Warning "checkpoint.disablement",
+        "Ask the signer why: holders of the old disablement secrets can no longer use them.";
+    FORK_RESOLVED = Note "fork.resolved",
+        "Read both branches: one of them was undone.";
+    FORK_TIE = Note "fork.tie",
+        "The branches weigh the same, so their hashes decided. Give keys different votes.";
+    REVOCATION_WON = Note "revocation.won",
+        "Check that the removed keys were compromised, and sign their nodes again.";
+    REVOCATION_LOST = Warning "revocation.lost",
+        "Somebody tried to revoke keys and failed. If it was right, cosign it with more votes.";
+    KEY_OUTWEIGHS = Note "key.outweighs",
+        "This key alone wins every fork. Consider votes that no single key can outweigh.";
+    CAPACITY_KEYS = Warning "capacity.keys",
+        "Remove keys that nobody uses: a checkpoint holds at most 512.";
+    CAPACITY_WALK = Warning "capacity.walk",
+        "The original client cannot open more than 2,000 AUMs. Let it compact, or begin anew.";
+    CACHE_DIFFERS = Error "cache.differs",
+        "A derived row was altered or damaged. Drop the derived tables and refold the records.";
+    HEAD_REWRITTEN = Warning "head.rewritten",
+        "The AUM that you remember is on a branch that lost. Find out what undid it.";
+    SOURCE_UNREADABLE = Warning "source.unreadable",
+        "Make the source readable for this user, or copy it again.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_explains_every_finding() {
+        let manual = include_str!("../../../docs/audit.md");
+        for check in ALL {
+            assert!(manual.contains(&format!("\n### {}\n", check.id)), "{}", check.id);
+            assert_eq!(ALL.iter().filter(|other| other.id == check.id).count(), 1);
+        }
+    }
+}

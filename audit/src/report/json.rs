@@ -1,0 +1,77 @@
+//! The report as JSON, schema `lockstep.audit/1`.
+
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use serde_json::{Map, Value, json};
+
+use super::Report;
+use crate::checks::Finding;
+use crate::trust_anchor::Anchored;
+
+impl Report {
+    /// The report as a JSON document. Counts are numbers; what can pass 2^53 is a string.
+    pub fn to_json(&self) -> Value {
+        let hash = |bytes: &[u8; 32]| BASE32_NOPAD.encode(bytes);
+        let mut source = Map::new();
+        source.insert("kind".into(), json!(self.kind.map(|kind| kind.to_string())));
+        if let Some(sha256) = &self.sha256 {
+            source.insert("sha256".into(), json!(HEXLOWER.encode(sha256)));
+        }
+        let keys = self.trusted_keys.iter().map(|key| json!({"key": key.key, "votes": key.votes}));
+        let unchecked =
+            self.unchecked.iter().map(|item| json!({"id": item.id, "reason": item.reason}));
+        json!({
+            "schema": "lockstep.audit/1",
+            "source": source,
+            "verdict": self.verdict.to_string(),
+            "exit_code": self.exit_code,
+            "anchor": anchor(&self.anchored),
+            "origin": self.origin,
+            "size": self.size,
+            "root": self.root.as_ref().map(hash),
+            "oldest": self.oldest.map(|hash| hash.to_string()),
+            "head": self.head.map(|hash| hash.to_string()),
+            "state_id": self.state_id.map(|(a, b)| format!("{a}:{b}")),
+            "aums": self.aums,
+            "verified": self.verified,
+            "records": self.records,
+            "epochs": self.epochs,
+            "trusted_keys": keys.collect::<Vec<_>>(),
+            "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
+            "accepted": [],
+            "unchecked": unchecked.collect::<Vec<_>>(),
+            "undecided": self.undecided,
+        })
+    }
+}
+
+fn anchor(anchored: &Anchored) -> Value {
+    match anchored {
+        Anchored::No => Value::Null,
+        Anchored::By { kind, value } => json!({"kind": kind, "value": value, "matches": true}),
+        Anchored::Unknown { kind, value } => json!({"kind": kind, "value": value}),
+        Anchored::Contradicted { kind, value, found } => {
+            json!({"kind": kind, "value": value, "matches": false, "found": found})
+        }
+    }
+}
+
+fn finding(finding: &Finding) -> Value {
+    let mut object = Map::new();
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            object.insert(name.into(), value);
+        }
+    };
+    set("id", Some(json!(finding.check.id)));
+    set("severity", Some(json!(finding.check.severity.to_string())));
+    set("fingerprint", Some(json!(finding.fingerprint())));
+    set("message", Some(json!(finding.message)));
+    set("remedy", Some(json!(finding.check.remedy)));
+    set("doc", Some(json!(finding.check.doc())));
+    set("aum", finding.aum.map(|hash| json!(hash.to_string())));
+    set("record", finding.record.map(|index| json!(index)));
+    set("key", finding.key.map(|key| json!(key.to_tlpub())));
+    set("file", finding.file.as_ref().map(|file| json!(file)));
+    set("offset", finding.offset.map(|offset| json!(offset)));
+    Value::Object(object)
+}

@@ -1,0 +1,231 @@
+//! The report for people: the verdict first, what it rests on, what to do, what was found.
+
+use std::fmt::Write as _;
+
+use super::Report;
+use crate::checks::{Finding, Severity};
+use crate::trust_anchor::Anchored;
+use crate::verdict::Verdict;
+
+/// Columns of the text.
+const WIDTH: usize = 80;
+
+impl Report {
+    /// The report as text of at most 80 columns, unless a single word is longer. Text that comes
+    /// from the source is escaped.
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        field(&mut out, "source", &self.source_line());
+        field(&mut out, "state", &self.verdict.to_string().to_uppercase());
+        field(&mut out, "status", &self.status());
+        field(&mut out, "action", &self.action());
+        if let Some(head) = self.head {
+            field(&mut out, "head", &head.to_string());
+        }
+        if let Some(oldest) = self.oldest {
+            field(&mut out, "oldest", &oldest.to_string());
+        }
+        if let Some((a, b)) = self.state_id {
+            field(&mut out, "lock", &format!("state ID {a}:{b}"));
+        }
+        field(&mut out, "counts", &self.counts());
+        self.write_keys(&mut out);
+        self.write_findings(&mut out);
+        self.write_unchecked(&mut out);
+        out
+    }
+
+    fn source_line(&self) -> String {
+        let kind = self.kind.map_or("unknown form".to_owned(), |kind| kind.to_string());
+        format!("{} ({kind})", plain(&self.source))
+    }
+
+    fn status(&self) -> String {
+        let mut text = match self.verdict {
+            Verdict::Holds => {
+                format!("All {} AUMs were verified from the oldest to the head.", self.aums)
+            }
+            Verdict::Broken => {
+                let is_error = |finding: &&Finding| finding.check.severity == Severity::Error;
+                let errors = self.findings.iter().filter(is_error).count();
+                format!("The history does not add up: {}.", some(errors as u64, "error"))
+            }
+            Verdict::Undecidable => "The history cannot be decided.".to_owned(),
+        };
+        for reason in &self.undecided {
+            let _ = write!(text, " {}.", plain(reason));
+        }
+        let _ = match &self.anchored {
+            Anchored::By { kind, value } => write!(text, " It contains the {kind} {value}."),
+            Anchored::Unknown { kind, value } => {
+                write!(text, " It does not reach back to the {kind} {value}.")
+            }
+            Anchored::Contradicted { kind, value, found } => write!(
+                text,
+                " It is NOT the history that you named: the {kind} is not {value} but {found}."
+            ),
+            Anchored::No if self.verdict == Verdict::Holds => {
+                write!(text, " Consistent, but whose? Nothing from outside vouches for it.")
+            }
+            Anchored::No => Ok(()),
+        };
+        text
+    }
+
+    fn action(&self) -> String {
+        match (&self.anchored, self.verdict) {
+            (Anchored::Contradicted { .. }, _) => {
+                "Find out where this source comes from; do not rely on it."
+            }
+            (_, Verdict::Broken) => "Do not rely on this source. Each error below says what to do.",
+            (_, Verdict::Undecidable) => {
+                "Audit a source that reaches back to the genesis, such as a longer export."
+            }
+            (Anchored::By { .. }, Verdict::Holds) => "None.",
+            (_, Verdict::Holds) => {
+                "Get the genesis or head hash from somebody you trust and give it with --genesis \
+                 or --head."
+            }
+        }
+        .to_owned()
+    }
+
+    fn counts(&self) -> String {
+        let mut text = format!("{} of {} verified", self.verified, some(self.aums, "AUM"));
+        if self.records > 0 {
+            let _ = write!(text, ", {}", some(self.records, "record"));
+            let _ = write!(text, ", {}", some(self.epochs, "epoch"));
+        }
+        text
+    }
+
+    fn write_keys(&self, out: &mut String) {
+        if self.trusted_keys.is_empty() {
+            return field(out, "keys", "none trusted");
+        }
+        field(out, "keys", &format!("{} trusted; votes first:", self.trusted_keys.len()));
+        for key in &self.trusted_keys {
+            let _ = writeln!(out, "  {:>4} {}", key.votes, key.key);
+        }
+    }
+
+    fn write_findings(&self, out: &mut String) {
+        if self.findings.is_empty() {
+            return field(out, "findings", "none");
+        }
+        field(out, "findings", &self.findings.len().to_string());
+        // The severest first; within one severity in the order of the source.
+        for severity in [Severity::Error, Severity::Warning, Severity::Note] {
+            for finding in self.findings.iter().filter(|f| f.check.severity == severity) {
+                write_finding(out, finding);
+            }
+        }
+    }
+
+    fn write_unchecked(&self, out: &mut String) {
+        if self.unchecked.is_empty() {
+            return;
+        }
+        field(out, "not checked", "");
+        for item in &self.unchecked {
+            wrapped(out, &format!("  {}: ", item.id), 4, &plain(&item.reason));
+        }
+    }
+}
+
+fn write_finding(out: &mut String, finding: &Finding) {
+    let first = format!("  {} {}: ", finding.check.severity, finding.check.id);
+    wrapped(out, &first, 4, &plain(&finding.message));
+    let mut place = Vec::new();
+    if let Some(aum) = finding.aum {
+        place.push(format!("AUM {aum}"));
+    }
+    if let Some(record) = finding.record {
+        place.push(format!("record {record}"));
+    }
+    if let Some(key) = finding.key {
+        place.push(format!("key {key}"));
+    }
+    if let Some(file) = &finding.file {
+        place.push(format!("file {}", plain(file)));
+    }
+    if let Some(offset) = finding.offset {
+        place.push(format!("byte {offset}"));
+    }
+    if !place.is_empty() {
+        wrapped(out, "    at ", 7, &place.join(", "));
+    }
+    wrapped(out, "    ", 4, finding.check.remedy);
+}
+
+fn some(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A line `name: text`, its colon in the column of all others.
+fn field(out: &mut String, name: &str, text: &str) {
+    wrapped(out, &format!("{name:>8}: "), 10, text);
+}
+
+/// Breaks `text` between words; further lines are indented.
+fn wrapped(out: &mut String, first: &str, indent: usize, text: &str) {
+    out.push_str(first);
+    let mut column = first.chars().count();
+    let mut fresh = true;
+    for word in text.split_whitespace() {
+        let len = word.chars().count();
+        if !fresh && column + 1 + len > WIDTH {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            (column, fresh) = (indent, true);
+        }
+        if !fresh {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += len;
+        fresh = false;
+    }
+    while out.ends_with(' ') {
+        out.pop();
+    }
+    out.push('\n');
+}
+
+/// Foreign text without anything that a terminal would obey or that hides or reorders text.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hidden = c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}');
+        if hidden {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_inert() {
+        let hostile = "a\u{1b}[31mred\u{7}\u{202e}txt\u{200b}\u{e0041}\nü";
+        assert_eq!(plain(hostile), "a\\u{1b}[31mred\\u{7}\\u{202e}txt\\u{200b}\\u{e0041}\\u{a}ü");
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        let mut out = String::new();
+        field(&mut out, "status", &"word ".repeat(40));
+        assert!(out.lines().all(|line| line.chars().count() <= WIDTH && !line.ends_with(' ')));
+        assert_eq!(out.lines().count(), 3);
+        assert!(out.lines().skip(1).all(|line| line.starts_with("          word")));
+    }
+}

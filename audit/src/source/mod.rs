@@ -1,0 +1,88 @@
+//! Where a history is read from. One file a form; [`detect`] tells them apart by content.
+//!
+//! A source yields bytes and where they lie, and judges nothing. Nothing here opens a socket:
+//! what a daemon serves is fetched by the caller.
+
+mod cbor;
+mod detect;
+mod log_json;
+mod state_dir;
+
+use std::fmt;
+
+use ledger::cbor::Malformed;
+use ledger::ids::AumHash;
+use ledger::lock::Sealed;
+
+use crate::checks::Finding;
+
+pub use detect::{Detected, Unreadable, detect, detect_bytes, detect_stream};
+
+/// Bytes of a single file that are read, at most.
+pub const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// The form of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A running Lockstep daemon.
+    Daemon,
+    /// A Lockstep data directory.
+    DataDir,
+    /// The output of `lock log --json`.
+    LogJson,
+    /// A tailscaled's state directory.
+    StateDir,
+    /// A file of AUMs, one after the other.
+    Cbor,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Kind::Daemon => "daemon",
+            Kind::DataDir => "data-dir",
+            Kind::LogJson => "log-json",
+            Kind::StateDir => "state-dir",
+            Kind::Cbor => "cbor",
+        })
+    }
+}
+
+/// Where something lies in a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file, relative to the source; none if the source is one file.
+    pub file: Option<String>,
+    /// The byte offset in it.
+    pub offset: Option<u64>,
+    /// The index of the record that holds it.
+    pub record: Option<u64>,
+}
+
+/// An AUM as it was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The AUM, or why its bytes are none.
+    pub aum: Result<Sealed, Malformed>,
+    /// Where its bytes lie.
+    pub place: Place,
+}
+
+/// Everything that a source of AUMs alone (no records) holds.
+#[derive(Debug)]
+pub struct Aums {
+    /// The form it had.
+    pub kind: Kind,
+    /// SHA-256 of the file, if it was one.
+    pub sha256: Option<[u8; 32]>,
+    /// The AUMs, in the order of the source.
+    pub found: Vec<Found>,
+    /// The AUM that the source itself calls the oldest of its chain.
+    pub oldest: Option<AumHash>,
+    /// Whether the source lists one branch from head to oldest and cannot show others.
+    pub one_branch: bool,
+    /// What reading it brought up.
+    pub findings: Vec<Finding>,
+    /// Why the source may hold more than could be read; the verdict is then undecidable.
+    pub unread: Option<String>,
+}
