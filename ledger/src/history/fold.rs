@@ -2,13 +2,15 @@
 
 use super::effects::Step;
 use super::lifecycle::Lifecycle;
+use super::members::Member;
 use super::merkle::{self, Frontier, MerkleHash};
 use super::{
     ClusterId, Epoch, Event, EventRefusal, FoldHash, NodeId, Record, RecordHash, SignedProposal,
-    members, records, requests, roster, row,
+    lock_changes, members, records, requests, roster, row,
 };
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::lock::signatures::Verified;
+use crate::lock::{Authority, ChainId};
 use crate::rows::{Changes, Draft, Rows, tables};
 use crate::{Failure, Fault, Refusal};
 
@@ -39,6 +41,8 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 pub struct Fold {
     scalars: Scalars,
+    /// The authority of the current epoch, while the lock is on.
+    authority: Option<Authority>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +70,7 @@ enum Judged {
 struct Admitted {
     changes: Changes,
     scalars: Scalars,
+    authority: Option<Authority>,
 }
 
 impl Fold {
@@ -75,7 +80,14 @@ impl Fold {
             Some(value) => row::decode(tables::HISTORY, ROW, &value, Scalars::read)?,
             None => Scalars::before_record_0(),
         };
-        Ok(Fold { scalars })
+        let authority = match scalars.lifecycle {
+            Lifecycle::On(epoch) => {
+                let authority = Authority::open(rows, ChainId(epoch.0))?;
+                Some(authority.ok_or_else(|| row::missing(tables::CHAINS, epoch))?)
+            }
+            _ => None,
+        };
+        Ok(Fold { scalars, authority })
     }
 
     /// Judges a proposal. If it is sealed, its record and rows are in the draft; if not, draft and
@@ -137,6 +149,7 @@ impl Fold {
     fn settle(&mut self, draft: &mut Draft<'_>, admitted: Admitted, record: &Record) {
         draft.absorb(admitted.changes);
         self.scalars = admitted.scalars;
+        self.authority = admitted.authority;
         self.scalars.last_hash = Some(record.hash());
         records::put(draft, record);
         merkle::append(draft, &mut self.scalars.frontier, record.hash());
@@ -197,20 +210,75 @@ impl Fold {
             return Err(EventRefusal::KindNotActive { kind, since, active }.into());
         }
         requests::record(&mut step, proposal);
-        match &proposal.event {
-            Event::GroupCreated(_) => {}
-            Event::NodeRemoved(node) => roster::remove(&mut step, *node)?,
-            Event::MemberChanged(details) => {
-                members::change(&mut step, member, details, active)?;
-            }
-            Event::RulesActivated(rules) => {
-                activate(&mut step, &mut scalars, *rules)?;
-            }
-            _ => return Err(Fault::new("the lock's events are not part of this build").into()),
-        }
+        let mut authority = self.authority.clone();
+        self.apply(&mut step, &mut scalars, &mut authority, signed, member)?;
         let (changes, fold_hash) = step.finish(self.scalars.fold_hash);
         scalars.fold_hash = fold_hash;
-        Ok(Judged::Admitted(Box::new(Admitted { changes, scalars })))
+        Ok(Judged::Admitted(Box::new(Admitted { changes, scalars, authority })))
+    }
+
+    /// What the event does, once its proposal is in order.
+    fn apply(
+        &self,
+        step: &mut Step<'_>,
+        scalars: &mut Scalars,
+        authority: &mut Option<Authority>,
+        signed: &Verified<SignedProposal>,
+        member: Member,
+    ) -> Result<(), Failure> {
+        let state = authority.as_ref().map(Authority::state);
+        match &signed.get().proposal().event {
+            // Done before there was a member to ask.
+            Event::GroupCreated(_) => {}
+            Event::LockInitialized(init) => {
+                let lifecycle = scalars.lifecycle;
+                let begun = lock_changes::initialize(step, lifecycle, init, &member, signed)?;
+                scalars.lifecycle = begun.0;
+                *authority = Some(begun.1);
+            }
+            Event::AumsAdded(added) => {
+                let now = authority.as_ref().ok_or(EventRefusal::LockOff)?;
+                *authority = Some(lock_changes::add_aums(step, now, added, signed)?);
+            }
+            Event::NodeKeysSigned(signatures) => {
+                let state = state.ok_or(EventRefusal::LockOff)?;
+                roster::sign(step, state, signatures, signed)?;
+            }
+            Event::LockDisabled(disablement) => {
+                let (Lifecycle::On(epoch), Some(now)) = (scalars.lifecycle, authority.as_ref())
+                else {
+                    return Err(EventRefusal::LockOff.into());
+                };
+                scalars.lifecycle = lock_changes::disable(step, epoch, now, disablement)?;
+                *authority = None;
+            }
+            Event::NodeAdded(new) => {
+                let signature = new.signature.as_ref().map(|item| signed.part(item.clone()));
+                let id = scalars.next_node;
+                roster::add(step, state, id, new, &member, signature.as_ref())?;
+                scalars.next_node = NodeId(id.0.saturating_add(1));
+            }
+            Event::NodeChanged(changed) => {
+                let signature = changed.signature.as_ref().map(|item| signed.part(item.clone()));
+                roster::change(step, state, changed, signature.as_ref())?;
+            }
+            Event::NodeRemoved(node) => roster::remove(step, *node)?,
+            Event::MemberChanged(details) => {
+                members::change(step, member, details, scalars.rules)?;
+            }
+            Event::RulesActivated(rules) => activate(step, scalars, *rules)?,
+        }
+        Ok(())
+    }
+
+    /// The authority of the current epoch; none while the lock is off.
+    pub fn authority(&self) -> Option<&Authority> {
+        self.authority.as_ref()
+    }
+
+    /// The number that the next node of the roster gets.
+    pub fn next_node(&self) -> NodeId {
+        self.scalars.next_node
     }
 
     /// The ledger, once record 0 is written.

@@ -10,6 +10,7 @@ mod event_codec;
 mod fold;
 mod ids;
 pub mod lifecycle;
+mod lock_changes;
 pub mod members;
 pub mod merkle;
 mod proposal;

@@ -1,0 +1,161 @@
+//! What the lock's events do: begin an epoch, add AUMs, sign nodes, end the epoch.
+
+use std::collections::BTreeSet;
+
+use super::effects::Step;
+use super::event::{AumsAdded, Disablement, Initialization, NodeSignature};
+use super::lifecycle::{self, EpochEntry, Lifecycle};
+use super::members::Member;
+use super::{Epoch, EventRefusal, NodeId, SignedProposal, roster, row};
+use crate::Failure;
+use crate::ids::{AumHash, LockKey};
+use crate::lock::signatures::Verified;
+use crate::lock::{AumKind, Authority, ChainId, Sealed, State};
+use crate::rows::tables;
+
+/// Begins the next epoch (spec 5.4, and the rules in docs/ledger-format.md 5).
+pub(super) fn initialize(
+    step: &mut Step<'_>,
+    lifecycle: Lifecycle,
+    init: &Initialization,
+    member: &Member,
+    whole: &Verified<SignedProposal>,
+) -> Result<(Lifecycle, Authority), Failure> {
+    let epoch = match lifecycle {
+        Lifecycle::On(epoch) => return Err(EventRefusal::LockOn(epoch).into()),
+        Lifecycle::Off => Epoch(1),
+        Lifecycle::Retired(last) => {
+            let next = last.0.checked_add(1);
+            Epoch(next.ok_or(EventRefusal::Shape("all epochs have been used"))?)
+        }
+    };
+    let genesis = &init.genesis;
+    if genesis.parent.is_some() {
+        return Err(EventRefusal::GenesisParent.into());
+    }
+    let authority =
+        Authority::bootstrap(&mut step.rows, ChainId(epoch.0), &whole.part(genesis.clone()))?;
+    let state = authority.state();
+    // A lock that does not trust whoever made it would lock its maker out at once.
+    let key = member.details.lock_key.ok_or(EventRefusal::NoLockKey(member.id))?;
+    if state.key(&key.0).is_none() {
+        return Err(EventRefusal::InitializerNotTrusted { key }.into());
+    }
+    if let Some(epoch) = lifecycle::by_state_id(&step.rows, state.state_id())? {
+        return Err(EventRefusal::StateIdUsed(epoch).into());
+    }
+    same_roster(step, &init.signatures)?;
+    let entry = EpochEntry {
+        epoch,
+        genesis: genesis.hash(),
+        state_id: state.state_id(),
+        began: step.index,
+        ended: None,
+    };
+    lifecycle::put(&mut step.rows, &entry);
+    step.lock_on(epoch, genesis.hash());
+    step.aums(std::slice::from_ref(genesis), authority.head());
+    roster::sign(step, state, &init.signatures, whole)?;
+    Ok((Lifecycle::On(epoch), authority))
+}
+
+/// Whether the signatures are for the nodes of the roster and their current keys, all of them:
+/// a node that joined, left or changed its key meanwhile would be locked out by the genesis.
+fn same_roster(step: &Step<'_>, signatures: &[NodeSignature]) -> Result<(), Failure> {
+    let changed = |node: NodeId| EventRefusal::RosterChanged { node };
+    let mut signed = signatures.iter();
+    for node in roster::list(&step.rows)? {
+        let item = signed.next().ok_or(changed(node.id))?;
+        if item.node != node.id {
+            return Err(changed(item.node.min(node.id)).into());
+        }
+        if item.signature.pubkey != node.node_key.to_binary() {
+            return Err(changed(node.id).into());
+        }
+    }
+    match signed.next() {
+        Some(item) => Err(changed(item.node).into()),
+        None => Ok(()),
+    }
+}
+
+/// Takes AUMs in, re-signs nodes, and lets in or locks out whom the change of trust concerns.
+pub(super) fn add_aums(
+    step: &mut Step<'_>,
+    authority: &Authority,
+    added: &AumsAdded,
+    whole: &Verified<SignedProposal>,
+) -> Result<Authority, Failure> {
+    let chain = authority.chain(&step.rows);
+    let mut news = 0;
+    for aum in &added.aums {
+        news += usize::from(chain.node(&aum.hash())?.is_none());
+    }
+    if news == 0 || (!added.fork && news < added.aums.len()) {
+        return Err(EventRefusal::AlreadyApplied.into());
+    }
+    if !added.fork {
+        one_chain(authority.head(), &added.aums)?;
+    }
+    let mut next = authority.clone();
+    let batch: Vec<_> = added.aums.iter().map(|aum| whole.part(aum.clone())).collect();
+    next.inform(&mut step.rows, &batch)?;
+    step.aums(&added.aums, next.head());
+    roster::sign(step, next.state(), &added.signatures, whole)?;
+    let (before, after) = (trusted(authority.state()), trusted(next.state()));
+    for key in before.difference(&after) {
+        let aum = removed_by(&added.aums, *key).unwrap_or(next.head());
+        roster::trust_changed(step, *key, Some(aum))?;
+    }
+    for key in after.difference(&before) {
+        roster::trust_changed(step, *key, None)?;
+    }
+    Ok(next)
+}
+
+/// Whether the AUMs follow the head one after the other.
+fn one_chain(head: AumHash, aums: &[Sealed]) -> Result<(), EventRefusal> {
+    let mut last = head;
+    for (place, aum) in aums.iter().enumerate() {
+        match aum.parent_hash() {
+            Some(parent) if parent == last => {}
+            Some(parent) if place == 0 => return Err(EventRefusal::StaleParent { parent, head }),
+            _ => return Err(EventRefusal::NotOneChain(place)),
+        }
+        last = aum.hash();
+    }
+    Ok(())
+}
+
+fn trusted(state: &State) -> BTreeSet<LockKey> {
+    state.keys().iter().filter_map(|key| key.lock_key()).collect()
+}
+
+/// The last of the AUMs that says itself that the key is not trusted.
+fn removed_by(aums: &[Sealed], key: LockKey) -> Option<AumHash> {
+    let removes = |aum: &&Sealed| match aum.kind {
+        AumKind::REMOVE_KEY => aum.key_id.as_deref() == Some(&key.0),
+        AumKind::CHECKPOINT => aum.state.as_ref().is_some_and(|state| state.key(&key.0).is_none()),
+        _ => false,
+    };
+    aums.iter().rev().find(removes).map(|aum| aum.hash())
+}
+
+/// Ends the epoch with the secret of one of its disablement values.
+pub(super) fn disable(
+    step: &mut Step<'_>,
+    epoch: Epoch,
+    authority: &Authority,
+    disablement: &Disablement,
+) -> Result<Lifecycle, Failure> {
+    let mut values = authority.state().disablement_values();
+    if !values.any(|value| value == disablement.value) {
+        return Err(EventRefusal::OtherDisablementValue.into());
+    }
+    let entry = lifecycle::epoch(&step.rows, epoch)?;
+    let entry = entry.ok_or_else(|| row::missing(tables::EPOCHS, epoch))?;
+    lifecycle::put(&mut step.rows, &EpochEntry { ended: Some(step.index), ..entry });
+    step.lock_off(epoch);
+    roster::unlock(step)?;
+    Ok(Lifecycle::Retired(epoch))
+}
