@@ -222,6 +222,32 @@ impl<'a> Reader<'a> {
         Ok(len)
     }
 
+    /// Takes one item, whatever it is, without tags and floats.
+    pub fn skip(&mut self) -> Result<(), Malformed> {
+        let at = self.at;
+        match self.header()? {
+            Header::Positive(_) | Header::Negative(_) | Header::Simple(_) => {}
+            Header::Bytes(Some(len)) | Header::Text(Some(len)) => {
+                self.slice(at, len)?;
+            }
+            Header::Array(Some(len)) if len <= CBOR_ARRAY_ELEMENTS => {
+                self.skip_all(at, len, 1)?;
+            }
+            Header::Map(Some(len)) if len <= CBOR_MAP_PAIRS => self.skip_all(at, len, 2)?,
+            _ => return self.refuse(at, "an item that is not allowed, or too large"),
+        }
+        Ok(())
+    }
+
+    fn skip_all(&mut self, at: usize, len: usize, width: usize) -> Result<(), Malformed> {
+        self.open(at, len, width)?;
+        for _ in 0..len * width {
+            self.skip()?;
+        }
+        self.close();
+        Ok(())
+    }
+
     /// The end of the array or map that was opened last.
     pub fn close(&mut self) {
         self.depth = self.depth.saturating_sub(1);

@@ -71,6 +71,12 @@ impl Writer {
         }
     }
 
+    /// One item that is canonical already.
+    pub fn raw(&mut self, item: &[u8]) -> &mut Self {
+        self.out.extend_from_slice(item);
+        self
+    }
+
     /// A text string.
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.header(Header::Text(Some(text.len())));

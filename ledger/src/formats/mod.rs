@@ -1,5 +1,6 @@
 //! Bytes that come from outside or go there, in forms that other programs define.
 
+pub mod chonk_file;
 pub mod deeplink;
 mod json;
 pub mod log_json;

@@ -6,6 +6,7 @@ pub mod builder;
 pub mod chain;
 pub mod compaction;
 pub mod disablement;
+pub mod forks;
 mod key;
 pub mod node_keys;
 pub mod revocation;
