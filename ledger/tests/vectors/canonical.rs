@@ -20,6 +20,10 @@ pub enum Form {
     List(&'static Form),
     /// A list of at least one.
     SomeList(&'static Form),
+    /// A signed integer other than 0: 0 is left out.
+    SomeInt,
+    /// A form, or null.
+    Nullable(&'static Form),
     /// Fields in ascending order: key, whether it is always there, form.
     Fields(&'static [(u64, bool, &'static Form)]),
 }
@@ -53,6 +57,13 @@ pub const AUM: &Form = &Form::Fields(&[
     (23, false, &Form::SomeList(&AUM_SIGNATURE)),
 ]);
 
+/// What a file of the original's store begins with.
+pub const RECORD: &Form = &Form::Fields(&[
+    (2, true, &Form::Nullable(AUM)),
+    (3, false, &Form::SomeInt),
+    (4, false, &Form::SomeInt),
+]);
+
 /// A node-key signature. (A static, since it contains itself.)
 pub static SIGNATURE: &Form = &NODE_KEY_SIGNATURE;
 static NODE_KEY_SIGNATURE: Form = Form::Fields(&[
@@ -67,6 +78,11 @@ static NODE_KEY_SIGNATURE: Form = Form::Fields(&[
 /// Whether the bytes are the canonical encoding of that form.
 pub fn is_canonical(bytes: &[u8], form: &Form) -> bool {
     item(bytes, form) == Some(&[])
+}
+
+/// Whether the bytes begin with the canonical encoding of that form.
+pub fn begins_canonical(bytes: &[u8], form: &Form) -> bool {
+    item(bytes, form).is_some()
 }
 
 /// Major type, argument, rest; only the shortest head.
@@ -98,11 +114,16 @@ fn string(bytes: &[u8], major: u8) -> Option<(&[u8], &[u8])> {
 fn item<'a>(bytes: &'a [u8], form: &Form) -> Option<&'a [u8]> {
     const NULL: u8 = 0xf6;
     match form {
-        Form::Bytes | Form::Hash | Form::List(_) if bytes.first() == Some(&NULL) => {
+        Form::Bytes | Form::Hash | Form::List(_) | Form::Nullable(_) if bytes.first() == Some(&NULL) => {
             Some(&bytes[1..])
         }
         Form::Uint(max) => match head(bytes)? {
             (0, n, rest) if n <= *max => Some(rest),
+            _ => None,
+        },
+        Form::Nullable(form) => item(bytes, form),
+        Form::SomeInt => match head(bytes)? {
+            (0, 1.., rest) | (1, _, rest) => Some(rest),
             _ => None,
         },
         Form::NonZero => match head(bytes)? {
