@@ -91,7 +91,7 @@ pub fn compact(
     let mut marking = Marking { items, oldest: authority.head() };
     marking.active(authority.head(), options.min_chain);
     marking.descendants();
-    marking.ancestors(authority.oldest().hash);
+    marking.ancestors();
     let oldest = Place {
         hash: marking.oldest,
         height: marking.items.get(&marking.oldest).map_or(0, |item| item.node.height),
@@ -194,7 +194,7 @@ impl Marking {
 
     /// Keeps the way from everything that is kept down to where the chain could begin, and moves
     /// that place down to where the lowest branch forks off, and on to a checkpoint.
-    fn ancestors(&mut self, root: AumHash) {
+    fn ancestors(&mut self) {
         let mut moved = false;
         let kept: Vec<AumHash> = self
             .items
@@ -205,15 +205,16 @@ impl Marking {
         for start in kept {
             let mut at = start;
             loop {
-                if self.items.get(&at).is_some_and(|item| item.below) {
+                let Some(parent) = self.parent(&at) else {
+                    // The oldest AUM of all is kept: the chain goes on beginning there.
                     self.lower(at);
                     moved = true;
                     break;
-                }
-                let Some(parent) = self.parent(&at) else { break };
-                let parent_kept = self.items.get(&parent).is_some_and(|item| item.kept);
-                let parent_below = self.items.get(&parent).is_some_and(|item| item.below);
-                if parent_kept && !parent_below {
+                };
+                let Some(item) = self.items.get(&parent).filter(|item| !item.kept) else { break };
+                if item.below {
+                    self.lower(parent);
+                    moved = true;
                     break;
                 }
                 self.keep(&parent);
@@ -231,7 +232,6 @@ impl Marking {
                 None => break,
             }
         }
-        let _ = root;
     }
 
     /// Moves the place where the chain could begin down to `to`, if it lies above it.

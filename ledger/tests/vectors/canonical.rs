@@ -114,7 +114,9 @@ fn string(bytes: &[u8], major: u8) -> Option<(&[u8], &[u8])> {
 fn item<'a>(bytes: &'a [u8], form: &Form) -> Option<&'a [u8]> {
     const NULL: u8 = 0xf6;
     match form {
-        Form::Bytes | Form::Hash | Form::List(_) | Form::Nullable(_) if bytes.first() == Some(&NULL) => {
+        Form::Bytes | Form::Hash | Form::List(_) | Form::Nullable(_)
+            if bytes.first() == Some(&NULL) =>
+        {
             Some(&bytes[1..])
         }
         Form::Uint(max) => match head(bytes)? {

@@ -39,7 +39,9 @@ fn chonkdir(case: &Case<'_>) -> Verdict {
             same("all", ours, wanted)?;
         }
         (Err(_), true) => {}
-        (Err(damaged), false) if files.get(&damaged.path).is_some_and(|b| noncanonical_record(b)) => {
+        (Err(damaged), false)
+            if files.get(&damaged.path).is_some_and(|b| noncanonical_record(b)) =>
+        {
             return Ok(Pass::ByRule(Rule::NonCanonical));
         }
         (ours, _) => return Err(format!("all: ours {ours:?}, the reference's {error}")),

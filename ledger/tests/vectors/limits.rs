@@ -143,8 +143,7 @@ fn linear_pair(case: &Case<'_>) -> Verdict {
     let b_node = recipe.node(&chain[..b])?;
     same("a's head", a_node.head(), hash(case.expect("a_head_b32")))?;
     let mut pass = Pass::Same;
-    for (side, other, node, remote) in
-        [("a", "b", &a_node, &b_node), ("b", "a", &b_node, &a_node)]
+    for (side, other, node, remote) in [("a", "b", &a_node, &b_node), ("b", "a", &b_node, &a_node)]
     {
         let ours = offer(&node.rows, &node.authority).unwrap();
         let ours: Vec<usize> = ours.ancestors.iter().map(place).collect();

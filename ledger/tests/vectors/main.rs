@@ -10,26 +10,43 @@ mod canonical;
 mod case;
 mod files;
 mod forms;
+mod node;
 mod report;
 mod rules;
 
 mod aum;
+mod builder;
+mod chonkfile;
+mod compact;
 mod decode;
 mod disablement;
 mod ed25519;
+mod forks;
 mod keys;
+mod limits;
+mod revoke;
 mod sigs;
 mod state;
+mod sync;
+mod verify;
 
 /// The files that have a module here, or are read by one.
 const FILES: &[&str] = &[
     "aum.json",
+    "builder.json",
+    "chonkfile.json",
+    "compact.json",
     "decode.json",
     "disablement.json",
     "ed25519.json",
+    "forks.json",
     "keys.json",
+    "limits.json",
+    "revoke.json",
     "sigs.json",
     "state.json",
+    "sync.json",
+    "verify.json",
 ];
 
 /// A file that nobody reads would be a skipped one.

@@ -181,11 +181,7 @@ pub fn young_root(first: &Sealed, ages: &BTreeMap<AumHash, u64>, options: Option
 
 /// `marks-combined`: the hint has descendants, and another head of the same chain does not run
 /// through it, so that the reference's mark depends on which it saw last.
-pub fn marks_lost(
-    aums: &BTreeMap<AumHash, Sealed>,
-    hint: Option<AumHash>,
-    error: &Value,
-) -> bool {
+pub fn marks_lost(aums: &BTreeMap<AumHash, Sealed>, hint: Option<AumHash>, error: &Value) -> bool {
     let below = |hash: &AumHash| {
         let mut line = Vec::new();
         let mut at = aums.get(hash).and_then(|aum| aum.parent_hash());
