@@ -16,5 +16,7 @@ pub mod ids;
 pub mod limits;
 pub mod lock;
 pub mod rows;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use failure::{Failure, Fault, Refusal};
