@@ -81,7 +81,7 @@ pub fn measure(criterion: &mut Criterion, mut figure: Figure<'_>) {
         each(2),
         figure.rival.what(),
     );
-    println!("ratio {} floor={:.2} rival={:.3}", figure.name, ratio(1), ratio(2));
+    println!("ratio {} floor={:.2} rival={:.5}", figure.name, ratio(1), ratio(2));
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

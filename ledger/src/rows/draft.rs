@@ -8,38 +8,47 @@ use super::memory::{bounds, is_empty};
 use super::{RowIter, Rows, Table};
 use crate::Fault;
 
+/// The changed rows of one table: puts (`Some`) and deletes (`None`), ordered by key.
+type TableChanges = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
 /// Puts (`Some`) and deletes (`None`), ordered by table and key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    /// Without empty tables.
+    tables: BTreeMap<Table, TableChanges>,
 }
 
 impl Changes {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.tables.is_empty()
     }
 
     /// The number of rows put or deleted.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.tables.values().map(BTreeMap::len).sum()
     }
 
     /// The changes in order, without taking them.
     pub fn iter(&self) -> impl Iterator<Item = (Table, &[u8], Option<&[u8]>)> {
-        self.rows.iter().map(|((t, k), v)| (*t, k.as_slice(), v.as_deref()))
+        self.tables.iter().flat_map(|(table, rows)| {
+            rows.iter().map(|(key, value)| (*table, key.as_slice(), value.as_deref()))
+        })
+    }
+
+    fn set(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.tables.entry(table).or_default().insert(key, value);
     }
 }
 
 impl IntoIterator for Changes {
     type Item = (Table, Vec<u8>, Option<Vec<u8>>);
-    type IntoIter = std::iter::Map<
-        std::collections::btree_map::IntoIter<(Table, Vec<u8>), Option<Vec<u8>>>,
-        fn(((Table, Vec<u8>), Option<Vec<u8>>)) -> Self::Item,
-    >;
+    type IntoIter = Box<dyn Iterator<Item = Self::Item>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.rows.into_iter().map(|((table, key), value)| (table, key, value))
+        Box::new(self.tables.into_iter().flat_map(|(table, rows)| {
+            rows.into_iter().map(move |(key, value)| (table, key, value))
+        }))
     }
 }
 
@@ -59,17 +68,24 @@ impl<'a> Draft<'a> {
 
     /// Sets a row.
     pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.changes.rows.insert((table, key.into()), Some(value.into()));
+        self.changes.set(table, key.into(), Some(value.into()));
     }
 
     /// Removes a row, if it is there.
     pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
-        self.changes.rows.insert((table, key.into()), None);
+        self.changes.set(table, key.into(), None);
     }
 
     /// Adds the changes of a finished draft that stood on this one.
     pub fn absorb(&mut self, changes: Changes) {
-        self.changes.rows.extend(changes.rows);
+        for (table, rows) in changes.tables {
+            let ours = self.changes.tables.entry(table).or_default();
+            if ours.is_empty() {
+                *ours = rows;
+            } else {
+                ours.extend(rows);
+            }
+        }
     }
 
     /// The changes, as data.
@@ -86,7 +102,7 @@ impl std::fmt::Debug for Draft<'_> {
 
 impl Rows for Draft<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        match self.changes.rows.get(&(table, key.to_vec())) {
+        match self.changes.tables.get(&table).and_then(|rows| rows.get(key)) {
             Some(value) => Ok(value.clone()),
             None => self.base.get(table, key),
         }
@@ -96,15 +112,11 @@ impl Rows for Draft<'_> {
         if is_empty(&keys) {
             return Ok(Box::new(std::iter::empty()));
         }
-        let (start, end) = bounds(keys.clone());
-        let table_of = |bound: std::ops::Bound<Vec<u8>>| bound.map(|key| (table, key));
-        // Without an end the range runs into the next table; stop there.
-        let over = self
-            .changes
-            .rows
-            .range((table_of(start), table_of(end)))
-            .take_while(move |((t, _), _)| *t == table)
-            .map(|((_, key), value)| (key.clone(), value.clone()));
+        let Some(changed) = self.changes.tables.get(&table) else {
+            return self.base.scan(table, keys);
+        };
+        let over =
+            changed.range(bounds(keys.clone())).map(|(key, value)| (key.clone(), value.clone()));
         let merged =
             Merged { base: self.base.scan(table, keys)?.peekable(), over: over.peekable() };
         Ok(Box::new(merged))
