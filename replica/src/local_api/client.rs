@@ -49,6 +49,8 @@ pub enum ClientError {
         status_line: String,
         /// The text of the `Error` field, or the body itself without its final newline.
         text: String,
+        /// Whether that was an `Error` field: a sentence that stands for itself.
+        json: bool,
         /// What the headers say of the outcome.
         receipt: Receipt,
     },
@@ -377,12 +379,13 @@ impl Client {
         if status == StatusCode::NOT_FOUND && error.is_none() && path.starts_with("lockstep/") {
             return Err(ClientError::NeedsLockstep { socket: self.socket.clone() });
         }
+        let json = error.is_some();
         let text = match error {
             Some(body) => body.error,
             None => String::from_utf8_lossy(&bytes).trim_end().to_owned(),
         };
         let status_line = status.to_string();
-        Err(ClientError::Status { status: status.as_u16(), status_line, text, receipt })
+        Err(ClientError::Status { status: status.as_u16(), status_line, text, json, receipt })
     }
 }
 

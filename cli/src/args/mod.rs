@@ -1,0 +1,116 @@
+//! The command line as definitions: what every command takes, and its help.
+//!
+//! Nothing here acts or imports the rest of the program, so that man pages and completions can be
+//! made from the same definitions. [`crate::go_flags`] spells a command line as clap expects it.
+
+mod audit;
+mod cluster;
+mod lock;
+mod node;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use audit::AuditCommand;
+pub(crate) use cluster::{ClusterCommand, Records};
+pub(crate) use lock::{Add, Disable, DisablementKdf, Init, LockCommand, Log, Remove, Sign, Status};
+pub(crate) use node::{Added, List, Named, NamedChange, NodeCommand, Rotate};
+pub(crate) use serve::Serve;
+
+/// Width of every help text and of what we write for people, in columns.
+pub(crate) const COLUMNS: usize = 80;
+
+/// A highly available tailnet-lock authority.
+///
+/// Lockstep records every lock operation in a replicated ledger. `lockstep lock` works like
+/// `tailscale lock`, against a Lockstep daemon or a tailscaled.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lockstep",
+    version,
+    term_width = COLUMNS,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    infer_long_args = false,
+    after_help = "Examples:
+  lockstep serve --data-dir /var/lib/lockstep
+  lockstep lock status
+  lockstep audit verify export.json
+
+Flags may stand before or behind the arguments, with one dash or two."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the daemon and its data are: the same for every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global flags")]
+pub(crate) struct Global {
+    /// The daemon's socket, ours or a tailscaled's [env: LOCKSTEP_SOCKET]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Configuration file (TOML) [env: LOCKSTEP_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The daemon's data directory [env: LOCKSTEP_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// The first word of a command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a signing node in the foreground
+    Serve(Serve),
+    /// Manage tailnet lock
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "Without a subcommand: lock status.
+
+Example:
+  lockstep lock"
+    )]
+    Lock {
+        #[command(subcommand)]
+        command: Option<LockCommand>,
+    },
+    /// Manage the roster of nodes
+    #[command(after_help = "Example:
+  lockstep node list")]
+    Node {
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
+    /// Look at the replicas and the ledger
+    #[command(after_help = "Example:
+  lockstep cluster records --json --limit 10")]
+    Cluster {
+        #[command(subcommand)]
+        command: ClusterCommand,
+    },
+    /// Replay and check a lock's history
+    #[command(after_help = "Example:
+  lockstep audit verify export.json")]
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+/// The flags of every command that changes something.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Change {
+    /// Name of this request: repeating it with the same name and arguments
+    /// changes nothing twice (1-64 of A-Z a-z 0-9 . _ -; default random)
+    #[arg(long, value_name = "ID")]
+    pub(crate) request_id: Option<String>,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

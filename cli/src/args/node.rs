@@ -1,0 +1,102 @@
+//! `lockstep node ...`: the roster.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Change;
+
+/// A subcommand of `node`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Enter a node into the roster
+    #[command(after_help = "Example:
+  lockstep node add laptop --node-key nodekey:1abddef1 --lock-key tlpub:1234abcdef
+
+While the lock is on, the node is locked out until its key is signed.")]
+    Add(Added),
+    /// List the nodes
+    #[command(after_help = "Example:
+  lockstep node list --json")]
+    List(List),
+    /// Show one node: whether it is locked out, since which record and why
+    #[command(after_help = "Example:
+  lockstep node show laptop")]
+    Show(Named),
+    /// Give a node a new node key
+    #[command(after_help = "Examples:
+  lockstep node rotate laptop --node-key nodekey:1abddef1
+  lockstep node rotate laptop --node-key nodekey:1abddef1 --key laptop.key
+
+With --key (the node's own lock key) or --signature (made elsewhere) the node
+stays in; otherwise it is locked out until its new key is signed.")]
+    Rotate(Rotate),
+    /// Take a node out of the roster
+    #[command(after_help = "Example:
+  lockstep node remove laptop")]
+    Remove(NamedChange),
+}
+
+/// A node to enter.
+#[derive(Debug, Args)]
+pub(crate) struct Added {
+    /// Name of the node
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Its node key
+    #[arg(long, value_name = "NODEKEY")]
+    pub(crate) node_key: String,
+    /// Its own tailnet lock key, which may sign its key rotations
+    #[arg(long, value_name = "TLPUB")]
+    pub(crate) lock_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) change: Change,
+}
+
+/// How to list.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Print a JSON list
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One node to look at.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// Name, ID, stable ID or node key
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One node to change.
+#[derive(Debug, Args)]
+pub(crate) struct NamedChange {
+    /// Name, ID, stable ID or node key
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    #[command(flatten)]
+    pub(crate) change: Change,
+}
+
+/// A node's new key.
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    /// Name, ID, stable ID or node key
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// The new node key (default: one is generated)
+    #[arg(long, value_name = "NODEKEY")]
+    pub(crate) node_key: Option<String>,
+    /// A rotation signature made elsewhere (CBOR)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signature: Option<PathBuf>,
+    /// The node's own lock key, which signs the rotation
+    #[arg(long, value_name = "FILE", conflicts_with = "signature")]
+    pub(crate) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) change: Change,
+}

@@ -1,0 +1,32 @@
+//! `lockstep serve`.
+
+use clap::Args;
+
+/// Runs a signing node in the foreground.
+///
+/// On first start it creates its keys and a group of one. When it can serve it writes one line of
+/// JSON to stdout; logs go to stderr. As root it uses /var/lib/lockstep and
+/// /run/lockstep/lockstep.sock, otherwise $XDG_STATE_HOME and $XDG_RUNTIME_DIR.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  lockstep serve --data-dir ./node1 --socket ./node1.sock --operator 1000")]
+pub(crate) struct Serve {
+    /// Address for other replicas; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) peer_listen: Option<String>,
+    /// Address for /livez, /readyz and /metrics; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) health_listen: Option<String>,
+    /// Join a group with the token in file:PATH, or from stdin (-)
+    #[arg(long, value_name = "file:PATH|-")]
+    pub(crate) join: Option<String>,
+    /// Name of this signing node (default: the host name)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// User who may change the lock without being root
+    #[arg(long, value_name = "UID|USER")]
+    pub(crate) operator: Option<String>,
+    /// Group that may read from the socket
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) socket_group: Option<String>,
+}

@@ -1,0 +1,117 @@
+//! What all commands that change something share: the request ID and how the outcome is told.
+
+use data_encoding::HEXLOWER;
+use ledger::history::RequestId;
+use replica::local_api::bodies::NodeBody;
+use replica::local_api::client::{Asked, ClientError, Receipt};
+use serde::Serialize;
+
+use crate::args::Change;
+use crate::exit::{Code, Failure};
+use crate::print;
+
+/// A change that is about to be asked for, under the name by which it can be repeated.
+pub(super) struct Request {
+    /// Its ID.
+    pub(super) id: String,
+    /// Whether the user chose the ID: it may be a repetition.
+    pub(super) named: bool,
+    /// Whether the outcome is wanted as JSON.
+    pub(super) json: bool,
+}
+
+/// How a change ended.
+#[derive(Default)]
+pub(super) struct Done {
+    /// What the daemon's headers said.
+    pub(super) receipt: Receipt,
+    /// The node that was changed, if it was one.
+    pub(super) node: Option<NodeBody>,
+}
+
+/// The JSON of `--json`.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    outcome: &'static str,
+    record_index: Option<u64>,
+    record_hash: Option<&'a str>,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(flatten)]
+    node: Option<&'a NodeBody>,
+}
+
+impl Request {
+    /// Takes the user's ID or draws one.
+    pub(super) fn new(change: &Change) -> Result<Self, Failure> {
+        let id = match &change.request_id {
+            Some(id) => {
+                id.parse::<RequestId>()
+                    .map_err(|error| Failure::usage(format!("--request-id: {error}")))?;
+                id.clone()
+            }
+            None => {
+                let mut bytes = [0; 16];
+                random(&mut bytes)?;
+                HEXLOWER.encode(&bytes)
+            }
+        };
+        Ok(Request { id, named: change.request_id.is_some(), json: change.json })
+    }
+
+    /// As the client wants it.
+    pub(super) fn asked(&self) -> Asked {
+        Asked::by(self.id.clone())
+    }
+
+    /// What a failed call means for the change.
+    pub(super) fn failed(&self, error: ClientError) -> Failure {
+        let unknown = error.outcome_unknown() || matches!(&error, ClientError::Unexpected { .. });
+        let failure = Failure::from(error);
+        if !unknown {
+            return failure;
+        }
+        let what = format!("the outcome is unknown: {}", failure.what);
+        Failure { code: Code::Unknown, what, remedy: None }.remedy(format!(
+            "Run the same command again with --request-id {}: Lockstep applies it once at most.",
+            self.id
+        ))
+    }
+
+    /// Tells the outcome: JSON if it is wanted; failures go on to stderr.
+    pub(super) fn conclude(
+        &self,
+        result: Result<Done, Failure>,
+    ) -> Result<Option<NodeBody>, Failure> {
+        if self.json {
+            print::stdout(&print::json(&self.outcome(&result))?)?;
+        }
+        let done = result?;
+        if done.receipt.repeated {
+            print::note("This request was on record already; nothing was done twice.");
+        }
+        Ok(done.node)
+    }
+
+    fn outcome<'a>(&'a self, result: &'a Result<Done, Failure>) -> Outcome<'a> {
+        let (outcome, receipt, error) = match result {
+            Ok(done) => ("applied", Some(&done.receipt), None),
+            Err(Failure { code: Code::Unknown, what, .. }) => ("unknown", None, Some(what)),
+            Err(failure) => ("refused", None, Some(&failure.what)),
+        };
+        Outcome {
+            outcome,
+            record_index: receipt.and_then(|receipt| receipt.record_index),
+            record_hash: receipt.and_then(|receipt| receipt.record_hash.as_deref()),
+            request_id: &self.id,
+            error: error.map(String::as_str),
+            node: result.as_ref().ok().and_then(|done| done.node.as_ref()),
+        }
+    }
+}
+
+/// Fills `bytes` with the system's randomness.
+pub(super) fn random(bytes: &mut [u8]) -> Result<(), Failure> {
+    getrandom::fill(bytes).map_err(|error| Failure::new(format!("no randomness: {error}")))
+}

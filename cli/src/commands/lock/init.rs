@@ -1,0 +1,355 @@
+//! `lock init`.
+
+use std::os::fd::AsFd;
+
+use ledger::limits::{DISABLEMENT_VALUE_BYTES, MAX_DISABLEMENT_VALUES};
+use ledger::lock::disablement::{DisablementText, image, secret_to_text};
+use replica::local_api::bodies::{Base64, InitRequest, LockStatus};
+use replica::local_api::client::{Asked, Receipt};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::Session;
+use crate::args::Init;
+use crate::commands::change::{Done, Request, random};
+use crate::commands::words::{Voter, can_ask, confirmed, listed, quoted};
+use crate::exit::{Code, Failure};
+use crate::print;
+
+/// Bytes of a disablement secret.
+const SECRET_BYTES: usize = 32;
+
+/// What is to be initialized, checked.
+struct Plan {
+    keys: Vec<Voter>,
+    /// Values of secrets that were made elsewhere.
+    values: Vec<[u8; DISABLEMENT_VALUE_BYTES]>,
+    /// How many secrets to make.
+    secrets: usize,
+}
+
+/// How far it went.
+enum Ended {
+    /// The plan was shown; the user has not agreed to it.
+    Planned,
+    /// The lock is on.
+    Done(Done),
+}
+
+pub(super) fn run(args: Init, session: &Session) -> Result<(), Failure> {
+    let request = Request::new(&args.change)?;
+    match init(&args, &request, session) {
+        Ok(Ended::Planned) => Ok(()),
+        Ok(Ended::Done(done)) => {
+            request.conclude(Ok(done))?;
+            say(&request, "Initialization complete.\n")
+        }
+        Err(failure) => request.conclude(Err(failure)).map(drop),
+    }
+}
+
+/// With `--json` stdout belongs to the outcome, and everything for people goes to stderr.
+fn say(request: &Request, text: &str) -> Result<(), Failure> {
+    if request.json {
+        print::note(text.trim_end());
+        Ok(())
+    } else {
+        print::stdout(text)
+    }
+}
+
+fn init(args: &Init, request: &Request, session: &Session) -> Result<Ended, Failure> {
+    let status = session.wait(session.client.lock_status())?;
+    if let Some(receipt) = earlier(request, session)? {
+        return Ok(Ended::Done(Done { receipt, node: None }));
+    }
+    if status.enabled {
+        return Err(Failure::new("tailnet lock is already enabled"));
+    }
+    let plan = Plan::new(args, &status)?;
+    say(request, &plan.text())?;
+    if !args.confirm && !agreed(args, request, &plan, session)? {
+        return Ok(Ended::Planned);
+    }
+
+    let mut secrets = Vec::new();
+    for _ in 0..plan.secrets {
+        let mut secret = Zeroizing::new([0; SECRET_BYTES]);
+        random(&mut *secret)?;
+        secrets.push(secret);
+    }
+    show(&secrets)?;
+    let values = plan.values.iter().copied().chain(secrets.iter().map(|s| image(&**s)));
+    let body = InitRequest {
+        keys: Some(plan.keys.iter().map(Voter::body).collect()),
+        disablement_values: Some(values.map(|v| Some(Base64(v.to_vec()))).collect()),
+        support_disablement: None,
+    };
+    let asked = Asked { digest: Some(plan.digest()), ..request.asked() };
+    match session.wait(session.client.init(&body, &asked)) {
+        // Somebody has applied this request since we looked: the values on record are not ours.
+        Ok(changed) if changed.receipt.repeated => {
+            print::note(
+                "This request was on record already. The secrets printed above are void; those \
+                 that were printed the first time are valid.",
+            );
+            Ok(Ended::Done(Done { receipt: changed.receipt, node: None }))
+        }
+        Ok(changed) => Ok(Ended::Done(Done { receipt: changed.receipt, node: None })),
+        Err(error) => {
+            let failure = request.failed(error);
+            if secrets.is_empty() {
+                return Err(failure);
+            }
+            print::note(if failure.code == Code::Unknown {
+                "Keep the disablement secrets printed above: if the lock was initialized, they \
+                 are the ones."
+            } else {
+                "The disablement secrets printed above are void: nothing was initialized."
+            });
+            Err(failure)
+        }
+    }
+}
+
+/// Whether this very request was applied before: then there is nothing to do, and above all no
+/// secrets to make that would never be valid.
+fn earlier(request: &Request, session: &Session) -> Result<Option<Receipt>, Failure> {
+    if !request.named {
+        return Ok(None);
+    }
+    let found = session.wait(session.client.request(&request.id))?;
+    if !found.applied {
+        return Ok(None);
+    }
+    print::note("The disablement secrets are those that this request printed the first time.");
+    Ok(Some(Receipt {
+        outcome: Some("applied".into()),
+        record_index: found.record_index,
+        record_hash: found.record_hash,
+        request_id: Some(found.request_id),
+        repeated: true,
+    }))
+}
+
+/// Asks on a terminal; elsewhere says how to go on.
+fn agreed(args: &Init, request: &Request, plan: &Plan, session: &Session) -> Result<bool, Failure> {
+    say(request, &format!("{} disablement secrets will be generated.\n\n", plan.secrets))?;
+    if can_ask() && !request.json {
+        return confirmed("Initialize tailnet lock? [y/N]", false);
+    }
+    let mut line = format!("lockstep lock init --confirm --gen-disablements {}", plan.secrets);
+    for word in &args.keys {
+        line.push(' ');
+        line.push_str(&quoted(word));
+    }
+    if request.named {
+        line.push_str(&format!(" --request-id {}", request.id));
+    }
+    if request.json {
+        line.push_str(" --json");
+    }
+    line.push_str(&session.socket_words());
+    say(
+        request,
+        &format!(
+            "If this is correct, please re-run this command with the --confirm flag:\n\t{line}\n"
+        ),
+    )?;
+    Ok(false)
+}
+
+/// Prints the secrets, and returns only once they are out.
+fn show(secrets: &[Zeroizing<[u8; SECRET_BYTES]>]) -> Result<(), Failure> {
+    let mut text = Zeroizing::new(String::with_capacity(256 + 96 * secrets.len()));
+    text.push_str(&format!(
+        "{} disablement secrets have been generated and are printed below. Take note of them \
+         now, they WILL NOT be shown again.\n",
+        secrets.len()
+    ));
+    for secret in secrets {
+        text.push('\t');
+        text.push_str(&secret_to_text(&**secret));
+        text.push('\n');
+    }
+    print::stdout(&text).map_err(|failure| Failure {
+        what: format!(
+            "the disablement secrets could not be printed; nothing was initialized. {}",
+            failure.what
+        ),
+        ..failure
+    })?;
+    // If stdout is a file, a power cut must not leave the lock without its secrets.
+    if let Ok(stdout) = std::io::stdout().as_fd().try_clone_to_owned() {
+        let _ = std::fs::File::from(stdout).sync_all();
+    }
+    Ok(())
+}
+
+impl Plan {
+    fn new(args: &Init, status: &LockStatus) -> Result<Self, Failure> {
+        let mut keys = Vec::new();
+        let mut values = Vec::new();
+        for (place, piece) in (1..).zip(listed(&args.keys)) {
+            if piece.starts_with("disablement") {
+                values.push(value(place, piece)?);
+            } else {
+                keys.push((place, piece));
+            }
+        }
+        let keys = Voter::parse_all(keys)?;
+        if !keys.iter().any(|voter| voter.key == status.public_key) {
+            let failure = Failure::new(
+                "the tailnet lock key of the current node must be one of the trusted keys during \
+                 initialization",
+            );
+            return Err(if status.public_key.is_zero() {
+                failure.remedy("This node has no tailnet lock key.")
+            } else {
+                failure.remedy(format!("Add {} to the keys.", status.public_key))
+            });
+        }
+        let at_most = format!("There are at least 1 and at most {MAX_DISABLEMENT_VALUES} in all.");
+        let secrets = usize::try_from(args.gen_disablements)
+            .ok()
+            .filter(|n| *n <= MAX_DISABLEMENT_VALUES)
+            .ok_or_else(|| {
+                Failure::new(format!(
+                    "--gen-disablements: {} disablement secrets cannot be generated",
+                    args.gen_disablements
+                ))
+                .remedy(&at_most)
+            })?;
+        let all = secrets + values.len();
+        if !(1..=MAX_DISABLEMENT_VALUES).contains(&all) {
+            return Err(
+                Failure::new(format!("{all} disablement secrets are not possible")).remedy(at_most)
+            );
+        }
+        if args.gen_disablement_for_support {
+            return Err(Failure::new(
+                "--gen-disablement-for-support: no escrow is configured that would receive the \
+                 secret",
+            )
+            .remedy(
+                "Leave the flag out. For a secret that somebody else keeps, let them run \
+                 'lockstep lock disablement-kdf' and give the value that it prints.",
+            ));
+        }
+        Ok(Plan { keys, values, secrets })
+    }
+
+    /// The list of keys, as the page has it.
+    fn text(&self) -> String {
+        let mut text = String::from(
+            "You are initializing tailnet lock with the following trusted signing keys:\n",
+        );
+        for voter in &self.keys {
+            text.push_str(&format!(" - {} (25519 key)\n", voter.key));
+        }
+        text.push('\n');
+        text
+    }
+
+    /// Stands for what was asked, without the secrets that are drawn anew each time.
+    fn digest(&self) -> [u8; 32] {
+        let mut text = format!("lock init\n{}\n", self.secrets);
+        for voter in &self.keys {
+            text.push_str(&format!("{}?{}\n", voter.key, voter.votes));
+        }
+        for value in &self.values {
+            text.push_str(&ledger::lock::disablement::value_to_text(value));
+            text.push('\n');
+        }
+        Sha256::digest(text).into()
+    }
+}
+
+/// A disablement value; a secret in its place would be published.
+fn value(place: usize, text: &str) -> Result<[u8; DISABLEMENT_VALUE_BYTES], Failure> {
+    match DisablementText::parse(text) {
+        Ok(DisablementText::Value(value)) => {
+            let len = value.len();
+            value.try_into().map_err(|_| {
+                Failure::new(format!(
+                    "parsing disablement {place}: it has {len} bytes, expected \
+                     {DISABLEMENT_VALUE_BYTES}"
+                ))
+            })
+        }
+        Ok(DisablementText::Secret(_)) => Err(Failure::new(format!(
+            "parsing disablement {place}: this is a secret; initializing with it would publish it"
+        ))
+        .remedy(
+            "Give its value, which 'lockstep lock disablement-kdf' computes. Other users of this \
+             machine may have seen the command line: better take another secret.",
+        )),
+        Err(error) => Err(Failure::new(format!("parsing disablement {place}: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::ids::LockKey;
+
+    use super::*;
+
+    const OWN: LockKey = LockKey([7; 32]);
+
+    fn plan(keys: &[&str], secrets: i64) -> Result<Plan, Failure> {
+        let args = Init {
+            confirm: false,
+            gen_disablements: secrets,
+            gen_disablement_for_support: false,
+            change: crate::args::Change::default(),
+            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+        };
+        Plan::new(&args, &LockStatus { public_key: OWN, ..LockStatus::default() })
+    }
+
+    #[test]
+    fn the_own_key_is_among_them() {
+        let failure = plan(&[], 1).err().unwrap();
+        assert!(failure.what.starts_with("the tailnet lock key of the current node must be one"));
+        assert_eq!(failure.remedy.unwrap(), format!("Add {OWN} to the keys."));
+        let plan = plan(&[&format!("{}?3,{OWN}", LockKey([1; 32]))], 1).unwrap();
+        assert_eq!(plan.keys.len(), 2);
+        assert_eq!(plan.keys[0].votes, 3);
+    }
+
+    #[test]
+    fn one_to_32_secrets_and_values() {
+        let own = OWN.to_tlpub();
+        let value = format!("disablement:{}", "ab".repeat(32));
+        assert!(plan(&[&own], 32).is_ok());
+        assert!(plan(&[&own, &value], 0).is_ok());
+        for (keys, secrets) in [
+            (vec![own.as_str()], 0),
+            (vec![own.as_str()], -1),
+            (vec![own.as_str()], 33),
+            (vec![own.as_str(), value.as_str()], 32),
+        ] {
+            assert!(plan(&keys, secrets).is_err(), "{secrets}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_published() {
+        let own = OWN.to_tlpub();
+        let failure = plan(&[&own, "disablement-secret:ABCD"], 1).err().unwrap();
+        assert!(failure.what.contains("would publish it") && !failure.what.contains("ABCD"));
+        let failure = plan(&[&own, "disablement:abcd"], 1).err().unwrap();
+        assert_eq!(failure.what, "parsing disablement 2: it has 2 bytes, expected 32");
+        let failure = plan(&[&own, "disablement:zz"], 1).err().unwrap();
+        assert!(failure.what.starts_with("parsing disablement 2: "));
+    }
+
+    #[test]
+    fn the_digest_stands_for_what_was_asked() {
+        let own = OWN.to_tlpub();
+        let digest = |keys: &[&str], n| plan(keys, n).unwrap().digest();
+        assert_eq!(digest(&[&own], 1), digest(&[&own], 1));
+        assert_ne!(digest(&[&own], 1), digest(&[&own], 2));
+        assert_ne!(digest(&[&own], 1), digest(&[&format!("{own}?2")], 1));
+    }
+}

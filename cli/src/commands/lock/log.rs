@@ -1,0 +1,46 @@
+//! `lock log`.
+
+use ledger::formats::log_json;
+use ledger::lock::Sealed;
+
+use super::{Session, wants_json};
+use crate::args::Log;
+use crate::exit::Failure;
+use crate::print;
+
+pub(super) fn run(args: Log, session: &Session) -> Result<(), Failure> {
+    if !args.extra.is_empty() {
+        // As in the original, they do not count.
+        print::note("lockstep lock log: arguments are ignored");
+    }
+    let entries = match args.epoch {
+        Some(epoch) => session.wait(session.client.epoch_log(epoch, args.limit))?,
+        None => {
+            let status = session.wait(session.client.lock_status())?;
+            if !status.enabled {
+                return Err(Failure::new("Tailnet Lock is not enabled").remedy(
+                    "A past lock can be read with --epoch: 'lockstep lock log --epoch 1'.",
+                ));
+            }
+            session.wait(session.client.log(args.limit))?
+        }
+    };
+    let mut aums = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let aum = Sealed::decode(&entry.raw.0)
+            .map_err(|error| Failure::new(format!("reading change {}: {error}", entry.hash)))?;
+        if aum.hash() != entry.hash {
+            return Err(Failure::new(format!(
+                "incorrect AUM hash: got {}, want {}",
+                entry.hash,
+                aum.hash()
+            )));
+        }
+        aums.push(aum);
+    }
+    print::stdout(&if wants_json(args.json.as_deref())? {
+        log_json::write(&aums)
+    } else {
+        print::log::text(&aums, print::colour())
+    })
+}

@@ -1,0 +1,111 @@
+//! `lock ...`.
+
+mod add;
+mod disable;
+mod disablement_kdf;
+mod init;
+mod log;
+mod remove;
+mod sign;
+mod status;
+
+use replica::local_api::bodies::LockStatus;
+
+use super::Session;
+use crate::args::{LockCommand, Status};
+use crate::exit::Failure;
+
+/// Runs a subcommand; without one, `status`.
+pub(super) fn run(command: Option<LockCommand>, session: &Session) -> Result<(), Failure> {
+    match command {
+        None => status::run(Status { json: None, extra: Vec::new() }, session),
+        Some(LockCommand::Status(args)) => status::run(args, session),
+        Some(LockCommand::Init(args)) => init::run(args, session),
+        Some(LockCommand::Add(args)) => add::run(args, session),
+        Some(LockCommand::Remove(args)) => remove::run(args, session),
+        Some(LockCommand::Sign(args)) => sign::run(args, session),
+        Some(LockCommand::Disable(args)) => disable::run(args, session),
+        Some(LockCommand::DisablementKdf(args)) => disablement_kdf::run(args),
+        Some(LockCommand::Log(args)) => log::run(args, session),
+        Some(LockCommand::LocalDisable(_)) => Err(unavailable("local-disable")),
+        Some(LockCommand::LocalEnable(_)) => Err(unavailable("local-enable")),
+        Some(LockCommand::RevokeKeys(_)) => Err(unavailable("revoke-keys")),
+    }
+}
+
+fn unavailable(name: &str) -> Failure {
+    Failure::new(format!("lockstep lock {name}: this version does not have it yet"))
+        .remedy("Run 'lockstep lock --help' for what there is.")
+}
+
+/// The lock's status; an error unless it is on.
+fn enabled(session: &Session) -> Result<LockStatus, Failure> {
+    let status = session.wait(session.client.lock_status())?;
+    if !status.enabled {
+        return Err(Failure::new("tailnet lock is not enabled")
+            .remedy("Run 'lockstep lock init' to turn it on."));
+    }
+    Ok(status)
+}
+
+/// Whether `--json[=VERSION]` asks for JSON: bare and true are version 1, false is text.
+fn wants_json(json: Option<&str>) -> Result<bool, Failure> {
+    let Some(text) = json else { return Ok(false) };
+    match text {
+        "true" | "t" | "T" | "TRUE" | "True" => return Ok(true),
+        "false" | "f" | "F" | "FALSE" | "False" => return Ok(false),
+        _ => {}
+    }
+    match number(text) {
+        Some(1) => Ok(true),
+        Some(version) => Err(Failure::new(format!("unrecognised version: {version}"))
+            .remedy("This program writes schema version 1.")),
+        None => {
+            Err(Failure::usage(format!("invalid boolean value {text:?} for -json: parse error")))
+        }
+    }
+}
+
+/// An integer as Go writes it in source: decimal, `0x`, `0o` or `0`, `0b`.
+fn number(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (digits, radix) = if let Some(hex) = lower.strip_prefix("0x") {
+        (hex, 16)
+    } else if let Some(octal) = lower.strip_prefix("0o") {
+        (octal, 8)
+    } else if let Some(binary) = lower.strip_prefix("0b") {
+        (binary, 2)
+    } else if let Some(octal) = lower.strip_prefix('0').filter(|rest| !rest.is_empty()) {
+        (octal, 8)
+    } else {
+        (lower.as_str(), 10)
+    };
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_may_name_its_version() {
+        assert_eq!(wants_json(None), Ok(false));
+        for yes in ["true", "1", "0x1", "01", "0b1", "+1"] {
+            assert_eq!(wants_json(Some(yes)), Ok(true), "{yes}");
+        }
+        assert_eq!(wants_json(Some("false")), Ok(false));
+        assert_eq!(wants_json(Some("2")).unwrap_err().what, "unrecognised version: 2");
+        assert_eq!(wants_json(Some("0")).unwrap_err().what, "unrecognised version: 0");
+        for bad in ["x", "", "--1", "0x", "1.0"] {
+            let failure = wants_json(Some(bad)).unwrap_err();
+            assert_eq!(failure.code, crate::exit::Code::Usage, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! `lock remove`.
+
+use ledger::ids::{LockKey, NodeKey};
+use ledger::lock::node_keys::NodeKeySignature;
+use replica::local_api::bodies::{Base64, LockStatus, ModifyRequest, RemoveRequest, SignRequest};
+use replica::local_api::client::{Asked, ClientError};
+
+use super::add::missing_keys;
+use super::{Session, enabled};
+use crate::args::Remove;
+use crate::commands::change::{Done, Request};
+use crate::commands::words::{Voter, can_ask, confirmed, listed};
+use crate::exit::Failure;
+use crate::print;
+
+/// The warning of the original, before keys are removed whose nodes nobody signs again.
+const WARNING: &str = "\
+Warning
+Removal of a signing key(s) without resigning nodes (--re-sign=false)
+will cause any nodes signed by the given key(s) to be locked out
+of the Tailscale network. Proceed with caution.
+";
+
+pub(super) fn run(args: Remove, session: &Session) -> Result<(), Failure> {
+    let resign = match (args.resign, args.re_sign) {
+        (Some(_), Some(_)) => {
+            return Err(Failure::usage("--resign and --re-sign are the same flag")
+                .remedy("Give one of them."));
+        }
+        (resign, re_sign) => resign.or(re_sign).unwrap_or(true),
+    };
+    let request = Request::new(&args.change)?;
+    match remove(&args.keys, resign, &request, session) {
+        Ok(None) => print::stdout("aborting removal of signing key(s)\n"),
+        Ok(Some(done)) => request.conclude(Ok(done)).map(drop),
+        Err(failure) => request.conclude(Err(failure)).map(drop),
+    }
+}
+
+/// `None`: the user thought better of it.
+fn remove(
+    keys: &[String],
+    resign: bool,
+    request: &Request,
+    session: &Session,
+) -> Result<Option<Done>, Failure> {
+    let keys = Voter::parse_all((1..).zip(listed(keys)))?;
+    let status = enabled(session)?;
+    if keys.is_empty() {
+        return Err(missing_keys());
+    }
+    let keys: Vec<LockKey> = keys.iter().map(|voter| voter.key).collect();
+    allowed(&keys, resign, &status)?;
+    if !resign && can_ask() {
+        print::stdout(WARNING)?;
+        if !confirmed("Are you sure you want to remove the signing key(s)? [Y/n]", true)? {
+            return Ok(None);
+        }
+    }
+    let failed = |error| request.failed(error);
+    let body = RemoveRequest {
+        keys: keys.iter().map(LockKey::to_tlpub).collect(),
+        resign,
+        reason: None,
+        note: None,
+    };
+    let receipt = match session.wait(session.client.remove_keys(&body, &request.asked())) {
+        Ok(changed) => changed.receipt,
+        // A tailscaled knows only the single steps.
+        Err(ClientError::NeedsLockstep { .. }) => {
+            if resign {
+                for key in &keys {
+                    sign_again(key, session)?;
+                }
+            }
+            let keys = keys.iter().map(|key| Voter { key: *key, votes: 1 }.body()).collect();
+            let body = ModifyRequest { add_keys: None, remove_keys: Some(keys) };
+            session.wait(session.client.modify(&body, &request.asked())).map_err(failed)?.receipt
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    Ok(Some(Done { receipt, node: None }))
+}
+
+/// The two removals that the original refuses before it asks its daemon.
+fn allowed(keys: &[LockKey], resign: bool, status: &LockStatus) -> Result<(), Failure> {
+    let trusted = status.trusted_keys.as_deref().unwrap_or_default();
+    if trusted.len() == 1 {
+        return Err(Failure::new(
+            "cannot remove the last trusted signing key; use 'lockstep lock disable' to disable \
+             tailnet lock instead, or add another signing key before removing one",
+        ));
+    }
+    if resign && keys.contains(&status.public_key) {
+        return Err(Failure::new(
+            "cannot remove local trusted signing key while resigning; run command on a different \
+             node or with --re-sign=false",
+        ));
+    }
+    Ok(())
+}
+
+/// Signs the nodes of a key again, one by one, as the original's command line does.
+fn sign_again(key: &LockKey, session: &Session) -> Result<(), Failure> {
+    let about = |what: String| Failure::new(format!("affected sigs for key {key}: {what}"));
+    let signatures = session
+        .wait(session.client.affected_signatures(&key.0))
+        .map_err(|error| about(Failure::from(error).what))?;
+    for bytes in signatures {
+        let signature =
+            NodeKeySignature::decode(&bytes).map_err(|error| about(error.to_string()))?;
+        let node_key: NodeKey =
+            signature.node_key().ok_or_else(|| about("a signature without a node key".into()))?;
+        let rotation_public = signature.wrapping_key().map(|key| Base64(key.to_vec()));
+        let body = SignRequest { node_key, rotation_public };
+        session
+            .wait(session.client.sign(&body, &Asked::default()))
+            .map_err(|error| about(Failure::from(error).what))?;
+    }
+    Ok(())
+}

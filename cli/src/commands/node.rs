@@ -1,0 +1,106 @@
+//! `node ...`: the roster.
+
+use ledger::ids::{LockKey, NodeKey};
+use replica::local_api::bodies::{
+    Base64, NodeAddRequest, NodeBody, NodeRemoveRequest, NodeRotateRequest,
+};
+use replica::local_api::client::{Changed, ClientError};
+
+use super::Session;
+use super::change::{Done, Request};
+use super::words;
+use crate::args::{Added, List, Named, NamedChange, NodeCommand, Rotate};
+use crate::exit::Failure;
+use crate::print;
+
+/// Runs a subcommand.
+pub(super) fn run(command: NodeCommand, session: &Session) -> Result<(), Failure> {
+    match command {
+        NodeCommand::Add(args) => add(args, session),
+        NodeCommand::List(args) => list(args, session),
+        NodeCommand::Show(args) => show(args, session),
+        NodeCommand::Rotate(args) => rotate(args, session),
+        NodeCommand::Remove(args) => remove(args, session),
+    }
+}
+
+fn add(args: Added, session: &Session) -> Result<(), Failure> {
+    let request = Request::new(&args.change)?;
+    let result = (|| {
+        let node_key = words::node_key("node-key", &args.node_key)?;
+        let lock_key = args.lock_key.as_deref();
+        let lock_key = lock_key.map(|key| words::rotation_key("lock-key", key)).transpose()?;
+        let body = NodeAddRequest {
+            name: args.name,
+            node_key: node_key.to_string(),
+            lock_key: lock_key.as_ref().map(LockKey::to_tlpub),
+        };
+        done(&request, session.wait(session.client.node_add(&body, &request.asked())))
+    })();
+    conclude(&request, result)
+}
+
+fn list(args: List, session: &Session) -> Result<(), Failure> {
+    let nodes = session.wait(session.client.nodes())?;
+    if args.json {
+        return print::stdout(&print::json(&nodes)?);
+    }
+    let lock = session.wait(session.client.lock_status())?;
+    print::stdout(&print::nodes::list(&nodes, lock.enabled))
+}
+
+fn show(args: Named, session: &Session) -> Result<(), Failure> {
+    let node = session.wait(session.client.node(&args.node))?;
+    print::stdout(&if args.json { print::json(&node)? } else { print::nodes::show(&node) })
+}
+
+fn rotate(args: Rotate, session: &Session) -> Result<(), Failure> {
+    let request = Request::new(&args.change)?;
+    let result = (|| {
+        let node_key = args
+            .node_key
+            .as_deref()
+            .map(|key| words::node_key("node-key", key))
+            .transpose()?
+            .as_ref()
+            .map(NodeKey::to_string);
+        let signature = match &args.signature {
+            Some(path) => Some(Base64(words::small_file(path)?)),
+            None => None,
+        };
+        let body = NodeRotateRequest { node: args.node, node_key, signature };
+        done(&request, session.wait(session.client.node_rotate(&body, &request.asked())))
+    })();
+    conclude(&request, result)
+}
+
+fn remove(args: NamedChange, session: &Session) -> Result<(), Failure> {
+    let request = Request::new(&args.change)?;
+    let body = NodeRemoveRequest { node: args.node };
+    let result = session.wait(session.client.node_remove(&body, &request.asked()));
+    let node = request.conclude(done(&request, result))?;
+    match node {
+        Some(node) if !request.json => print::stdout(&format!("Removed {}.\n", named(&node))),
+        _ => Ok(()),
+    }
+}
+
+fn done(
+    request: &Request,
+    result: Result<Changed<NodeBody>, ClientError>,
+) -> Result<Done, Failure> {
+    let changed = result.map_err(|error| request.failed(error))?;
+    Ok(Done { receipt: changed.receipt, node: Some(changed.value) })
+}
+
+/// Tells the outcome; in text, the entry as it is now.
+fn conclude(request: &Request, result: Result<Done, Failure>) -> Result<(), Failure> {
+    match request.conclude(result)? {
+        Some(node) if !request.json => print::stdout(&print::nodes::show(&node)),
+        _ => Ok(()),
+    }
+}
+
+fn named(node: &NodeBody) -> String {
+    format!("node {} ({})", node.id, print::line(&node.name))
+}

@@ -1,0 +1,36 @@
+//! `serve`.
+
+use std::net::SocketAddr;
+
+use replica::daemon::config::{Config, Given, Surroundings};
+
+use crate::args::{Global, Serve};
+use crate::exit::Failure;
+
+/// Runs the daemon until it is told to stop.
+pub(super) fn run(args: Serve, global: Global) -> Result<(), Failure> {
+    if args.join.is_some() {
+        return Err(Failure::new("--join: this version runs groups of one signing node only")
+            .remedy("Leave the flag out: on first start the node makes a group of its own."));
+    }
+    let flags = Given {
+        socket_group: args.socket_group,
+        operator: args.operator,
+        name: args.name,
+        peer_listen: address("--peer-listen", args.peer_listen.as_deref())?,
+        health_listen: address("--health-listen", args.health_listen.as_deref())?,
+        ..super::given(global)
+    };
+    let config = Config::resolve(flags, Given::in_environment(), &Surroundings::of_process())
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    let _ = config;
+    Err(Failure::new("serve is not there yet"))
+}
+
+fn address(flag: &str, text: Option<&str>) -> Result<Option<SocketAddr>, Failure> {
+    let wrong = |_| {
+        Failure::usage(format!("{flag}: it is not an address and a port"))
+            .remedy("Give, for instance, 127.0.0.1:0 or [::1]:7171.")
+    };
+    text.map(str::parse).transpose().map_err(wrong)
+}

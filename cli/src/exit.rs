@@ -1,0 +1,97 @@
+//! How a command ends: exit codes and what stderr says, in one place.
+//!
+//! 0 done, 1 refused or failed, 2 usage, 4 outcome unknown. `audit` has its own codes.
+
+use std::process::ExitCode;
+
+use replica::local_api::client::ClientError;
+
+use crate::print;
+
+/// What the exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// Refused or failed: nothing was changed by it.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The change may or may not have happened.
+    Unknown = 4,
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// How the process ends.
+    pub(crate) code: Code,
+    /// What went wrong; empty when there is nobody left to tell.
+    pub(crate) what: String,
+    /// What to do about it.
+    pub(crate) remedy: Option<String>,
+}
+
+impl Failure {
+    /// Refused or failed.
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Failure { code: Code::Failed, what: what.into(), remedy: None }
+    }
+
+    /// A wrong command line.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Failure { code: Code::Usage, what: what.into(), remedy: None }
+    }
+
+    /// With advice.
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Says it on stderr and gives the code. Secrets that somebody typed are not repeated.
+    pub(crate) fn report(&self) -> ExitCode {
+        if !self.what.is_empty() {
+            print::note(&self.what);
+            if let Some(remedy) = &self.remedy {
+                print::note(remedy);
+            }
+        }
+        ExitCode::from(self.code as u8)
+    }
+}
+
+impl From<ClientError> for Failure {
+    /// For what only reads; a change maps its error with
+    /// [`changed`](crate::commands::change::report).
+    fn from(error: ClientError) -> Self {
+        let failure = Failure::new(describe(&error));
+        match &error {
+            ClientError::Connect { source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                failure.remedy("Run it as root, or as a member of the socket's group.")
+            }
+            ClientError::Connect { .. } => failure.remedy(
+                "Start the daemon with 'lockstep serve', or name its socket with --socket or \
+                 LOCKSTEP_SOCKET.",
+            ),
+            ClientError::NeedsLockstep { .. } => failure
+                .remedy("Name the socket of a Lockstep daemon with --socket or LOCKSTEP_SOCKET."),
+            ClientError::Status { status: 403, .. } => failure.remedy(
+                "Run it as root, or as the operator that the daemon was started with \
+                 (lockstep serve --operator).",
+            ),
+            _ => failure,
+        }
+    }
+}
+
+/// The daemon's words as `tailscale lock` shows them.
+fn describe(error: &ClientError) -> String {
+    match error {
+        ClientError::Status { status: 403, text, .. } => format!("error: Access denied: {text}"),
+        // What ours says stands for itself.
+        ClientError::Status { text, json: true, .. } => text.clone(),
+        ClientError::Status { status_line, text, .. } => format!("error: {status_line}: {text}"),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,48 @@
+//! Text and JSON for people and programs. Everything here only formats.
+
+mod foreign;
+pub(crate) mod log;
+pub(crate) mod nodes;
+pub(crate) mod records;
+pub(crate) mod status;
+
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use serde::Serialize;
+
+pub(crate) use foreign::{line, lines};
+
+use crate::exit::Failure;
+
+/// Writes to stdout and flushes it: when this returns, whoever reads has it.
+pub(crate) fn stdout(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| match error.kind() {
+        // Nobody reads any more, as behind `| head`.
+        ErrorKind::BrokenPipe => Failure::new(""),
+        _ => Failure::new(format!("writing to stdout: {error}")),
+    })
+}
+
+/// A message on stderr: made safe for terminals, without the secrets that somebody typed.
+pub(crate) fn note(text: &str) {
+    let text = foreign::lines(&foreign::without_secrets(text));
+    // There is no other place to complain.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Whether stdout is a terminal that wants colour.
+pub(crate) fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// JSON as `tailscale lock` prints it: two spaces, `<`, `>` and `&` escaped, a final newline.
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(format!("writing JSON: {error}")))?;
+    // These stand only inside strings.
+    let mut text = text.replace('<', r"\u003c").replace('>', r"\u003e").replace('&', r"\u0026");
+    text.push('\n');
+    Ok(text)
+}
