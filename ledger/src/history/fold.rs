@@ -20,6 +20,7 @@ pub const FIRST_RULES: u32 = 1;
 pub const KNOWN_RULES: u32 = 1;
 
 /// What became of a proposal or record.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly always the large one")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is recorded.

@@ -221,7 +221,10 @@ impl Marking {
                 at = parent;
             }
         }
-        while moved {
+        if !moved {
+            return;
+        }
+        loop {
             self.keep(&self.oldest.clone());
             let item = self.items.get(&self.oldest);
             if item.is_none_or(|item| item.node.kind == AumKind::CHECKPOINT) {

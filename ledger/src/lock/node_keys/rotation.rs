@@ -52,7 +52,7 @@ pub(super) fn rotate(
 fn trim(signer: &dyn Signer, old: &NodeKeySignature) -> NodeKeySignature {
     let chain = old.levels().take_while(|level| level.kind == SigKind::ROTATION).count();
     let Some(initial) = old.levels().nth(chain) else { return old.clone() };
-    if chain == 0 || chain + 1 <= ROTATION_KEYS_KEPT {
+    if chain == 0 || chain < ROTATION_KEYS_KEPT {
         return old.clone();
     }
     let newest: Vec<&[u8]> =
