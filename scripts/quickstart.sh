@@ -95,6 +95,8 @@ export LOCKSTEP_SOCKET="$socket"
 if running; then
     say "The signing node is running already (process $pid)."
 else
+    # Nothing of an earlier start may be taken for this one's.
+    : >"$place/ready.json"
     nohup "$lockstep" serve --data-dir "$data" --socket "$socket" --name signer \
         --operator "$(id -u)" --peer-listen 127.0.0.1:0 --health-listen 127.0.0.1:0 \
         </dev/null >"$place/ready.json" 2>>"$place/serve.log" &
@@ -160,7 +162,7 @@ run audit verify "$socket" && verdict=0 || verdict=$?
 cat <<END
 
 The signing node "signer" runs as process $(cat "$pid_file"); the audit ended with exit code $verdict
-(0: the history holds). "laptop" is signed, "stranger" is locked out.
+(0: the history holds). Signed: laptop $(node_field laptop signed), stranger $(node_field stranger signed).
 
 To go on, in this shell:
 
@@ -174,7 +176,7 @@ Then try, for instance:
   lockstep cluster records --json                every record, with who asked for it
   lockstep audit verify "$data"
   lockstep audit verify "$place/export.json"     as any export of \`tailscale lock log --json\`
-  lockstep lock disable disablement-secret:...   one of the two secrets above
+  lockstep lock disable disablement-secret:...   one of the two in $place/init.txt
 
   sh scripts/quickstart.sh stop                  stops the signing node
   sh scripts/quickstart.sh reset                 ... and deletes its data
