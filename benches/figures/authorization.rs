@@ -1,4 +1,5 @@
 //! Authorizing many node keys: 10,000 direct signatures and 2,000 rotations, from bytes to verdict.
+#![allow(clippy::unwrap_used, reason = "without its data a bench has nothing to measure")]
 
 use benches::floors::Checks;
 use benches::rivals::{Rival, original};

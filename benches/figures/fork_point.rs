@@ -1,4 +1,5 @@
 //! The fork point of a revocation, for a key added early, in the middle and late.
+#![allow(clippy::unwrap_used, reason = "without its data a bench has nothing to measure")]
 
 use benches::rivals::original;
 use benches::{Figure, data, measure, timed};

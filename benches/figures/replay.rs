@@ -1,4 +1,5 @@
 //! Replaying a chain of 2,000 AUMs: from bytes to the head and the state at it.
+#![allow(clippy::unwrap_used, reason = "without its data a bench has nothing to measure")]
 
 use benches::floors::Checks;
 use benches::rivals::original;
