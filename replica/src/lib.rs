@@ -1,5 +1,8 @@
 //! A signing node: the ledger replicated with Raft into RocksDB, and its daemon.
 
+pub mod core;
 pub mod daemon;
+pub mod disk;
 pub mod keys;
 pub mod local_api;
+pub mod node;

@@ -1,0 +1,106 @@
+//! What a peer's message must satisfy before raft-rs sees it.
+//!
+//! raft-rs trusts its peers: one heartbeat with a high commit index stops a follower with a
+//! panic. Whatever it takes for granted is checked here first, so that the worst a member can do
+//! to another one is to be ignored.
+
+use ledger::history::ReplicaId;
+use raft::Storage;
+use raft::eraftpb::{EntryType, Message, MessageType};
+
+/// A Raft message between two members of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeerMessage(pub Message);
+
+/// What an honest member does not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Misbehaviour {
+    /// The message names another sender or receiver than its connection has.
+    #[error("a message that names another sender or receiver")]
+    Address,
+    /// A kind of message that members do not send each other.
+    #[error("a message of a kind that members do not send")]
+    Kind,
+    /// A term so far ahead that no elections can explain it.
+    #[error("a term far beyond any other")]
+    Term,
+    /// Entries that do not follow each other, or are of a kind that nobody proposes.
+    #[error("entries that do not follow each other")]
+    Entries,
+    /// Entries in the place of others that are committed.
+    #[error("entries that contradict what is committed")]
+    Contradiction,
+    /// An index that this member's log does not reach although it must.
+    #[error("an index beyond the log")]
+    Index,
+}
+
+/// Elections that a member may be behind. A term needs a vote, so no real group comes near.
+const TERMS_AHEAD: u64 = 1 << 40;
+
+/// What the checks ask of the member that receives.
+pub(super) struct Receiver<'a, S: Storage> {
+    pub(super) id: ReplicaId,
+    pub(super) term: u64,
+    pub(super) committed: u64,
+    /// The last index, synced or not.
+    pub(super) last: u64,
+    pub(super) log: &'a raft::RaftLog<S>,
+}
+
+impl<S: Storage> Receiver<'_, S> {
+    /// Checks a message that came over the connection of `from`.
+    pub(super) fn check(&self, from: ReplicaId, message: &Message) -> Result<(), Misbehaviour> {
+        if message.from != from.0 || message.to != self.id.0 || from == self.id || from.0 == 0 {
+            return Err(Misbehaviour::Address);
+        }
+        if message.term == 0 || message.term > self.term.saturating_add(TERMS_AHEAD) {
+            return Err(Misbehaviour::Term);
+        }
+        match message.get_msg_type() {
+            MessageType::MsgAppend => self.check_entries(message),
+            MessageType::MsgHeartbeat if message.commit > self.last => Err(Misbehaviour::Index),
+            MessageType::MsgAppendResponse if message.request_snapshot != 0 => {
+                Err(Misbehaviour::Kind)
+            }
+            MessageType::MsgAppendResponse
+                if message.term == self.term
+                    && (message.index > self.last || message.reject_hint > self.last) =>
+            {
+                Err(Misbehaviour::Index)
+            }
+            MessageType::MsgReadIndex if message.entries.len() != 1 => Err(Misbehaviour::Entries),
+            MessageType::MsgHeartbeat
+            | MessageType::MsgHeartbeatResponse
+            | MessageType::MsgAppendResponse
+            | MessageType::MsgRequestVote
+            | MessageType::MsgRequestVoteResponse
+            | MessageType::MsgRequestPreVote
+            | MessageType::MsgRequestPreVoteResponse
+            | MessageType::MsgReadIndex
+            | MessageType::MsgReadIndexResp
+            | MessageType::MsgTimeoutNow => Ok(()),
+            _ => Err(Misbehaviour::Kind),
+        }
+    }
+
+    fn check_entries(&self, message: &Message) -> Result<(), Misbehaviour> {
+        let (mut index, mut term) = (message.index, message.log_term);
+        for entry in &message.entries {
+            let follows = index.checked_add(1) == Some(entry.index)
+                && (term..=message.term).contains(&entry.term)
+                && entry.get_entry_type() == EntryType::EntryNormal
+                && entry.context.is_empty();
+            if !follows {
+                return Err(Misbehaviour::Entries);
+            }
+            if entry.index <= self.committed
+                && self.log.term(entry.index).is_ok_and(|ours| ours != entry.term && ours != 0)
+            {
+                return Err(Misbehaviour::Contradiction);
+            }
+            (index, term) = (entry.index, entry.term);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! The Raft log and what belongs to it, as rows (`ledger::rows::raft`).
+
+use std::ops::Range;
+
+use ledger::Fault;
+use ledger::cbor::Malformed;
+use ledger::history::{ClusterId, ReplicaId};
+use ledger::rows::raft::{
+    APPLIED, BASE, GROUP, Group, HARD, HardState, IDENTITY, Identity, Position, RAFT_LOG,
+    RAFT_STATE, applied_from_row, applied_row, entry_from_row, entry_row, log_index, log_key,
+};
+use ledger::rows::{Rows, prefix_end};
+
+use super::Batch;
+use crate::core::{LogEntry, LogWrite, Saved};
+
+/// The rows of a write to the log.
+pub fn write(write: &LogWrite) -> Batch {
+    let mut batch = Batch::new();
+    if let Some((first, base)) = write.base {
+        delete(&mut batch, first..base.index.saturating_add(1));
+        batch.put(RAFT_STATE, BASE, base.to_row());
+    }
+    if let Some(last) = write.entries.last() {
+        for entry in &write.entries {
+            let row = entry_row(entry.position.term, &entry.data);
+            batch.put(RAFT_LOG, log_key(entry.position.index), row);
+        }
+        delete(&mut batch, last.position.index.saturating_add(1)..write.previous_last + 1);
+    }
+    if let Some(hard) = &write.hard {
+        batch.put(RAFT_STATE, HARD, hard.to_row());
+    }
+    batch
+}
+
+fn delete(batch: &mut Batch, indexes: Range<u64>) {
+    if !indexes.is_empty() {
+        batch.delete_range(RAFT_LOG, log_key(indexes.start), log_key(indexes.end));
+    }
+}
+
+/// Adds the row that says how far the log is applied. It belongs into the batch of what was
+/// applied, and nowhere else.
+pub fn applied(batch: &mut Batch, index: u64) {
+    batch.put(RAFT_STATE, APPLIED, applied_row(index));
+}
+
+/// The rows of a member that has done nothing yet.
+pub fn founded(identity: &Identity, saved: &Saved) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(RAFT_STATE, IDENTITY, identity.to_row());
+    batch.put(RAFT_STATE, BASE, saved.base.to_row());
+    batch.put(RAFT_STATE, HARD, saved.hard.to_row());
+    batch.put(RAFT_STATE, GROUP, saved.group.to_row());
+    applied(&mut batch, saved.applied);
+    batch
+}
+
+/// The identity in the rows, if they have ever been a member's.
+pub fn identity(rows: &dyn Rows) -> Result<Option<Identity>, Fault> {
+    row(rows, IDENTITY, Identity::from_row)
+}
+
+/// What the rows remember of a member.
+pub fn load(rows: &dyn Rows) -> Result<Saved, Fault> {
+    let needed = |name: &str| Fault::new(format!("the row `{name}` of the Raft state is missing"));
+    let base = row(rows, BASE, Position::from_row)?.ok_or_else(|| needed("base"))?;
+    let hard = row(rows, HARD, HardState::from_row)?.ok_or_else(|| needed("hard"))?;
+    let group = row(rows, GROUP, Group::from_row)?.ok_or_else(|| needed("group"))?;
+    let applied = row(rows, APPLIED, applied_from_row)?.ok_or_else(|| needed("applied"))?;
+    let mut entries = Vec::new();
+    // From the base on: what lies before it is deleted, and need not be passed over again.
+    let start = log_key(base.index.saturating_add(1));
+    for found in rows.scan(RAFT_LOG, &start..&prefix_end(&[]))? {
+        let (key, value) = found?;
+        let index =
+            log_index(&key).ok_or_else(|| Fault::new("a key of the Raft log is damaged"))?;
+        let (term, data) = entry_from_row(&value)
+            .map_err(|e| Fault::from_error(format!("entry {index} of the Raft log"), e))?;
+        entries.push(LogEntry { position: Position { index, term }, data });
+    }
+    Ok(Saved { base, entries, hard, applied, group })
+}
+
+fn row<T>(
+    rows: &dyn Rows,
+    key: &'static [u8],
+    read: fn(&[u8]) -> Result<T, Malformed>,
+) -> Result<Option<T>, Fault> {
+    let Some(value) = rows.get(RAFT_STATE, key)? else { return Ok(None) };
+    let name = String::from_utf8_lossy(key);
+    read(&value)
+        .map(Some)
+        .map_err(|e| Fault::from_error(format!("the row `{name}` of the Raft state"), e))
+}
+
+/// The cluster and the replica of an identity, in the types of the history.
+pub fn names(identity: &Identity) -> (ClusterId, ReplicaId) {
+    (ClusterId(identity.cluster), ReplicaId(identity.replica))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Disk, Durable, memory::MemoryDisk};
+    use super::*;
+
+    fn entry(index: u64, term: u64) -> LogEntry {
+        LogEntry { position: Position { index, term }, data: vec![index as u8; 3] }
+    }
+
+    #[test]
+    fn what_is_written_is_loaded() {
+        let disk = MemoryDisk::new();
+        let identity = Identity { cluster: [1; 16], replica: 1, incarnation: 0 };
+        let mut saved = Saved::founded(ReplicaId(1));
+        disk.commit(founded(&identity, &saved), Durable::Now).unwrap();
+        assert_eq!(super::identity(&disk.view()).unwrap(), Some(identity));
+        assert_eq!(load(&disk.view()).unwrap(), saved);
+
+        let first = LogWrite {
+            entries: (2..=9).map(|i| entry(i, 2)).collect(),
+            previous_last: 1,
+            hard: Some(HardState { term: 2, vote: 1, commit: 1 }),
+            ..LogWrite::default()
+        };
+        disk.commit(write(&first), Durable::Now).unwrap();
+        // A new leader's entries are fewer than those that they replace.
+        let second = LogWrite {
+            entries: vec![entry(5, 3), entry(6, 3)],
+            previous_last: 9,
+            hard: Some(HardState { term: 3, vote: 0, commit: 4 }),
+            base: Some((2, Position { index: 3, term: 2 })),
+            must_sync: true,
+        };
+        let mut batch = write(&second);
+        applied(&mut batch, 4);
+        disk.commit(batch, Durable::Now).unwrap();
+        saved.base = Position { index: 3, term: 2 };
+        saved.entries = vec![entry(4, 2), entry(5, 3), entry(6, 3)];
+        saved.hard = HardState { term: 3, vote: 0, commit: 4 };
+        saved.applied = 4;
+        assert_eq!(load(&disk.view()).unwrap(), saved);
+        saved.check(ReplicaId(1)).unwrap();
+    }
+
+    #[test]
+    fn a_missing_row_is_a_fault() {
+        assert!(load(&MemoryDisk::new().view()).unwrap_err().to_string().contains("`base`"));
+    }
+}

@@ -1,0 +1,220 @@
+//! What a data directory may still do: start afresh, go on, or neither.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use ledger::Fault;
+use ledger::history::{ClusterId, ReplicaId};
+use ledger::rows::raft::Identity;
+use ledger::rows::watermark::Watermark;
+
+use super::rocks::Rocks;
+use super::watermark::WatermarkFile;
+use super::{Disk, Durable, ROWS_DIR, identity, log, watermark};
+use crate::core::Saved;
+
+/// Why a replica does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The disk or a file on it fails, or what it holds contradicts itself.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// There is an identity, but the database that its promises are in is gone.
+    #[error(
+        "{dir} belongs to replica {replica} of cluster {cluster}, but its database is missing",
+        dir = dir.display()
+    )]
+    FreshDisk {
+        /// The data directory.
+        dir: PathBuf,
+        /// The replica in its identity file.
+        replica: ReplicaId,
+        /// The cluster in its identity file.
+        cluster: ClusterId,
+    },
+    /// There is a database that has been in use, but its identity file or its watermark is gone.
+    #[error("{path} is missing, although the database beside it has been in use", path = path.display())]
+    LostFile {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// The identity file and the database are of different replicas.
+    #[error(
+        "the database in {dir} belongs to replica {found_replica} of cluster {found_cluster}, \
+         but its identity file names replica {replica} of cluster {cluster}",
+        dir = dir.display()
+    )]
+    OtherIdentity {
+        /// The data directory.
+        dir: PathBuf,
+        /// The replica in the identity file.
+        replica: ReplicaId,
+        /// The cluster in the identity file.
+        cluster: ClusterId,
+        /// The replica in the database.
+        found_replica: ReplicaId,
+        /// The cluster in the database.
+        found_cluster: ClusterId,
+    },
+    /// The log ends before what this replica has promised to keep.
+    #[error(
+        "{dir} has lost what was acknowledged: its log reaches entry {} of term {} (term {}, vote \
+         {}), but its watermark promises entry {} of term {} (term {}, vote {})",
+        found.last_index, found.last_term, found.term, found.vote,
+        promised.last_index, promised.last_term, promised.term, promised.vote,
+        dir = dir.display()
+    )]
+    Short {
+        /// The data directory.
+        dir: PathBuf,
+        /// What the watermark promises.
+        promised: Watermark,
+        /// What the database still has.
+        found: Watermark,
+    },
+    /// The directory is empty, and nobody asked to start a new group in it.
+    #[error("{dir} holds no replica", dir = dir.display())]
+    Empty {
+        /// The data directory.
+        dir: PathBuf,
+    },
+}
+
+impl StartError {
+    /// What the operator can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            StartError::Fault(_) => {
+                "make sure that no other process uses the directory, that the disk has space and \
+                 is sound, and start again; if the directory is damaged, restore it whole from \
+                 your own backup"
+            }
+            StartError::FreshDisk { .. } | StartError::LostFile { .. } => {
+                "put the missing files back, all from the same moment; or start with an empty data \
+                 directory, as a new replica"
+            }
+            StartError::OtherIdentity { .. } => {
+                "bring the identity file and the database of one replica together again; never \
+                 mix the files of two"
+            }
+            StartError::Short { .. } => {
+                "do not delete the watermark: the replica would break its promises; keep the \
+                 directory as evidence, look at it with `lockstep audit verify`, and restore a \
+                 complete copy"
+            }
+            StartError::Empty { .. } => "name the data directory of a replica",
+        }
+    }
+}
+
+/// A replica's disk, ready to go on.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The database.
+    pub disk: Rocks,
+    /// Whose it is.
+    pub identity: Identity,
+    /// What the log says.
+    pub saved: Saved,
+    /// What was promised last.
+    pub mark: Watermark,
+    /// Where to promise more.
+    pub watermark: WatermarkFile,
+}
+
+/// The promises that a log keeps.
+pub fn promise(saved: &Saved) -> Watermark {
+    let last = saved.last();
+    Watermark {
+        term: saved.hard.term,
+        vote: saved.hard.vote,
+        last_term: last.term,
+        last_index: last.index,
+    }
+}
+
+/// Opens the data directory of a replica. An empty one becomes the first replica's of a new
+/// cluster if `fresh` gives that its ID.
+pub fn recover(
+    dir: &Path,
+    fresh: Option<impl FnOnce() -> Result<ClusterId, Fault>>,
+) -> Result<Recovered, StartError> {
+    let named = identity::read(dir)?;
+    let rows_dir = dir.join(ROWS_DIR);
+    let has_rows = exists(&rows_dir.join("CURRENT"))?;
+    if let Some(identity) = &named
+        && !has_rows
+    {
+        let (cluster, replica) = log::names(identity);
+        return Err(StartError::FreshDisk { dir: dir.to_owned(), replica, cluster });
+    }
+    if named.is_none() && !has_rows && fresh.is_none() {
+        return Err(StartError::Empty { dir: dir.to_owned() });
+    }
+    let disk = Rocks::open(&rows_dir)?;
+    let Some(identity) = log::identity(&disk.view())? else {
+        // Created, but never a member's: a first start that was cut short.
+        let Some(fresh) = fresh.filter(|_| named.is_none()) else {
+            return Err(match named {
+                Some(_) => Fault::new("the database has lost the row `identity`").into(),
+                None => StartError::Empty { dir: dir.to_owned() },
+            });
+        };
+        return found(dir, disk, fresh()?);
+    };
+    let saved = log::load(&disk.view())?;
+    let (cluster, replica) = log::names(&identity);
+    saved.check(replica)?;
+    match named {
+        // The identity file comes last; until then the replica has promised nothing.
+        None if saved == Saved::founded(replica) => return finish(dir, disk, identity, saved),
+        None => return Err(StartError::LostFile { path: dir.join(identity::FILE) }),
+        Some(named) if named != identity => {
+            let (named_cluster, named_replica) = log::names(&named);
+            return Err(StartError::OtherIdentity {
+                dir: dir.to_owned(),
+                replica: named_replica,
+                cluster: named_cluster,
+                found_replica: replica,
+                found_cluster: cluster,
+            });
+        }
+        Some(_) => {}
+    }
+    let Some(mark) = watermark::read(dir)? else {
+        return Err(StartError::LostFile { path: dir.join(watermark::FILE) });
+    };
+    let reached = promise(&saved);
+    if !mark.kept_by(&reached) {
+        return Err(StartError::Short { dir: dir.to_owned(), promised: mark, found: reached });
+    }
+    Ok(Recovered { disk, identity, saved, mark, watermark: WatermarkFile::open(dir)? })
+}
+
+fn found(dir: &Path, disk: Rocks, cluster: ClusterId) -> Result<Recovered, StartError> {
+    let identity = Identity { cluster: cluster.0, replica: 1, incarnation: 0 };
+    let saved = Saved::founded(ReplicaId(identity.replica));
+    disk.commit(log::founded(&identity, &saved), Durable::Now)?;
+    finish(dir, disk, identity, saved)
+}
+
+fn finish(
+    dir: &Path,
+    disk: Rocks,
+    identity: Identity,
+    saved: Saved,
+) -> Result<Recovered, StartError> {
+    let mark = promise(&saved);
+    let watermark = WatermarkFile::create(dir, &mark)?;
+    identity::write(dir, &identity)?;
+    Ok(Recovered { disk, identity, saved, mark, watermark })
+}
+
+fn exists(path: &Path) -> Result<bool, Fault> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Fault::from_error(format!("look at {}", path.display()), error)),
+    }
+}

@@ -1,0 +1,177 @@
+//! The one way in: submit an event, read, watch.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ledger::Refusal;
+use ledger::history::{
+    Actor, ClusterId, Event, Proposal, RecordHash, ReplicaId, RequestId, SignedProposal, Who,
+};
+use ledger::lock::signatures::Signer;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use super::View;
+
+/// Records that may come before a proposal while it is on its way; later it is void.
+const RECORDS_AHEAD: u64 = 16_384;
+/// Bytes of proposals on their way, together.
+pub(super) const QUEUE_BYTES: usize = 32 << 20;
+/// Bytes that every proposal counts at least; keeps the number of proposals on their way below
+/// [`RECORDS_AHEAD`].
+const LEAST_BYTES: usize = 4 << 10;
+/// Bytes that one permit of the queue stands for.
+const PERMIT_BYTES: usize = 1 << 10;
+
+/// An event that somebody wants recorded.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// What the asker calls the request; repeating it changes nothing.
+    pub request: RequestId,
+    /// Digest of the verb and its arguments as asked: the same request ID with another digest is
+    /// refused.
+    pub digest: [u8; 32],
+    /// The place among the events of one request, from 0.
+    pub part: u32,
+    /// Who asked.
+    pub who: Who,
+    /// The asker's name, for people.
+    pub name: String,
+    /// The event.
+    pub event: Event,
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is recorded, durably.
+    Applied {
+        /// The record's index.
+        index: u64,
+        /// The record's hash.
+        hash: RecordHash,
+    },
+    /// An earlier submission of the same request is recorded; this one changed nothing.
+    Repeated {
+        /// The first record's index.
+        index: u64,
+        /// The first record's hash.
+        hash: RecordHash,
+    },
+    /// It is refused and left no trace.
+    Refused(Refusal),
+    /// Nobody can say: it may be recorded or not. Repeating the request is safe.
+    Unknown,
+}
+
+/// The replica has stopped, or does not lead any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the replica has stopped")]
+pub struct Stopped;
+
+/// What the loop is asked to do.
+pub(super) enum Command {
+    Submit { data: Vec<u8>, reply: oneshot::Sender<Outcome>, permit: OwnedSemaphorePermit },
+    Read { reply: oneshot::Sender<()> },
+    Stop,
+}
+
+/// Access to a running replica. Clones are the same access.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) views: watch::Receiver<Arc<View>>,
+    pub(super) queue: Arc<Semaphore>,
+    pub(super) member: Arc<dyn Signer + Send + Sync>,
+    pub(super) cluster: ClusterId,
+    pub(super) replica: ReplicaId,
+    pub(super) incarnation: u64,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle")
+            .field("cluster", &self.cluster)
+            .field("replica", &self.replica)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// The cluster that this replica belongs to.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// This replica.
+    pub fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// How often the group was restored or recovered.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Signs an event as this member's proposal, and waits until it is recorded or refused. An
+    /// answer other than [`Outcome::Unknown`] holds whatever happens afterwards. Waits for a
+    /// place when too much is under way.
+    pub async fn submit(&self, submission: Submission) -> Outcome {
+        let signed = match self.sign(submission) {
+            Ok(signed) => signed,
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        let data = signed.bytes().to_vec();
+        let permits = data.len().clamp(LEAST_BYTES, QUEUE_BYTES).div_ceil(PERMIT_BYTES);
+        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+        let Ok(permit) = self.queue.clone().acquire_many_owned(permits).await else {
+            return Outcome::Unknown;
+        };
+        let (reply, answer) = oneshot::channel();
+        if self.commands.send(Command::Submit { data, reply, permit }).is_err() {
+            return Outcome::Unknown;
+        }
+        answer.await.unwrap_or(Outcome::Unknown)
+    }
+
+    fn sign(&self, submission: Submission) -> Result<SignedProposal, Refusal> {
+        let Submission { request, digest, part, who, name, event } = submission;
+        let next = self.views.borrow().fold().next_index();
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let proposal = Proposal {
+            cluster: self.cluster,
+            incarnation: self.incarnation,
+            last_index: next.saturating_add(RECORDS_AHEAD),
+            request,
+            digest,
+            part,
+            actor: Actor { member: self.replica, who, name },
+            time_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+            event,
+        };
+        SignedProposal::sign(&proposal, &*self.member)
+    }
+
+    /// The newest state that this replica has. Another one may have a newer one.
+    pub fn view(&self) -> Arc<View> {
+        self.views.borrow().clone()
+    }
+
+    /// A state that has everything in it that was acknowledged, anywhere, before this call.
+    pub async fn read(&self) -> Result<Arc<View>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Read { reply }).map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)?;
+        Ok(self.view())
+    }
+
+    /// Every new state, or the newest of several in quick succession.
+    pub fn watch(&self) -> watch::Receiver<Arc<View>> {
+        self.views.clone()
+    }
+}
+
+/// The queue's permits.
+pub(super) fn queue() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(QUEUE_BYTES / PERMIT_BYTES))
+}

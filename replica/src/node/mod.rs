@@ -1,0 +1,12 @@
+//! A running replica: one loop, and the handle through which everybody else uses it.
+
+mod handle;
+mod keeper;
+mod run;
+mod start;
+mod verifier;
+mod view;
+
+pub use handle::{Handle, Outcome, Stopped, Submission};
+pub use start::{Node, Options};
+pub use view::View;
