@@ -6,3 +6,4 @@ pub mod disk;
 pub mod keys;
 pub mod local_api;
 pub mod node;
+pub mod offline;

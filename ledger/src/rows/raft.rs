@@ -195,7 +195,7 @@ pub struct Identity {
     pub cluster: [u8; 16],
     /// The replica ID.
     pub replica: u64,
-    /// How often the group was restored or recovered; 0 for the first.
+    /// Which life of the group this is, from 1: restoring and recovering begin a new one.
     pub incarnation: u64,
 }
 
@@ -244,7 +244,7 @@ mod tests {
             auto_leave: true,
         };
         assert_eq!(Group::from_row(&group.to_row()), Ok(group));
-        let identity = Identity { cluster: [5; 16], replica: 1, incarnation: 0 };
+        let identity = Identity { cluster: [5; 16], replica: 1, incarnation: 1 };
         assert_eq!(Identity::from_row(&identity.to_row()), Ok(identity));
     }
 

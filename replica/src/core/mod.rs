@@ -14,6 +14,7 @@ mod window;
 use ledger::Fault;
 use ledger::history::ReplicaId;
 use ledger::rows::raft::{Group, HardState, Position};
+use ledger::rows::watermark::Watermark;
 
 pub use peers::{Misbehaviour, PeerMessage};
 pub use raft_group::{Core, Role, Status};
@@ -144,6 +145,17 @@ impl Saved {
     /// The last position in the log.
     pub fn last(&self) -> Position {
         self.entries.last().map_or(self.base, |entry| entry.position)
+    }
+
+    /// The promises that this log keeps.
+    pub fn promise(&self) -> Watermark {
+        let last = self.last();
+        Watermark {
+            term: self.hard.term,
+            vote: self.hard.vote,
+            last_term: last.term,
+            last_index: last.index,
+        }
     }
 
     /// Checks what Raft takes for granted: a core made of anything else would stop with a panic.

@@ -7,7 +7,7 @@
 //! lockstep identity 1
 //! cluster AEBAGBAFAYDQQCIKBMGA2DQPCA
 //! replica 1
-//! incarnation 0
+//! incarnation 1
 //! ```
 
 use std::fs;

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn what_is_written_is_loaded() {
         let disk = MemoryDisk::new();
-        let identity = Identity { cluster: [1; 16], replica: 1, incarnation: 0 };
+        let identity = Identity { cluster: [1; 16], replica: 1, incarnation: 1 };
         let mut saved = Saved::founded(ReplicaId(1));
         disk.commit(founded(&identity, &saved), Durable::Now).unwrap();
         assert_eq!(super::identity(&disk.view()).unwrap(), Some(identity));

@@ -4,7 +4,7 @@
 //!
 //! | path | what | owner |
 //! | --- | --- | --- |
-//! | `rows/` | the database: every table of `ledger::rows` and the Raft log | [`rocks`] |
+//! | `db/` | the database: every table of `ledger::rows` and the Raft log | [`rocks`] |
 //! | `identity` | whose directory this is | [`identity`] |
 //! | `watermark` | how far the log must reach | [`watermark`] |
 //!
@@ -25,7 +25,7 @@ use ledger::Fault;
 use ledger::rows::{Changes, Rows, Table};
 
 /// Name of the database within a data directory.
-pub const ROWS_DIR: &str = "rows";
+pub const ROWS_DIR: &str = "db";
 
 /// An ordered store whose writes are atomic and whose crashes leave a prefix of them.
 pub trait Disk: Clone + Send + Sync + 'static {

@@ -123,17 +123,6 @@ pub struct Recovered {
     pub watermark: WatermarkFile,
 }
 
-/// The promises that a log keeps.
-pub fn promise(saved: &Saved) -> Watermark {
-    let last = saved.last();
-    Watermark {
-        term: saved.hard.term,
-        vote: saved.hard.vote,
-        last_term: last.term,
-        last_index: last.index,
-    }
-}
-
 /// Opens the data directory of a replica. An empty one becomes the first replica's of a new
 /// cluster if `fresh` gives that its ID.
 pub fn recover(
@@ -185,7 +174,7 @@ pub fn recover(
     let Some(mark) = watermark::read(dir)? else {
         return Err(StartError::LostFile { path: dir.join(watermark::FILE) });
     };
-    let reached = promise(&saved);
+    let reached = saved.promise();
     if !mark.kept_by(&reached) {
         return Err(StartError::Short { dir: dir.to_owned(), promised: mark, found: reached });
     }
@@ -193,7 +182,7 @@ pub fn recover(
 }
 
 fn found(dir: &Path, disk: Rocks, cluster: ClusterId) -> Result<Recovered, StartError> {
-    let identity = Identity { cluster: cluster.0, replica: 1, incarnation: 0 };
+    let identity = Identity { cluster: cluster.0, replica: 1, incarnation: 1 };
     let saved = Saved::founded(ReplicaId(identity.replica));
     disk.commit(log::founded(&identity, &saved), Durable::Now)?;
     finish(dir, disk, identity, saved)
@@ -205,7 +194,7 @@ fn finish(
     identity: Identity,
     saved: Saved,
 ) -> Result<Recovered, StartError> {
-    let mark = promise(&saved);
+    let mark = saved.promise();
     let watermark = WatermarkFile::create(dir, &mark)?;
     identity::write(dir, &identity)?;
     Ok(Recovered { disk, identity, saved, mark, watermark })

@@ -108,7 +108,7 @@ impl Handle {
         self.replica
     }
 
-    /// How often the group was restored or recovered.
+    /// Which life of the group this is, from 1: restoring and recovering begin a new one.
     pub fn incarnation(&self) -> u64 {
         self.incarnation
     }
