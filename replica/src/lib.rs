@@ -7,3 +7,4 @@ pub mod keys;
 pub mod local_api;
 pub mod node;
 pub mod offline;
+pub mod operations;

@@ -23,8 +23,13 @@ pub(super) fn run(args: Serve, global: Global) -> Result<(), Failure> {
     };
     let config = Config::resolve(flags, Given::in_environment(), &Surroundings::of_process())
         .map_err(|error| Failure::usage(error.to_string()))?;
-    let _ = config;
-    Err(Failure::new("serve is not there yet"))
+    replica::daemon::serve(config).map_err(|error| {
+        let failure = Failure::new(error.to_string());
+        match error.remedy() {
+            Some(remedy) => failure.remedy(remedy),
+            None => failure,
+        }
+    })
 }
 
 fn address(flag: &str, text: Option<&str>) -> Result<Option<SocketAddr>, Failure> {

@@ -3,8 +3,18 @@
 use super::effects::Step;
 use super::{EventRefusal, Proposal, RequestId, row};
 use crate::cbor::Writer;
+use crate::ids::blake2s_parts;
 use crate::rows::{Rows, tables};
 use crate::{Failure, Fault};
+
+/// What precedes verb and arguments in a request's digest.
+const DIGEST_TAG: &[u8] = b"lockstep request 1\0";
+
+/// The digest of a verb (which has no zero byte in it) and its arguments, for a
+/// [`Proposal`]. Whoever asks may take another one, as long as it does so each time.
+pub fn digest(verb: &str, arguments: &[u8]) -> [u8; 32] {
+    blake2s_parts(&[DIGEST_TAG, verb.as_bytes(), b"\0", arguments])
+}
 
 /// A part of a request, as it was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

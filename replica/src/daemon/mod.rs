@@ -2,3 +2,9 @@
 
 pub(crate) mod accounts;
 pub mod config;
+mod health;
+mod log;
+mod start;
+mod stop;
+
+pub use start::{ServeError, serve};

@@ -10,6 +10,7 @@ mod process;
 
 use std::path::{Path, PathBuf};
 
+use ledger::ids::NodeKey;
 use ledger::lock::signatures::PrivateKey;
 use zeroize::Zeroizing;
 
@@ -103,6 +104,11 @@ impl Keys {
     pub fn directory(data_dir: &Path) -> PathBuf {
         data_dir.join(DIRECTORY)
     }
+}
+
+/// The public half of the node key that `data_dir` holds.
+pub fn read_node_key(data_dir: &Path) -> Result<NodeKey, KeyFileError> {
+    Ok(node_key(&Directory::open(&data_dir.join(DIRECTORY))?)?.public())
 }
 
 /// Replaces the node key file in `data_dir` by a new key: what a logout and login does.

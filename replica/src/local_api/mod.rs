@@ -1,10 +1,36 @@
 //! The local API on a Unix socket: tailscaled's endpoints for tailnet lock, and ours beside them.
 
+mod answers;
 pub mod bodies;
+mod changes;
 pub mod client;
+mod endpoints;
 mod framing;
 mod headers;
 pub(crate) mod http;
 mod permissions;
+mod problem;
+mod record_line;
+mod routes;
+mod server;
 
+use ledger::history::LogKey;
+use ledger::ids::NodeKey;
+use ledger::lock::signatures::Signer;
+
+use crate::keys::Keys;
+use crate::operations::enrol::Own;
+
+pub(crate) use changes::random_request_id;
+pub use endpoints::Api;
 pub use permissions::{Access, Permission};
+pub use server::{BindError, bind, serve};
+
+/// A machine's keys as the plans see them. The node key may be newer than the one in memory.
+pub(crate) fn own(keys: &Keys, node_key: NodeKey) -> Own<'_> {
+    Own {
+        log_key: LogKey(keys.log.public().0),
+        lock: keys.lock.as_deref().map(|key| key as &dyn Signer),
+        node_key,
+    }
+}

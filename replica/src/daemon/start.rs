@@ -1,0 +1,282 @@
+//! From settings to a daemon that serves, and to its end.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ledger::Fault;
+use ledger::history::{Who, is_name, requests};
+use ledger::lock::signatures::{PrivateKey, Signer};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::config::Config;
+use super::stop::StopSignals;
+use super::{health, log};
+use crate::disk::identity;
+use crate::disk::recovery::StartError;
+use crate::keys::{KeyFileError, Keys, Start, guard_memory};
+use crate::local_api::{self, Access, Api, BindError, random_request_id};
+use crate::node::{Handle, Node, Options, Outcome, Submission};
+use crate::operations::{Ground, NotPlanned, enrol};
+
+/// Why the daemon does not serve, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The system refused an operation.
+    #[error("{doing} {place}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        place: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The data directory could be read or changed by others.
+    #[error("the data directory {}: {what}", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The name cannot stand in the roster.
+    #[error("--name {0:?}: a name is 1 to 63 lower-case letters, digits and inner hyphens")]
+    Name(String),
+    /// A private key.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// What the data directory holds.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The daemon's own entries could not be recorded.
+    #[error("recording this daemon's keys: {0}")]
+    Enrol(#[from] NotPlanned),
+    /// Their outcome is unknown.
+    #[error("recording this daemon's keys: the replica stopped before it was done")]
+    EnrolUnknown,
+    /// The replica stopped by itself.
+    #[error("the replica had to stop: {0}")]
+    Replica(Fault),
+}
+
+impl ServeError {
+    /// What the person who started the daemon can do about it, where there is something that the
+    /// error does not say itself.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            ServeError::Io { .. } => {
+                Some("make the place writable for the daemon, or choose another")
+            }
+            ServeError::DataDir { .. } => {
+                Some("make it the daemon's own (chown) and nobody else's (chmod 0700)")
+            }
+            ServeError::Start(error) => Some(error.remedy()),
+            ServeError::Enrol(error) => error.remedy(),
+            ServeError::EnrolUnknown => Some("start it again: nothing is recorded twice"),
+            ServeError::Replica(_) => Some(
+                "nothing that was acknowledged is lost; look after the disk and start it again",
+            ),
+            ServeError::Name(_) | ServeError::Key(_) | ServeError::Bind(_) => None,
+        }
+    }
+}
+
+/// What stands on stdout once the daemon can serve.
+#[derive(Serialize)]
+struct Ready<'a> {
+    event: &'static str,
+    replica_id: String,
+    cluster_id: String,
+    socket: &'a Path,
+    /// Null while nobody listens for peers: a group of one has none.
+    peer_addr: Option<SocketAddr>,
+    health_addr: SocketAddr,
+    version: &'static str,
+}
+
+/// Runs the daemon in the foreground until SIGTERM or SIGINT. Logs to stderr; the first line on
+/// stdout says that it can serve.
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    log::start();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| {
+            ServeError::Io { doing: "starting", place: "the runtime".to_owned(), source }
+        })?;
+    let served = runtime.block_on(run(config));
+    // A request that never ends must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    served
+}
+
+async fn run(config: Config) -> Result<(), ServeError> {
+    let io = |doing, place: String| move |source| ServeError::Io { doing, place, source };
+    let mut signals =
+        StopSignals::watch().map_err(io("watching", "the signals to stop".to_owned()))?;
+    let name = name(config.name.as_deref())?;
+    data_directory(&config.data_dir)?;
+    let start = match identity::read(&config.data_dir).map_err(StartError::from)? {
+        Some(_) => Start::Again,
+        None => Start::First,
+    };
+    let keys = Arc::new(Keys::open(&config.data_dir, start)?);
+    guard_memory();
+
+    let own = local_api::own(&keys, keys.node.public());
+    let mut node = Node::start(Options {
+        dir: config.data_dir.clone(),
+        member: Arc::new(MemberSigner(keys.clone())),
+        founder: Some(enrol::details(&name, own)),
+    })
+    .await?;
+    let served = serve_node(&config, &name, keys, &mut node, &mut signals).await;
+    let stopped = node.stop().await.map_err(ServeError::Replica);
+    served.and(stopped)
+}
+
+/// Serves on a running replica until it is to stop.
+async fn serve_node(
+    config: &Config,
+    name: &str,
+    keys: Arc<Keys>,
+    node: &mut Node,
+    signals: &mut StopSignals,
+) -> Result<(), ServeError> {
+    let handle = node.handle().clone();
+    enrol_own(&handle, name, &keys).await?;
+
+    let io = |address: SocketAddr| {
+        move |source| ServeError::Io { doing: "listening at", place: address.to_string(), source }
+    };
+    let health = TcpListener::bind(config.health_listen).await.map_err(io(config.health_listen))?;
+    let health_addr = health.local_addr().map_err(io(config.health_listen))?;
+    let own = rustix::process::geteuid().as_raw();
+    let access = Access { own, operator: config.operator };
+    let socket = local_api::bind(&config.socket, config.socket_group)?;
+    let api = Arc::new(Api::new(handle.clone(), keys, config.data_dir.clone(), access));
+
+    let (stop, stopping) = watch::channel(false);
+    let local = tokio::spawn(local_api::serve(socket, api, stopping.clone()));
+    let health = tokio::spawn(health::serve(health, handle.clone(), stopping));
+    say_ready(config, &handle, health_addr);
+
+    let ended = tokio::select! {
+        signal = signals.received() => {
+            tracing::info!(signal, "stopping");
+            Ok(())
+        }
+        ended = node.ended() => {
+            Err(ServeError::Replica(ended.err().unwrap_or_else(|| Fault::new("it ended"))))
+        }
+    };
+    // First the place where new requests come in, so that the next daemon finds it free.
+    if let Err(error) = fs::remove_file(&config.socket) {
+        tracing::warn!(%error, "the socket could not be removed");
+    }
+    let _ = stop.send(true);
+    for task in [local, health] {
+        if let Err(error) = task.await {
+            tracing::warn!(%error, "a listener ended badly");
+        }
+    }
+    ended
+}
+
+fn say_ready(config: &Config, handle: &Handle, health_addr: SocketAddr) {
+    let ready = Ready {
+        event: "ready",
+        replica_id: handle.replica().to_string(),
+        cluster_id: handle.cluster().to_string(),
+        socket: &config.socket,
+        peer_addr: None,
+        health_addr,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let line = serde_json::to_string(&ready).unwrap_or_default();
+    // Whoever started the daemon may not be listening; it serves all the same.
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        tracing::warn!(%error, "the ready line could not be written");
+    }
+    tracing::info!(socket = %config.socket.display(), %health_addr, "ready");
+}
+
+/// The name that was given, or one derived from the host's.
+fn name(given: Option<&str>) -> Result<String, ServeError> {
+    match given {
+        Some(name) if is_name(name) => Ok(name.to_owned()),
+        Some(name) => Err(ServeError::Name(name.to_owned())),
+        None => {
+            let host = rustix::system::uname();
+            Ok(enrol::name_from_host(&host.nodename().to_string_lossy()))
+        }
+    }
+}
+
+/// Creates the data directory with mode 0700, or checks that it is the daemon's alone.
+fn data_directory(path: &Path) -> Result<(), ServeError> {
+    let io =
+        |doing| move |source| ServeError::Io { doing, place: path.display().to_string(), source };
+    let wrong = |what: String| ServeError::DataDir { path: path.into(), what };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("creating"))?;
+    let metadata = fs::metadata(path).map_err(io("looking at"))?;
+    let own = rustix::process::geteuid().as_raw();
+    if metadata.uid() != own {
+        return Err(wrong(format!("it belongs to user {}, not {own}", metadata.uid())));
+    }
+    let mode = metadata.mode() & 0o7777;
+    // Others may look around in it (what is secret has its own modes) but not put files there.
+    if mode & 0o022 != 0 {
+        return Err(wrong(format!("others may write there (mode {mode:04o})")));
+    }
+    Ok(())
+}
+
+/// Records what the ledger does not know yet of this daemon, step by step.
+async fn enrol_own(handle: &Handle, name: &str, keys: &Keys) -> Result<(), ServeError> {
+    loop {
+        let view = handle.read().await.map_err(|_| ServeError::EnrolUnknown)?;
+        let own = local_api::own(keys, keys.node.public());
+        let ground = Ground { fold: view.fold(), rows: view.rows() };
+        let Some(event) = enrol::next(ground, handle.replica(), name, own)? else { return Ok(()) };
+        let kind = event.kind_name();
+        let request = random_request_id().map_err(NotPlanned::from)?;
+        let digest = requests::digest("enrol", request.as_str().as_bytes());
+        let name = name.to_owned();
+        let submission = Submission { request, digest, part: 0, who: Who::Member, name, event };
+        match handle.submit(submission).await {
+            Outcome::Applied { index, .. } | Outcome::Repeated { index, .. } => {
+                tracing::info!(kind, index, "recorded this daemon's keys");
+            }
+            Outcome::Refused(refusal) => return Err(NotPlanned::Refused(refusal).into()),
+            Outcome::Unknown => return Err(ServeError::EnrolUnknown),
+        }
+    }
+}
+
+/// The member key where the replica needs a signer of its own.
+struct MemberSigner(Arc<Keys>);
+
+impl MemberSigner {
+    fn key(&self) -> &PrivateKey {
+        &self.0.member
+    }
+}
+
+impl Signer for MemberSigner {
+    fn public(&self) -> ledger::ids::LockKey {
+        self.key().public()
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.key().sign(message)
+    }
+}

@@ -1,0 +1,166 @@
+//! How a change comes about: plan, submit, and plan again when the ground has moved.
+
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use ledger::history::{Event, RecordHash, RequestId, Who, records, requests};
+use ledger::rows::Rows;
+use ledger::{Fault, Refusal};
+
+use super::endpoints::{Api, blocking};
+use super::headers;
+use super::http::Body;
+use super::problem::Problem;
+use super::server::Call;
+use crate::daemon::accounts;
+use crate::node::{Outcome, Submission};
+use crate::operations::{Ground, NotPlanned, was_stale};
+
+/// How often a change is planned before it is given up. Each time somebody else's change has come
+/// between, so in practice the first or second succeeds.
+const ATTEMPTS: usize = 16;
+
+/// What became of a change.
+#[derive(Debug, Clone)]
+pub(super) struct Done {
+    request: RequestId,
+    /// The record; none if there was nothing to change.
+    record: Option<(u64, RecordHash)>,
+    repeated: bool,
+}
+
+impl Done {
+    /// Says in the answer's header fields which record it was.
+    pub(super) fn mark(&self, response: &mut Response<Body>) {
+        let mut set = |name, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.headers_mut().insert(HeaderName::from_static(name), value);
+            }
+        };
+        set(headers::REQUEST_ID, self.request.as_str());
+        set(headers::OUTCOME, "applied");
+        if let Some((index, hash)) = &self.record {
+            set(headers::RECORD_INDEX, &index.to_string());
+            set(headers::RECORD_HASH, &hash.to_string());
+        }
+        if self.repeated {
+            set(headers::REPEATED, "1");
+        }
+    }
+}
+
+/// Makes an event of what a view shows; called again with a fresh view when the first is stale.
+pub(super) type Plan =
+    dyn Fn(Ground<'_>) -> Result<Option<Event>, NotPlanned> + Send + Sync + 'static;
+
+impl Api {
+    /// Has a change recorded. `arguments` are what was asked, in one spelling.
+    pub(super) async fn change(
+        &self,
+        call: &Call,
+        verb: &'static str,
+        arguments: &[u8],
+        plan: Arc<Plan>,
+    ) -> Result<Done, Problem> {
+        let request = request_id(call)?;
+        let digest = match &call.digest {
+            Some(text) => parse_digest(text)?,
+            None => requests::digest(verb, arguments),
+        };
+        let outcome = self.record(call.uid, &request, digest, plan).await;
+        outcome.map_err(|problem| problem.refused(request.as_str()))
+    }
+
+    async fn record(
+        &self,
+        uid: u32,
+        request: &RequestId,
+        digest: [u8; 32],
+        plan: Arc<Plan>,
+    ) -> Result<Done, Problem> {
+        let mut view = self.read().await?;
+        if let Some(record) = recorded(view.rows(), request, digest)? {
+            return Ok(Done { request: request.clone(), record: Some(record), repeated: true });
+        }
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            let (plan, seen) = (plan.clone(), view.clone());
+            let event =
+                blocking(move || plan(Ground { fold: seen.fold(), rows: seen.rows() })).await??;
+            let Some(event) = event else {
+                return Ok(Done { request: request.clone(), record: None, repeated: false });
+            };
+            let submission = Submission {
+                request: request.clone(),
+                digest,
+                part: 0,
+                who: Who::Uid(uid),
+                name: accounts::user_name(uid),
+                event,
+            };
+            let done = |index, hash, repeated| Done {
+                request: request.clone(),
+                record: Some((index, hash)),
+                repeated,
+            };
+            match self.node().submit(submission).await {
+                Outcome::Applied { index, hash } => return Ok(done(index, hash, false)),
+                Outcome::Repeated { index, hash } => return Ok(done(index, hash, true)),
+                Outcome::Unknown => return Err(Problem::unknown()),
+                Outcome::Refused(refusal) if was_stale(&refusal) => {
+                    tracing::debug!(%refusal, "planned again");
+                    view = self.read().await?;
+                    last = Some(refusal);
+                }
+                Outcome::Refused(refusal) => return Err(Problem::refusal(&refusal)),
+            }
+        }
+        let refusal = last.map_or_else(String::new, |refusal: Refusal| refusal.to_string());
+        Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("other changes came first {ATTEMPTS} times, the last time: {refusal}"),
+        ))
+    }
+}
+
+/// The first record of a request, if there is one; another request under the same ID is refused.
+fn recorded(
+    rows: &dyn Rows,
+    request: &RequestId,
+    digest: [u8; 32],
+) -> Result<Option<(u64, RecordHash)>, Problem> {
+    let Some(first) = requests::parts(rows, request)?.into_iter().next() else { return Ok(None) };
+    if first.digest != digest {
+        let text =
+            format!("request {request} was used for something else in record {}", first.index);
+        return Err(
+            Problem::new(StatusCode::CONFLICT, text).with_remedy("choose another request ID")
+        );
+    }
+    let record = records::record(rows, first.index)?
+        .ok_or_else(|| Fault::new(format!("record {} is missing", first.index)))?;
+    Ok(Some((first.index, record.hash())))
+}
+
+/// The request ID that was given, or a random one.
+fn request_id(call: &Call) -> Result<RequestId, Problem> {
+    if let Some(text) = &call.request_id {
+        return text.parse().map_err(|error| Problem::bad(format!("Lockstep-Request-Id: {error}")));
+    }
+    random_request_id().map_err(Problem::from)
+}
+
+/// A request ID that nobody else has.
+pub(crate) fn random_request_id() -> Result<RequestId, Fault> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|e| Fault::from_error("drawing a request ID", e))?;
+    let text = HEXLOWER.encode(&bytes);
+    text.parse().map_err(|e| Fault::from_error("naming a request", e))
+}
+
+fn parse_digest(text: &str) -> Result<[u8; 32], Problem> {
+    let bytes = HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| Problem::bad("Lockstep-Request-Digest is not 64 lower-case hex digits"))
+}

@@ -1,0 +1,177 @@
+//! Which endpoints there are, who may call them, how, and with how large a body.
+
+use hyper::Method;
+
+use super::Permission;
+
+/// An endpoint below `/localapi/v0/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    MachineStatus,
+    LockStatus,
+    Log,
+    Init,
+    Modify,
+    Sign,
+    Disable,
+    AffectedSignatures,
+    VerifyDeeplink,
+    /// One of tailscaled's that this version does not serve yet.
+    NotYet(&'static str),
+    Identity,
+    Records,
+    EpochLog,
+    Epochs,
+    Request(String),
+    RemoveKeys,
+    Nodes,
+    NodeShow,
+    NodeAdd,
+    NodeRotate,
+    NodeRemove,
+}
+
+/// What an endpoint asks of its caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Demands {
+    pub(super) method: Method,
+    pub(super) permission: Permission,
+    /// What a caller without the permission is told; the original's sentence where there is one.
+    pub(super) denial: &'static str,
+    /// Bytes of the body, at most.
+    pub(super) max_body: usize,
+}
+
+/// Bytes of a JSON body: 512 keys of the largest size fit.
+const JSON: usize = 1 << 20;
+/// Bytes of a small JSON body.
+const SMALL: usize = 64 << 10;
+/// Bytes of a disablement secret (spec 12.8).
+const SECRET: usize = 1 << 20;
+/// Bytes of a key ID (spec 12.8).
+const KEY_ID: usize = 2048;
+
+impl Endpoint {
+    /// The endpoint of a path; the original serves no path with a slash at its end.
+    pub(super) fn of(path: &str) -> Option<Self> {
+        use Endpoint as E;
+        let path = path.strip_prefix("/localapi/v0/")?;
+        if let Some(id) = path.strip_prefix("lockstep/requests/") {
+            return Some(E::Request(id.to_owned()));
+        }
+        Some(match path {
+            "status" => E::MachineStatus,
+            "tka/status" => E::LockStatus,
+            "tka/log" => E::Log,
+            "tka/init" => E::Init,
+            "tka/modify" => E::Modify,
+            "tka/sign" => E::Sign,
+            "tka/disable" => E::Disable,
+            "tka/affected-sigs" => E::AffectedSignatures,
+            "tka/verify-deeplink" => E::VerifyDeeplink,
+            "tka/force-local-disable" => E::NotYet("local-disable"),
+            "tka/wrap-preauth-key" => E::NotYet("signing auth keys"),
+            "tka/generate-recovery-aum" | "tka/cosign-recovery-aum" | "tka/submit-recovery-aum" => {
+                E::NotYet("revoke-keys")
+            }
+            "lockstep/identity" => E::Identity,
+            "lockstep/records" => E::Records,
+            "lockstep/log" => E::EpochLog,
+            "lockstep/epochs" => E::Epochs,
+            "lockstep/remove" => E::RemoveKeys,
+            "lockstep/nodes" => E::Nodes,
+            "lockstep/nodes/show" => E::NodeShow,
+            "lockstep/nodes/add" => E::NodeAdd,
+            "lockstep/nodes/rotate" => E::NodeRotate,
+            "lockstep/nodes/remove" => E::NodeRemove,
+            _ => return None,
+        })
+    }
+
+    /// What it asks of its caller.
+    pub(super) fn demands(&self) -> Demands {
+        use Endpoint as E;
+        let read = |method, max_body| Demands {
+            method,
+            permission: Permission::Read,
+            denial: "",
+            max_body,
+        };
+        let write = |denial, max_body| Demands {
+            method: Method::POST,
+            permission: Permission::Write,
+            denial,
+            max_body,
+        };
+        match self {
+            E::MachineStatus
+            | E::LockStatus
+            | E::Log
+            | E::Identity
+            | E::Records
+            | E::EpochLog
+            | E::Epochs
+            | E::Request(_)
+            | E::Nodes
+            | E::NodeShow => read(Method::GET, 0),
+            E::AffectedSignatures => read(Method::POST, KEY_ID),
+            E::VerifyDeeplink => read(Method::POST, SMALL),
+            E::NotYet(_) => read(Method::POST, SMALL),
+            E::Init => write("lock init access denied", JSON),
+            E::Modify | E::RemoveKeys => write("tailnet-lock modify access denied", JSON),
+            E::Sign => write("lock sign access denied", SMALL),
+            E::Disable => write("tailnet-lock modify access denied", SECRET),
+            E::NodeAdd | E::NodeRotate | E::NodeRemove => write("node access denied", SMALL),
+        }
+    }
+}
+
+/// The first value of a name in a query, percent-decoded; what is no text is not there.
+pub(super) fn query(query: Option<&str>, name: &str) -> Option<String> {
+    query?.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then(|| decode(value))?
+    })
+}
+
+/// Undoes percent-encoding and `+` for a space.
+pub(super) fn decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let (high, low) = (digit(bytes.next()?)?, digit(bytes.next()?)?);
+                out.push(u8::try_from(high * 16 + low).ok()?);
+            }
+            byte => out.push(byte),
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_exact() {
+        assert_eq!(Endpoint::of("/localapi/v0/tka/status"), Some(Endpoint::LockStatus));
+        for path in ["/localapi/v0/tka/status/", "/localapi/v1/tka/status", "/", "tka/status"] {
+            assert_eq!(Endpoint::of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_first_value_of_a_query_counts() {
+        let text = Some("limit=1&limit=2&x=nodekey%3Aab+c&empty&bad=%zz");
+        assert_eq!(query(text, "limit").as_deref(), Some("1"));
+        assert_eq!(query(text, "x").as_deref(), Some("nodekey:ab c"));
+        assert_eq!(query(text, "empty").as_deref(), Some(""));
+        assert_eq!(query(text, "bad"), None);
+        assert_eq!(query(text, "none"), None);
+        assert_eq!(query(None, "limit"), None);
+    }
+}

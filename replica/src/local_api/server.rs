@@ -1,0 +1,229 @@
+//! The listening socket: who comes in, and what a request must be before it is looked at.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::endpoints::Api;
+use super::headers;
+use super::http::{self, BadBody, Body};
+use super::permissions::Occupancy;
+use super::problem::Problem;
+use super::routes::Endpoint;
+
+/// How long requests under way may take after the daemon was told to stop.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// Why the socket is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The system refused an operation.
+    #[error("{doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Something answers at the socket.
+    #[error(
+        "another daemon serves at {}: stop it, or choose another path with --socket",
+        path.display()
+    )]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something other than a socket is there.
+    #[error(
+        "{} exists and is not a socket: move it away, or choose another path with --socket",
+        path.display()
+    )]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+/// Opens the socket with mode 0600, or 0660 for a group; takes the place of a dead one only.
+pub fn bind(path: &Path, group: Option<u32>) -> Result<UnixListener, BindError> {
+    let io = |doing| move |source| BindError::Io { doing, path: path.into(), source };
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent).map_err(io("creating the directory of"))?;
+    }
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(BindError::NotASocket { path: path.into() });
+        }
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(path).map_err(io("removing the dead socket"))?;
+            }
+            Ok(_) => return Err(BindError::InUse { path: path.into() }),
+            Err(error) => return Err(io("trying the socket")(error)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io("looking at")(error)),
+    }
+    // Nobody may connect before the mode is what it should be.
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path).map_err(io("listening at"));
+    rustix::process::umask(before);
+    let listener = listener?;
+    if let Some(group) = group {
+        std::os::unix::fs::chown(path, None, Some(group)).map_err(io("giving the group"))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o660))
+            .map_err(io("setting the mode of"))?;
+    }
+    Ok(listener)
+}
+
+/// Serves until told to stop, then lets the requests under way come to their end.
+pub async fn serve(listener: UnixListener, api: Arc<Api>, mut stop: watch::Receiver<bool>) {
+    let occupancy = Occupancy::new(api.access());
+    let mut exchanges = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some(_) = exchanges.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                exchanges.spawn(exchange(stream, api.clone(), occupancy.clone()));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: others must end first.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    let rest = async { while exchanges.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_TIME, rest).await.is_err() {
+        tracing::warn!("requests under way were cut off by the stop");
+    }
+}
+
+async fn exchange(stream: UnixStream, api: Arc<Api>, occupancy: Arc<Occupancy>) {
+    let uid = match stream.peer_cred() {
+        Ok(credentials) => credentials.uid(),
+        Err(error) => {
+            tracing::warn!(%error, "a connection without peer credentials was dropped");
+            return;
+        }
+    };
+    let Some(_place) = occupancy.connection(uid) else {
+        let text = "too many connections; close some and ask again";
+        http::write_refusal(stream, StatusCode::SERVICE_UNAVAILABLE, text).await;
+        return;
+    };
+    http::serve_one(stream, |request| {
+        let (api, occupancy) = (api.clone(), occupancy.clone());
+        async move {
+            let method = request.method().clone();
+            let path = request.uri().path().to_owned();
+            let response = answer(request, uid, &api, &occupancy).await;
+            tracing::debug!(uid, %method, path, status = response.status().as_u16(), "answered");
+            response
+        }
+    })
+    .await;
+}
+
+/// One request of one user.
+pub(super) struct Call {
+    pub(super) endpoint: Endpoint,
+    pub(super) uid: u32,
+    pub(super) query: Option<String>,
+    pub(super) request_id: Option<String>,
+    pub(super) digest: Option<String>,
+    pub(super) body: hyper::body::Bytes,
+    pub(super) occupancy: Arc<Occupancy>,
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    uid: u32,
+    api: &Arc<Api>,
+    occupancy: &Arc<Occupancy>,
+) -> Response<Body> {
+    let mut response = match admit(request, uid, api, occupancy).await {
+        Ok(call) => match api.answer(&call).await {
+            Ok(response) => response,
+            Err(problem) => problem.response(),
+        },
+        Err(problem) => problem.response(),
+    };
+    let fields = response.headers_mut();
+    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Everything that is checked before an endpoint sees the request. The order is the original's
+/// (spec 15.3, 15.5): no browser, then the path, the permission, the method, and only then the
+/// body.
+async fn admit(
+    request: Request<Incoming>,
+    uid: u32,
+    api: &Arc<Api>,
+    occupancy: &Arc<Occupancy>,
+) -> Result<Call, Problem> {
+    let fields = request.headers();
+    let host = fields.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
+    let from_page = [header::ORIGIN, header::REFERER].iter().any(|name| fields.contains_key(name));
+    if from_page || !(host.is_empty() || host == headers::HOST.as_bytes()) {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "invalid localapi request"));
+    }
+    // In absolute form the target names a host of its own.
+    if request.uri().authority().is_some() {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "invalid localapi request"));
+    }
+    let endpoint = Endpoint::of(request.uri().path())
+        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "404 page not found"))?;
+    let demands = endpoint.demands();
+    if api.access().of(uid) < demands.permission {
+        return Err(Problem::new(StatusCode::FORBIDDEN, demands.denial));
+    }
+    if request.method() != demands.method {
+        let text = if demands.method == Method::GET { "use GET" } else { "use POST" };
+        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, text));
+    }
+    let text = |name| {
+        let Some(value) = fields.get(name) else { return Ok(None) };
+        match value.to_str() {
+            Ok(text) => Ok(Some(text.to_owned())),
+            Err(_) => {
+                let what = format!("the header field {name} is not plain text");
+                Err(Problem::new(StatusCode::BAD_REQUEST, what))
+            }
+        }
+    };
+    let request_id = text(headers::REQUEST_ID)?;
+    let digest = text(headers::REQUEST_DIGEST)?;
+    let query = request.uri().query().map(str::to_owned);
+    let (parts, body) = request.into_parts();
+    let body = http::read_body(&parts.headers, body, demands.max_body).await.map_err(|error| {
+        let (status, text) = match error {
+            BadBody::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large"),
+            BadBody::Slow => (StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"),
+            BadBody::Broken => (StatusCode::BAD_REQUEST, "the request's body broke off"),
+        };
+        Problem::new(status, text)
+    })?;
+    Ok(Call { endpoint, uid, query, request_id, digest, body, occupancy: occupancy.clone() })
+}

@@ -1,0 +1,177 @@
+//! What a daemon records of itself: its membership, and its own machine in the roster.
+
+use ledger::Fault;
+use ledger::history::members::{self, Member};
+use ledger::history::roster::{self, Node};
+use ledger::history::{ChangedNode, Event, KNOWN_RULES, LogKey, MemberDetails, NewNode, ReplicaId};
+use ledger::ids::{LockKey, NodeKey};
+use ledger::lock::node_keys::{NodeKeySignature, SigKind, resign, sign_direct};
+use ledger::lock::signatures::{Signer, is_weak};
+use ledger::lock::{Authority, State};
+
+use super::{Ground, NotPlanned};
+
+/// The daemon's keys as the ledger sees them.
+#[derive(Clone, Copy)]
+pub struct Own<'a> {
+    /// Signs Merkle heads.
+    pub log_key: LogKey,
+    /// The lock key, if there is one.
+    pub lock: Option<&'a dyn Signer>,
+    /// The machine's node key.
+    pub node_key: NodeKey,
+}
+
+impl Own<'_> {
+    fn lock_key(&self) -> Option<LockKey> {
+        self.lock.map(|lock| lock.public())
+    }
+}
+
+/// What the member says of itself.
+pub fn details(name: &str, own: Own<'_>) -> MemberDetails {
+    MemberDetails {
+        name: name.to_owned(),
+        log_key: own.log_key,
+        lock_key: own.lock_key(),
+        rules: KNOWN_RULES,
+    }
+}
+
+/// The next thing that the ledger does not yet know of this daemon, if there is any: to be asked
+/// again until there is none. `name` is for a machine that is not in the roster yet.
+///
+/// A key file may have been replaced since the last start, as by a logout and login; what the
+/// ledger has must be what the machine holds, or an `init` would sign for keys that are gone.
+pub fn next(
+    ground: Ground<'_>,
+    id: ReplicaId,
+    name: &str,
+    own: Own<'_>,
+) -> Result<Option<Event>, NotPlanned> {
+    let Some(member) = members::member(ground.rows, id)? else { return Ok(None) };
+    if let Some(event) = changed_member(&member, own) {
+        return Ok(Some(event));
+    }
+    let state = ground.fold.authority().map(Authority::state);
+    match own_node(ground, id)? {
+        None => Ok(Some(Event::NodeAdded(NewNode {
+            name: free_name(ground, name)?,
+            node_key: own.node_key,
+            lock_key: own.lock_key(),
+            own: true,
+            signature: own_signature(None, own, state),
+        }))),
+        Some(node) => Ok(changed_node(&node, own, state)),
+    }
+}
+
+/// The change of the machine's node key, if the ledger does not know it yet.
+pub fn rotate_own(
+    ground: Ground<'_>,
+    id: ReplicaId,
+    own: Own<'_>,
+) -> Result<Option<Event>, NotPlanned> {
+    let state = ground.fold.authority().map(Authority::state);
+    Ok(own_node(ground, id)?.and_then(|node| changed_node(&node, own, state)))
+}
+
+/// The roster entry of a member's own machine.
+pub fn own_node(ground: Ground<'_>, id: ReplicaId) -> Result<Option<Node>, Fault> {
+    match members::member(ground.rows, id)?.and_then(|member| member.node) {
+        Some(node) => roster::node(ground.rows, node),
+        None => Ok(None),
+    }
+}
+
+fn changed_member(member: &Member, own: Own<'_>) -> Option<Event> {
+    let now = details(&member.details.name, own);
+    (now != member.details).then_some(Event::MemberChanged(now))
+}
+
+fn changed_node(node: &Node, own: Own<'_>, state: Option<&State>) -> Option<Event> {
+    if node.node_key == own.node_key && node.lock_key == own.lock_key() {
+        return None;
+    }
+    // Under the same node key the old signature goes on counting.
+    let signature = (node.node_key != own.node_key)
+        .then(|| own_signature(node.signature.as_ref(), own, state))
+        .flatten();
+    Some(Event::NodeChanged(ChangedNode {
+        node: node.id,
+        node_key: own.node_key,
+        lock_key: own.lock_key(),
+        signature,
+    }))
+}
+
+/// A signature that lets the machine's node key in, if the key at hand can make one: a rotation of
+/// the former signature where that names this lock key, or a direct one where it is trusted.
+fn own_signature(
+    former: Option<&NodeKeySignature>,
+    own: Own<'_>,
+    state: Option<&State>,
+) -> Option<NodeKeySignature> {
+    let (state, lock) = (state?, own.lock?);
+    let key = lock.public();
+    if let Some(former) = former.filter(|former| may_rotate(former, key, state)) {
+        if let Ok(signature) = resign(lock, own.node_key, former) {
+            return Some(signature);
+        }
+    }
+    state.key(&key.0)?;
+    sign_direct(lock, own.node_key, Some(key).filter(|key| !is_weak(key))).ok()
+}
+
+fn may_rotate(former: &NodeKeySignature, key: LockKey, state: &State) -> bool {
+    former.kind != SigKind::CREDENTIAL
+        && former.wrapping_key() == Some(&key.0)
+        && former.authorizing_key().is_ok_and(|signer| state.key(&signer.0).is_some())
+}
+
+/// The name, or the name and a number if another node has it.
+fn free_name(ground: Ground<'_>, name: &str) -> Result<String, NotPlanned> {
+    let mut free = name.to_owned();
+    let mut number = 1_u32;
+    while roster::by_name(ground.rows, &free)?.is_some() {
+        number = number.saturating_add(1);
+        let suffix = format!("-{number}");
+        let kept = name.get(..name.len().min(63 - suffix.len())).unwrap_or("node");
+        free = format!("{}{suffix}", kept.trim_end_matches('-'));
+    }
+    Ok(free)
+}
+
+/// What may stand in the roster of a host's name: its first label, in lower case, with hyphens
+/// for other characters; `node` if nothing is left.
+pub fn name_from_host(host: &str) -> String {
+    let label = host.split('.').next().unwrap_or_default();
+    let plain: String = label
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(63)
+        .collect();
+    match plain.trim_matches('-') {
+        "" => "node".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names_become_labels() {
+        for (host, name) in [
+            ("Web-1.example.test", "web-1"),
+            ("a_b", "a-b"),
+            ("", "node"),
+            ("---", "node"),
+            ("büro", "b-ro"),
+        ] {
+            assert_eq!(name_from_host(host), name);
+        }
+        assert_eq!(name_from_host(&"x".repeat(200)).len(), 63);
+    }
+}

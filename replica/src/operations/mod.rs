@@ -1,0 +1,185 @@
+//! Plans: what was asked and the state at hand become the event to propose.
+//!
+//! Pure functions, one file a verb: they read a view, sign with the key that they are given, and
+//! return an event or say why there is none. Whoever calls them submits the event and, when the
+//! view was stale, asks again with a fresh one.
+
+pub mod disable;
+pub mod enrol;
+pub mod init;
+pub mod modify;
+pub mod nodes;
+pub mod sign;
+
+use ledger::history::roster::{self, Node};
+use ledger::history::{EventRefusal, Fold, NodeId};
+use ledger::ids::{LockKey, NodeKey};
+use ledger::lock::Authority;
+use ledger::lock::node_keys::CannotSign;
+use ledger::rows::Rows;
+use ledger::{Failure, Fault, Refusal};
+
+/// The state that a plan is made on.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// The fold at some record.
+    pub fold: &'a Fold,
+    /// The rows at the same record.
+    pub rows: &'a dyn Rows,
+}
+
+/// Why there is no event to propose.
+#[derive(Debug, thiserror::Error)]
+pub enum NotPlanned {
+    /// The lock is off.
+    #[error("tailnet-lock is not active")]
+    LockOff,
+    /// The lock is on.
+    #[error("tailnet lock is already enabled")]
+    LockOn,
+    /// The daemon has no lock key.
+    #[error("this node has no tailnet-lock key")]
+    NoLockKey,
+    /// The daemon's key is not among the keys of the genesis.
+    #[error(
+        "the tailnet lock key of the current node must be one of the trusted keys during \
+         initialization: {0} is missing"
+    )]
+    OwnKeyMissing(LockKey),
+    /// Node keys were to be signed by a key that is not trusted. The sentences are those that old
+    /// and new versions of the official command line look for (spec 12.5, 16.3).
+    #[error(
+        "this node is not trusted by Tailnet Lock (older versions say: this node is not trusted \
+         by network lock)"
+    )]
+    SignerNotTrusted,
+    /// AUMs were to be signed by a key that is not trusted.
+    #[error("this node does not have a trusted tailnet lock key")]
+    UpdaterNotTrusted,
+    /// The roster has no node with that key.
+    #[error("unknown node key: {0} is not in the roster")]
+    UnknownNodeKey(NodeKey),
+    /// The roster has no such node.
+    #[error("the roster has no node {0:?}")]
+    UnknownNode(String),
+    /// The node is the daemon's own.
+    #[error("node {0} is this daemon's own machine and stays in the roster as long as it runs")]
+    OwnNode(NodeId),
+    /// The node is the daemon's own, whose private key only the daemon has.
+    #[error("node {0} is this daemon's own machine, which makes its node keys itself")]
+    OwnNodeKey(NodeId),
+    /// A key that cannot be trusted because of what it is.
+    #[error("{0}")]
+    BadKey(String),
+    /// Every key would be gone.
+    #[error("cannot remove the last trusted signing key")]
+    LastKey,
+    /// The daemon's own key is to go, and its signatures to stay.
+    #[error("cannot remove local trusted signing key while resigning")]
+    OwnKeyWhileResigning,
+    /// The secret belongs to none of the lock's disablement values.
+    #[error("incorrect disablement secret")]
+    WrongSecret,
+    /// The rules refuse it.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// Our own failure.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl NotPlanned {
+    /// What the person who asked can do about it, where there is something.
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            NotPlanned::LockOff => "initialize it first (lockstep lock init)",
+            NotPlanned::LockOn => "change its keys (lockstep lock add, remove) or disable it first",
+            NotPlanned::NoLockKey => "ask a daemon that has one",
+            NotPlanned::OwnKeyMissing(_) => "add the key to the list",
+            NotPlanned::SignerNotTrusted | NotPlanned::UpdaterNotTrusted => {
+                "ask on a signing node that is trusted (lockstep lock status lists their keys)"
+            }
+            NotPlanned::UnknownNodeKey(_) | NotPlanned::UnknownNode(_) => {
+                "list the nodes (lockstep node list), or add it (lockstep node add)"
+            }
+            NotPlanned::LastKey => {
+                "use 'lockstep lock disable' to disable tailnet lock instead, or add another \
+                 signing key before removing one"
+            }
+            NotPlanned::OwnKeyWhileResigning => {
+                "run the command on a different node or with --re-sign=false"
+            }
+            NotPlanned::WrongSecret => {
+                "use one of the secrets that were printed when the lock was initialized"
+            }
+            NotPlanned::Refused(refusal) => return refusal.remedy(),
+            NotPlanned::OwnNodeKey(_) => "leave --node-key out",
+            NotPlanned::OwnNode(_) | NotPlanned::BadKey(_) | NotPlanned::Fault(_) => return None,
+        })
+    }
+}
+
+impl From<Failure> for NotPlanned {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => NotPlanned::Refused(refusal),
+            Failure::Fault(fault) => NotPlanned::Fault(fault),
+        }
+    }
+}
+
+impl From<Refusal> for NotPlanned {
+    fn from(refusal: Refusal) -> Self {
+        NotPlanned::Refused(refusal)
+    }
+}
+
+impl From<CannotSign> for NotPlanned {
+    fn from(error: CannotSign) -> Self {
+        NotPlanned::Refused(error.into())
+    }
+}
+
+impl<'a> Ground<'a> {
+    /// The authority of the lock that is on.
+    pub fn authority(&self) -> Result<&'a Authority, NotPlanned> {
+        self.fold.authority().ok_or(NotPlanned::LockOff)
+    }
+
+    /// The node that somebody means: by name, number or node key.
+    pub fn node(&self, text: &str) -> Result<Node, NotPlanned> {
+        let unknown = || NotPlanned::UnknownNode(text.to_owned());
+        if let Ok(key) = text.parse::<NodeKey>() {
+            return self.node_by_key(key);
+        }
+        if let Some(node) = roster::by_name(self.rows, text)? {
+            return Ok(node);
+        }
+        let id = text.parse().map(NodeId).map_err(|_| unknown())?;
+        roster::node(self.rows, id)?.ok_or_else(unknown)
+    }
+
+    fn node_by_key(&self, key: NodeKey) -> Result<Node, NotPlanned> {
+        roster::by_node_key(self.rows, key)?.ok_or(NotPlanned::UnknownNodeKey(key))
+    }
+}
+
+/// Whether a plan that was refused may succeed when it is made again: something that it was made
+/// on has changed in the meantime. What was asked is judged anew then.
+pub fn was_stale(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Event(
+            EventRefusal::StaleParent { .. }
+                | EventRefusal::RosterChanged { .. }
+                | EventRefusal::NodeNotAuthorized { .. }
+                | EventRefusal::UnknownNode(_)
+                | EventRefusal::AlreadyApplied
+                | EventRefusal::LockOff
+                | EventRefusal::LockOn(_)
+                | EventRefusal::InitializerNotTrusted { .. }
+                | EventRefusal::Expired { .. }
+                | EventRefusal::OtherDisablementValue
+        )
+    )
+}
