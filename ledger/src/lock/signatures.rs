@@ -458,7 +458,7 @@ mod tests {
         let message = n.to_le_bytes().to_vec();
         let signature = signer.sign(&message);
         let key = signer.public().0;
-        if n % 7 == 0 {
+        if n.is_multiple_of(7) {
             Claim::Standard { key, message, signature }
         } else {
             Claim::Zip215 { key, message, signature }
