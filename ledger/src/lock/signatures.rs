@@ -289,30 +289,66 @@ pub fn verify_all<T: Signed + Send + Sync>(
     items: Vec<Unverified<T>>,
     cores: &dyn Cores,
 ) -> Vec<Result<Verified<T>, Refusal>> {
-    // Contiguous shares: small enough that no core waits long for the last one, large enough for
-    // full batches.
-    let share = items.len().div_ceil(cores.count().max(1)).clamp(1, BATCH);
-    let mut verdicts: Vec<Result<(), Refusal>> = Vec::new();
-    verdicts.resize_with(items.len(), || Ok(()));
+    let mut verdicts = vec![Ok(()); items.len()];
+    let share = share_of(items.len(), cores);
     let jobs = items
         .chunks(share)
         .zip(verdicts.chunks_mut(share))
         .map(|(items, verdicts)| {
+            let items = items.iter().map(|item| Ok(&item.0));
             Box::new(move || check_share(items, verdicts)) as Box<dyn FnOnce() + Send + '_>
         })
         .collect();
     cores.run(jobs);
-    items
-        .into_iter()
-        .zip(verdicts)
-        .map(|(item, verdict)| verdict.map(|()| Verified(item.0)))
-        .collect()
+    let verdicts = verdicts.into_iter();
+    items.into_iter().zip(verdicts).map(|(item, ok)| ok.map(|()| Verified(item.0))).collect()
+}
+
+/// Decodes many inputs and checks their claims together: [`verify_all`] for whoever has bytes,
+/// with the decoding on all cores as well. The answers are in the order of the inputs.
+pub fn decode_and_verify<B: Sync, T: Signed + Send>(
+    inputs: &[B],
+    decode: impl Fn(&B) -> Result<T, Refusal> + Sync,
+    cores: &dyn Cores,
+) -> Vec<Result<Verified<T>, Refusal>> {
+    let decode = &decode;
+    let mut shares: Vec<Vec<Result<Verified<T>, Refusal>>> = Vec::new();
+    let share = share_of(inputs.len(), cores);
+    shares.resize_with(inputs.len().div_ceil(share), Vec::new);
+    let jobs = inputs
+        .chunks(share)
+        .zip(&mut shares)
+        .map(|(inputs, answers)| {
+            Box::new(move || {
+                let items: Vec<Result<T, Refusal>> = inputs.iter().map(decode).collect();
+                let mut verdicts = vec![Ok(()); items.len()];
+                check_share(
+                    items.iter().map(|item| item.as_ref().map_err(Refusal::clone)),
+                    &mut verdicts,
+                );
+                let verdicts = verdicts.into_iter();
+                *answers = items
+                    .into_iter()
+                    .zip(verdicts)
+                    .map(|(item, verdict)| verdict.and(item).map(Verified))
+                    .collect();
+            }) as Box<dyn FnOnce() + Send + '_>
+        })
+        .collect();
+    cores.run(jobs);
+    shares.into_iter().flatten().collect()
+}
+
+/// Items of one job: few enough that no core waits long for the last one, many enough for full
+/// batches.
+fn share_of(items: usize, cores: &dyn Cores) -> usize {
+    items.div_ceil(cores.count().max(1)).clamp(1, BATCH)
 }
 
 /// Checks the claims of one item.
 pub fn verify_one<T: Signed>(item: Unverified<T>) -> Result<Verified<T>, Refusal> {
     let mut verdict = [Ok(())];
-    check_share(std::slice::from_ref(&item), &mut verdict);
+    check_share([Ok(&item.0)], &mut verdict);
     let [verdict] = verdict;
     verdict.map(|()| Verified(item.0))
 }
@@ -324,13 +360,17 @@ struct Place {
     index: usize,
 }
 
-/// Lists the claims of all items of a share, then checks them batch by batch.
-fn check_share<T: Signed>(items: &[Unverified<T>], verdicts: &mut [Result<(), Refusal>]) {
+/// Lists the claims of all items of a share, then checks them batch by batch. An item that is a
+/// refusal keeps it.
+fn check_share<'a, T: Signed + 'a>(
+    items: impl IntoIterator<Item = Result<&'a T, Refusal>>,
+    verdicts: &mut [Result<(), Refusal>],
+) {
     let mut claims = Vec::new();
     let mut places = Vec::new();
-    for (item, (signed, verdict)) in items.iter().zip(verdicts.iter_mut()).enumerate() {
+    for (item, (signed, verdict)) in items.into_iter().zip(verdicts.iter_mut()).enumerate() {
         let before = claims.len();
-        if let Err(refusal) = signed.0.claims(&mut claims) {
+        if let Err(refusal) = signed.and_then(|signed| signed.claims(&mut claims)) {
             claims.truncate(before);
             *verdict = Err(refusal);
         }
@@ -499,6 +539,26 @@ mod tests {
                 None => None,
             };
             assert_eq!(found, expected, "item {item}");
+        }
+    }
+
+    #[test]
+    fn decoding_and_verifying_answers_in_order() {
+        let inputs: Vec<u16> = (0..3000).collect();
+        let decode = |n: &u16| match n % 1000 {
+            500 => Err(Refusal::BadClaim(BadClaim::Disablement)),
+            777 => Ok(Claims(vec![signed(1), broken(signed(*n))])),
+            _ => Ok(Claims(vec![signed(*n)])),
+        };
+        let answers = decode_and_verify(&inputs, decode, &OneCore);
+        assert_eq!(answers.len(), inputs.len());
+        for (n, answer) in answers.into_iter().enumerate() {
+            let expected = match n % 1000 {
+                500 => Err(Refusal::BadClaim(BadClaim::Disablement)),
+                777 => Err(Refusal::BadClaim(BadClaim::Signature(1))),
+                _ => Ok(vec![signed(n as u16)]),
+            };
+            assert_eq!(answer.map(|item| item.into_inner().0), expected);
         }
     }
 
