@@ -8,11 +8,14 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use ledger::ids::NodeKey;
 use ledger::lock::State;
 use ledger::lock::node_keys::{NodeKeySignature, authorize};
-use ledger::lock::signatures::decode_and_verify;
+use ledger::lock::signatures::{Unverified, verify_all};
 
 fn authorize_all(keys: &[(NodeKey, Vec<u8>)], state: &State) -> usize {
-    let decode = |(_, bytes): &(NodeKey, Vec<u8>)| Ok(NodeKeySignature::decode(bytes)?);
-    let verified = decode_and_verify(keys, decode, &AllCores);
+    let signatures = keys
+        .iter()
+        .map(|(_, bytes)| Unverified::new(NodeKeySignature::decode(bytes).unwrap()))
+        .collect();
+    let verified = verify_all(signatures, &AllCores);
     keys.iter()
         .zip(verified)
         .filter(|((key, _), signature)| {

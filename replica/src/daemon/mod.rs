@@ -7,4 +7,4 @@ mod log;
 mod start;
 mod stop;
 
-pub use start::{ServeError, serve};
+pub use start::{Ready, ServeError, run, serve};

@@ -90,17 +90,23 @@ impl ServeError {
     }
 }
 
-/// What stands on stdout once the daemon can serve.
-#[derive(Serialize)]
-struct Ready<'a> {
-    event: &'static str,
-    replica_id: String,
-    cluster_id: String,
-    socket: &'a Path,
+/// What stands on stdout, as JSON, once the daemon can serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ready {
+    /// `ready`.
+    pub event: &'static str,
+    /// This replica; decimal, as text.
+    pub replica_id: String,
+    /// The cluster.
+    pub cluster_id: String,
+    /// Where the local API is.
+    pub socket: PathBuf,
     /// Null while nobody listens for peers: a group of one has none.
-    peer_addr: Option<SocketAddr>,
-    health_addr: SocketAddr,
-    version: &'static str,
+    pub peer_addr: Option<SocketAddr>,
+    /// Where health and metrics are.
+    pub health_addr: SocketAddr,
+    /// The program's version.
+    pub version: &'static str,
 }
 
 /// Runs the daemon in the foreground until SIGTERM or SIGINT. Logs to stderr; the first line on
@@ -111,16 +117,26 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| {
             ServeError::Io { doing: "starting", place: "the runtime".to_owned(), source }
         })?;
-    let served = runtime.block_on(run(config));
+    let served = runtime.block_on(async {
+        let mut signals = StopSignals::watch().map_err(|source| ServeError::Io {
+            doing: "watching",
+            place: "the signals to stop".to_owned(),
+            source,
+        })?;
+        run(config, async move { signals.received().await }, say_ready).await
+    });
     // A request that never ends must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     served
 }
 
-async fn run(config: Config) -> Result<(), ServeError> {
-    let io = |doing, place: String| move |source| ServeError::Io { doing, place, source };
-    let mut signals =
-        StopSignals::watch().map_err(io("watching", "the signals to stop".to_owned()))?;
+/// Runs the daemon until `stop` says why it is to stop, or until it must not acknowledge anything
+/// any more. Calls `ready` once it can serve.
+pub async fn run(
+    config: Config,
+    stop: impl Future<Output = &'static str>,
+    ready: impl FnOnce(&Ready),
+) -> Result<(), ServeError> {
     let name = name(config.name.as_deref())?;
     data_directory(&config.data_dir)?;
     let start = match identity::read(&config.data_dir).map_err(StartError::from)? {
@@ -137,7 +153,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         founder: Some(enrol::details(&name, own)),
     })
     .await?;
-    let served = serve_node(&config, &name, keys, &mut node, &mut signals).await;
+    let served = serve_node(&config, &name, keys, &mut node, stop, ready).await;
     let stopped = node.stop().await.map_err(ServeError::Replica);
     served.and(stopped)
 }
@@ -148,7 +164,8 @@ async fn serve_node(
     name: &str,
     keys: Arc<Keys>,
     node: &mut Node,
-    signals: &mut StopSignals,
+    stop: impl Future<Output = &'static str>,
+    ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
     let handle = node.handle().clone();
     enrol_own(&handle, name, &keys).await?;
@@ -163,14 +180,23 @@ async fn serve_node(
     let socket = local_api::bind(&config.socket, config.socket_group)?;
     let api = Arc::new(Api::new(handle.clone(), keys, config.data_dir.clone(), access));
 
-    let (stop, stopping) = watch::channel(false);
+    let (tell_stop, stopping) = watch::channel(false);
     let local = tokio::spawn(local_api::serve(socket, api, stopping.clone()));
     let health = tokio::spawn(health::serve(health, handle.clone(), stopping));
-    say_ready(config, &handle, health_addr);
+    ready(&Ready {
+        event: "ready",
+        replica_id: handle.replica().to_string(),
+        cluster_id: handle.cluster().to_string(),
+        socket: config.socket.clone(),
+        peer_addr: None,
+        health_addr,
+        version: env!("CARGO_PKG_VERSION"),
+    });
+    tracing::info!(socket = %config.socket.display(), %health_addr, "ready");
 
     let ended = tokio::select! {
-        signal = signals.received() => {
-            tracing::info!(signal, "stopping");
+        reason = stop => {
+            tracing::info!(reason, "stopping");
             Ok(())
         }
         ended = node.ended() => {
@@ -181,7 +207,7 @@ async fn serve_node(
     if let Err(error) = fs::remove_file(&config.socket) {
         tracing::warn!(%error, "the socket could not be removed");
     }
-    let _ = stop.send(true);
+    let _ = tell_stop.send(true);
     for task in [local, health] {
         if let Err(error) = task.await {
             tracing::warn!(%error, "a listener ended badly");
@@ -190,23 +216,13 @@ async fn serve_node(
     ended
 }
 
-fn say_ready(config: &Config, handle: &Handle, health_addr: SocketAddr) {
-    let ready = Ready {
-        event: "ready",
-        replica_id: handle.replica().to_string(),
-        cluster_id: handle.cluster().to_string(),
-        socket: &config.socket,
-        peer_addr: None,
-        health_addr,
-        version: env!("CARGO_PKG_VERSION"),
-    };
-    let line = serde_json::to_string(&ready).unwrap_or_default();
+fn say_ready(ready: &Ready) {
+    let line = serde_json::to_string(ready).unwrap_or_default();
     // Whoever started the daemon may not be listening; it serves all the same.
     let mut stdout = io::stdout().lock();
     if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
         tracing::warn!(%error, "the ready line could not be written");
     }
-    tracing::info!(socket = %config.socket.display(), %health_addr, "ready");
 }
 
 /// The name that was given, or one derived from the host's.

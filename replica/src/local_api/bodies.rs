@@ -345,7 +345,7 @@ pub struct MachineStatus {
     /// The other nodes by node key; `null` with `peers=false`.
     pub peer: Option<BTreeMap<String, MachinePeer>>,
     /// `null`.
-    pub user: Option<BTreeMap<String, String>>,
+    pub user: Option<BTreeMap<String, serde_json::Value>>,
 }
 
 /// A node in [`MachineStatus`].

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use ledger::Fault;
 use ledger::history::{Event, RecordHash, RequestId, Who, records, requests};
 use ledger::rows::Rows;
-use ledger::{Fault, Refusal};
 
 use super::endpoints::{Api, blocking};
 use super::headers;
@@ -18,9 +18,9 @@ use crate::daemon::accounts;
 use crate::node::{Outcome, Submission};
 use crate::operations::{Ground, NotPlanned, was_stale};
 
-/// How often a change is planned before it is given up. Each time somebody else's change has come
-/// between, so in practice the first or second succeeds.
-const ATTEMPTS: usize = 16;
+/// How often a change is planned before it is given up. Each time a change by another machine has
+/// come between, so in practice the first or second succeeds.
+const ATTEMPTS: usize = 64;
 
 /// What became of a change.
 #[derive(Debug, Clone)]
@@ -65,12 +65,25 @@ impl Api {
         plan: Arc<Plan>,
     ) -> Result<Done, Problem> {
         let request = request_id(call)?;
-        let digest = match &call.digest {
-            Some(text) => parse_digest(text)?,
-            None => requests::digest(verb, arguments),
-        };
+        let digest = digest(call, verb, arguments)?;
         let outcome = self.record(call.uid, &request, digest, plan).await;
         outcome.map_err(|problem| problem.refused(request.as_str()))
+    }
+
+    /// What became of the same request earlier, for verbs that do something before they plan.
+    pub(super) async fn earlier(
+        &self,
+        call: &Call,
+        verb: &'static str,
+        arguments: &[u8],
+    ) -> Result<Option<Done>, Problem> {
+        if call.request_id.is_none() {
+            return Ok(None);
+        }
+        let request = request_id(call)?;
+        let record = recorded(self.read().await?.rows(), &request, digest(call, verb, arguments)?);
+        let record = record.map_err(|problem| problem.refused(request.as_str()))?;
+        Ok(record.map(|record| Done { request, record: Some(record), repeated: true }))
     }
 
     async fn record(
@@ -84,8 +97,9 @@ impl Api {
         if let Some(record) = recorded(view.rows(), request, digest)? {
             return Ok(Done { request: request.clone(), record: Some(record), repeated: true });
         }
-        let mut last = None;
-        for _ in 0..ATTEMPTS {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
             let (plan, seen) = (plan.clone(), view.clone());
             let event =
                 blocking(move || plan(Ground { fold: seen.fold(), rows: seen.rows() })).await??;
@@ -109,19 +123,25 @@ impl Api {
                 Outcome::Applied { index, hash } => return Ok(done(index, hash, false)),
                 Outcome::Repeated { index, hash } => return Ok(done(index, hash, true)),
                 Outcome::Unknown => return Err(Problem::unknown()),
-                Outcome::Refused(refusal) if was_stale(&refusal) => {
+                Outcome::Refused(refusal) => {
+                    let now = self.read().await?;
+                    let moved = now.fold().next_index() != view.fold().next_index();
+                    if !(moved && was_stale(&refusal) && attempts < ATTEMPTS) {
+                        return Err(Problem::refusal(&refusal));
+                    }
                     tracing::debug!(%refusal, "planned again");
-                    view = self.read().await?;
-                    last = Some(refusal);
+                    view = now;
                 }
-                Outcome::Refused(refusal) => return Err(Problem::refusal(&refusal)),
             }
         }
-        let refusal = last.map_or_else(String::new, |refusal: Refusal| refusal.to_string());
-        Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("other changes came first {ATTEMPTS} times, the last time: {refusal}"),
-        ))
+    }
+}
+
+/// The digest that was given, or one over what was asked.
+fn digest(call: &Call, verb: &str, arguments: &[u8]) -> Result<[u8; 32], Problem> {
+    match &call.digest {
+        Some(text) => parse_digest(text),
+        None => Ok(requests::digest(verb, arguments)),
     }
 }
 

@@ -15,6 +15,7 @@ use ledger::lock::signatures::{PrivateKey, Signer};
 use ledger::lock::{Authority, ChainId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
 
 use super::bodies::{
     Base64, DeeplinkAnswer, DeeplinkRequest, EpochBody, Identity, InitRequest, KeyBody,
@@ -47,13 +48,17 @@ pub struct Api {
     data_dir: PathBuf,
     access: Access,
     /// Held while the machine's own node key is being replaced.
-    rotating: tokio::sync::Mutex<()>,
+    rotating: Mutex<()>,
+    /// Held while AUMs are planned and recorded: each stands on the one before, so this machine's
+    /// changes queue up instead of overtaking each other.
+    updating: Mutex<()>,
 }
 
 impl Api {
     /// An API on a running replica, with the keys of its machine.
     pub fn new(node: Handle, keys: Arc<Keys>, data_dir: PathBuf, access: Access) -> Self {
-        Api { node, keys, data_dir, access, rotating: tokio::sync::Mutex::new(()) }
+        let (rotating, updating) = (Mutex::new(()), Mutex::new(()));
+        Api { node, keys, data_dir, access, rotating, updating }
     }
 
     pub(super) fn access(&self) -> Access {
@@ -190,6 +195,7 @@ impl Api {
             state_id: (number(&random[..8]), number(&random[8..])),
         };
         let plan = self.signing(move |ground, key| init::plan(ground, &order, key).map(Some));
+        let _turn = self.updating.lock().await;
         let done = self.change(call, "init", &to_json(&request), plan).await.map_err(fail)?;
         let mut response = self.lock_status().await?;
         done.mark(&mut response);
@@ -250,6 +256,7 @@ impl Api {
         order: modify::Order,
     ) -> Result<Done, Problem> {
         let asked = self.read().await?;
+        let _turn = self.updating.lock().await;
         let plan = self.signing(move |ground, key| {
             let seen = asked.fold().authority().map(Authority::state);
             modify::plan(ground, &order, seen, key)
@@ -509,7 +516,11 @@ impl Api {
         if request.signature.is_some() {
             return Err(Problem::bad("a signature needs the node key that it is for"));
         }
-        let _one = self.rotating.lock().await;
+        let (verb, arguments) = ("node rotate", to_json(request));
+        let _turn = self.rotating.lock().await;
+        if let Some(done) = self.earlier(call, verb, &arguments).await? {
+            return self.shown(&request.node, &done).await;
+        }
         let (text, own) = (request.node.clone(), self.node.replica());
         let node = self.look(move |ground| {
             let node = ground.node(&text)?;
@@ -540,7 +551,7 @@ impl Api {
         let keys = self.keys.clone();
         let plan: Arc<Plan> =
             Arc::new(move |ground| enrol::rotate_own(ground, own, super::own(&keys, public)));
-        let done = self.change(call, "node rotate", &to_json(request), plan).await?;
+        let done = self.change(call, verb, &arguments, plan).await?;
         self.shown(&node.name, &done).await
     }
 
