@@ -8,14 +8,11 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use ledger::ids::NodeKey;
 use ledger::lock::State;
 use ledger::lock::node_keys::{NodeKeySignature, authorize};
-use ledger::lock::signatures::{Unverified, verify_all};
+use ledger::lock::signatures::decode_and_verify;
 
 fn authorize_all(keys: &[(NodeKey, Vec<u8>)], state: &State) -> usize {
-    let signatures = keys
-        .iter()
-        .map(|(_, bytes)| Unverified::new(NodeKeySignature::decode(bytes).unwrap()))
-        .collect();
-    let verified = verify_all(signatures, &AllCores);
+    let decode = |(_, bytes): &(NodeKey, Vec<u8>)| Ok(NodeKeySignature::decode(bytes)?);
+    let verified = decode_and_verify(keys, decode, &AllCores);
     keys.iter()
         .zip(verified)
         .filter(|((key, _), signature)| {

@@ -124,7 +124,10 @@ impl Deeplink {
         let claimed = HEXLOWER_PERMISSIVE.decode(hex).map_err(|_| DeeplinkError::Hex)?;
         mac(state_id1, [node_key, lock_key, device_name, os_name, login_name])
             .verify_slice(&claimed)
-            .map_err(|_| DeeplinkError::Hmac)?;
+            .map_err(|_| match os_name {
+                [] => DeeplinkError::Missing("os (OSName)"),
+                _ => DeeplinkError::Hmac,
+            })?;
         Ok(Deeplink {
             node_key: lossy(node_key),
             lock_key: lossy(lock_key),

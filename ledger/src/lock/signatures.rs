@@ -96,10 +96,33 @@ impl Signer for PrivateKey {
     }
 }
 
+/// The y coordinates of the eight points of small order, in every encoding that the rules accept,
+/// least significant byte first and without the sign bit: 0, 1, p-1, p, p+1 and the two of order 8.
+const SMALL_ORDER_Y: [[u8; 32]; 7] = {
+    let mut near_p = [0xff; 32];
+    near_p[31] = 0x7f;
+    let mut all = [[0; 32], [0; 32], near_p, near_p, near_p, ORDER_8, ORDER_8_NEGATIVE];
+    all[1][0] = 1;
+    all[2][0] = 0xec;
+    all[3][0] = 0xed;
+    all[4][0] = 0xee;
+    all
+};
+const ORDER_8: [u8; 32] = [
+    0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+    0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+];
+const ORDER_8_NEGATIVE: [u8; 32] = [
+    0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+    0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+];
+
 /// Whether standard verification would accept signatures under this key that nobody made: it is
 /// zero or another point of small order (spec 14.2, W15).
 pub fn is_weak(key: &LockKey) -> bool {
-    ed25519_dalek::VerifyingKey::from_bytes(&key.0).is_ok_and(|key| key.is_weak())
+    let mut y = key.0;
+    y[31] &= 0x7f;
+    SMALL_ORDER_Y.contains(&y)
 }
 
 /// Something that can be checked without any state.
@@ -135,20 +158,32 @@ pub enum Claim {
 
 impl Claim {
     /// Checks this claim by itself.
-    fn holds(&self) -> bool {
+    fn holds(&self, last: &mut LastKey) -> bool {
         match self {
             Claim::Zip215 { key, message, signature } => {
                 VerificationKey::try_from(VerificationKeyBytes::from(*key))
                     .and_then(|key| key.verify(&(*signature).into(), message))
                     .is_ok()
             }
-            Claim::Standard { key, message, signature } => {
-                ed25519_dalek::VerifyingKey::from_bytes(key)
-                    .and_then(|key| key.verify(message, &signature.into()))
-                    .is_ok()
-            }
+            Claim::Standard { key, message, signature } => last
+                .decompressed(key)
+                .is_some_and(|key| key.verify(message, &signature.into()).is_ok()),
             Claim::Disablement { secret, value } => disablement::matches(secret, value),
         }
+    }
+}
+
+/// The key that was decompressed last: the rotations of one node follow each other, and mostly
+/// have one key.
+#[derive(Default)]
+struct LastKey(Option<ed25519_dalek::VerifyingKey>);
+
+impl LastKey {
+    fn decompressed(&mut self, key: &[u8; 32]) -> Option<&ed25519_dalek::VerifyingKey> {
+        if self.0.as_ref().is_none_or(|last| last.as_bytes() != key) {
+            self.0 = ed25519_dalek::VerifyingKey::from_bytes(key).ok();
+        }
+        self.0.as_ref()
     }
 }
 
@@ -254,30 +289,66 @@ pub fn verify_all<T: Signed + Send + Sync>(
     items: Vec<Unverified<T>>,
     cores: &dyn Cores,
 ) -> Vec<Result<Verified<T>, Refusal>> {
-    // Contiguous shares: small enough that no core waits long for the last one, large enough for
-    // full batches.
-    let share = items.len().div_ceil(cores.count().max(1)).clamp(1, BATCH);
-    let mut verdicts: Vec<Result<(), Refusal>> = Vec::new();
-    verdicts.resize_with(items.len(), || Ok(()));
+    let mut verdicts = vec![Ok(()); items.len()];
+    let share = share_of(items.len(), cores);
     let jobs = items
         .chunks(share)
         .zip(verdicts.chunks_mut(share))
         .map(|(items, verdicts)| {
+            let items = items.iter().map(|item| Ok(&item.0));
             Box::new(move || check_share(items, verdicts)) as Box<dyn FnOnce() + Send + '_>
         })
         .collect();
     cores.run(jobs);
-    items
-        .into_iter()
-        .zip(verdicts)
-        .map(|(item, verdict)| verdict.map(|()| Verified(item.0)))
-        .collect()
+    let verdicts = verdicts.into_iter();
+    items.into_iter().zip(verdicts).map(|(item, ok)| ok.map(|()| Verified(item.0))).collect()
+}
+
+/// Decodes many inputs and checks their claims together: [`verify_all`] for whoever has bytes,
+/// with the decoding on all cores as well. The answers are in the order of the inputs.
+pub fn decode_and_verify<B: Sync, T: Signed + Send>(
+    inputs: &[B],
+    decode: impl Fn(&B) -> Result<T, Refusal> + Sync,
+    cores: &dyn Cores,
+) -> Vec<Result<Verified<T>, Refusal>> {
+    let decode = &decode;
+    let mut shares: Vec<Vec<Result<Verified<T>, Refusal>>> = Vec::new();
+    let share = share_of(inputs.len(), cores);
+    shares.resize_with(inputs.len().div_ceil(share), Vec::new);
+    let jobs = inputs
+        .chunks(share)
+        .zip(&mut shares)
+        .map(|(inputs, answers)| {
+            Box::new(move || {
+                let items: Vec<Result<T, Refusal>> = inputs.iter().map(decode).collect();
+                let mut verdicts = vec![Ok(()); items.len()];
+                check_share(
+                    items.iter().map(|item| item.as_ref().map_err(Refusal::clone)),
+                    &mut verdicts,
+                );
+                let verdicts = verdicts.into_iter();
+                *answers = items
+                    .into_iter()
+                    .zip(verdicts)
+                    .map(|(item, verdict)| verdict.and(item).map(Verified))
+                    .collect();
+            }) as Box<dyn FnOnce() + Send + '_>
+        })
+        .collect();
+    cores.run(jobs);
+    shares.into_iter().flatten().collect()
+}
+
+/// Items of one job: few enough that no core waits long for the last one, many enough for full
+/// batches.
+fn share_of(items: usize, cores: &dyn Cores) -> usize {
+    items.div_ceil(cores.count().max(1)).clamp(1, BATCH)
 }
 
 /// Checks the claims of one item.
 pub fn verify_one<T: Signed>(item: Unverified<T>) -> Result<Verified<T>, Refusal> {
     let mut verdict = [Ok(())];
-    check_share(std::slice::from_ref(&item), &mut verdict);
+    check_share([Ok(&item.0)], &mut verdict);
     let [verdict] = verdict;
     verdict.map(|()| Verified(item.0))
 }
@@ -289,19 +360,24 @@ struct Place {
     index: usize,
 }
 
-/// Lists the claims of all items of a share, then checks them batch by batch.
-fn check_share<T: Signed>(items: &[Unverified<T>], verdicts: &mut [Result<(), Refusal>]) {
+/// Lists the claims of all items of a share, then checks them batch by batch. An item that is a
+/// refusal keeps it.
+fn check_share<'a, T: Signed + 'a>(
+    items: impl IntoIterator<Item = Result<&'a T, Refusal>>,
+    verdicts: &mut [Result<(), Refusal>],
+) {
     let mut claims = Vec::new();
     let mut places = Vec::new();
-    for (item, (signed, verdict)) in items.iter().zip(verdicts.iter_mut()).enumerate() {
+    for (item, (signed, verdict)) in items.into_iter().zip(verdicts.iter_mut()).enumerate() {
         let before = claims.len();
-        if let Err(refusal) = signed.0.claims(&mut claims) {
+        if let Err(refusal) = signed.and_then(|signed| signed.claims(&mut claims)) {
             claims.truncate(before);
             *verdict = Err(refusal);
         }
         places.extend((0..claims.len() - before).map(|index| Place { item, index }));
     }
     let mut broken = Vec::new();
+    let mut last = LastKey::default();
     let mut batched = Vec::with_capacity(claims.len().min(BATCH));
     for (at, claim) in claims.iter().enumerate() {
         if matches!(claim, Claim::Zip215 { .. }) {
@@ -310,7 +386,7 @@ fn check_share<T: Signed>(items: &[Unverified<T>], verdicts: &mut [Result<(), Re
                 check_batch(&claims, &batched, &mut broken);
                 batched.clear();
             }
-        } else if !claim.holds() {
+        } else if !claim.holds(&mut last) {
             broken.push(at);
         }
     }
@@ -346,7 +422,7 @@ fn check_batch(claims: &[Claim], at: &[usize], broken: &mut Vec<usize>) {
             return;
         }
     }
-    broken.extend(at.iter().copied().filter(|&at| !claims[at].holds()));
+    broken.extend(at.iter().copied().filter(|&at| !claims[at].holds(&mut LastKey::default())));
 }
 
 /// The blinding factors of one batch, drawn from a hash over everything in it.
@@ -403,3 +479,123 @@ impl TryRng for Blinders {
 }
 
 impl TryCryptoRng for Blinders {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Claims(Vec<Claim>);
+
+    impl Signed for Claims {
+        fn claims(&self, out: &mut Vec<Claim>) -> Result<(), Refusal> {
+            out.extend(self.0.iter().cloned());
+            Ok(())
+        }
+    }
+
+    fn signed(n: u16) -> Claim {
+        let signer = PrivateKey::from_seed(&[(n % 3) as u8; 32]);
+        let message = n.to_le_bytes().to_vec();
+        let signature = signer.sign(&message);
+        let key = signer.public().0;
+        if n.is_multiple_of(7) {
+            Claim::Standard { key, message, signature }
+        } else {
+            Claim::Zip215 { key, message, signature }
+        }
+    }
+
+    fn broken(claim: Claim) -> Claim {
+        match claim {
+            Claim::Zip215 { key, mut message, signature } => {
+                message.push(0);
+                Claim::Zip215 { key, message, signature }
+            }
+            Claim::Standard { key, mut message, signature } => {
+                message.push(0);
+                Claim::Standard { key, message, signature }
+            }
+            Claim::Disablement { secret, .. } => Claim::Disablement { secret, value: [0; 32] },
+        }
+    }
+
+    /// More claims than a batch holds, and bad ones here and there.
+    #[test]
+    fn the_bad_ones_are_named() {
+        let bad = |n: u16| n == 5 || n == 1500 || n == 2799;
+        let items: Vec<Unverified<Claims>> = (0..1400)
+            .map(|item| {
+                let claims = [2 * item, 2 * item + 1]
+                    .map(|n| if bad(n) { broken(signed(n)) } else { signed(n) });
+                Unverified::new(Claims(claims.to_vec()))
+            })
+            .collect();
+        for (item, verdict) in verify_all(items, &OneCore).into_iter().enumerate() {
+            let n = 2 * item as u16;
+            let expected = [n, n + 1].into_iter().position(bad);
+            let found = match verdict.err() {
+                Some(Refusal::BadClaim(BadClaim::Signature(at))) => Some(at),
+                Some(other) => panic!("{other}"),
+                None => None,
+            };
+            assert_eq!(found, expected, "item {item}");
+        }
+    }
+
+    #[test]
+    fn decoding_and_verifying_answers_in_order() {
+        let inputs: Vec<u16> = (0..3000).collect();
+        let decode = |n: &u16| match n % 1000 {
+            500 => Err(Refusal::BadClaim(BadClaim::Disablement)),
+            777 => Ok(Claims(vec![signed(1), broken(signed(*n))])),
+            _ => Ok(Claims(vec![signed(*n)])),
+        };
+        let answers = decode_and_verify(&inputs, decode, &OneCore);
+        assert_eq!(answers.len(), inputs.len());
+        for (n, answer) in answers.into_iter().enumerate() {
+            let expected = match n % 1000 {
+                500 => Err(Refusal::BadClaim(BadClaim::Disablement)),
+                777 => Err(Refusal::BadClaim(BadClaim::Signature(1))),
+                _ => Ok(vec![signed(n as u16)]),
+            };
+            assert_eq!(answer.map(|item| item.into_inner().0), expected);
+        }
+    }
+
+    #[test]
+    fn a_wrong_secret_is_a_bad_claim() {
+        let claim = Claim::Disablement { secret: vec![1], value: disablement::image(&[1]) };
+        assert!(verify_one(Unverified::new(Claims(vec![claim.clone()]))).is_ok());
+        assert_eq!(
+            verify_one(Unverified::new(Claims(vec![signed(1), broken(claim)]))).err(),
+            Some(Refusal::BadClaim(BadClaim::Disablement))
+        );
+    }
+
+    #[test]
+    fn weak_keys_are_those_of_small_order() {
+        let mut weak = 0;
+        for y in SMALL_ORDER_Y {
+            for sign in [0, 0x80] {
+                let mut bytes = y;
+                bytes[31] |= sign;
+                let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).unwrap();
+                assert!(key.is_weak() && is_weak(&LockKey(bytes)));
+                weak += 1;
+            }
+        }
+        assert_eq!(weak, 14);
+        assert!(!is_weak(&PrivateKey::from_seed(&[1; 32]).public()));
+    }
+
+    #[test]
+    fn private_keys_have_one_form_and_show_nothing() {
+        let key = PrivateKey::from_seed(&[1; 32]);
+        let text = key.to_nlpriv();
+        assert_eq!(PrivateKey::from_nlpriv(&text).unwrap().to_nlpriv(), text);
+        assert!(!format!("{key:?}").contains(&text[7..71]));
+        let mut pair = *key.to_pair();
+        pair[63] ^= 1;
+        assert_eq!(PrivateKey::from_pair(&pair).err(), Some(TextError::MismatchedHalves));
+    }
+}

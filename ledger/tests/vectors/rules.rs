@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::{BASE32_NOPAD, BASE64_NOPAD, DecodeError, DecodeKind, HEXLOWER_PERMISSIVE};
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use ledger::ids::{AumHash, LockKey};
 use ledger::lock::builder::Change;
 use ledger::lock::compaction::Options;
@@ -13,7 +13,6 @@ use ledger::lock::{Sealed, State};
 use serde_json::Value;
 
 use crate::canonical;
-use crate::case::hex;
 
 /// A deliberate difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,23 +117,7 @@ pub fn mismatched_pair(pair: &[u8]) -> bool {
 
 /// `wrapping-weak`: zero or another point of order 1, 2, 4 or 8, in any of its encodings.
 pub fn weak_wrapping(key: &[u8]) -> bool {
-    // The y coordinates, as little-endian numbers with the sign bit cleared: 1, 0, p-1, p, p+1 and
-    // the two of order 8.
-    const ORDER_8: [&str; 2] = [
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-    ];
-    let mut y = key.to_vec();
-    match y.last_mut() {
-        Some(last) if key.len() == 32 => *last &= 0x7f,
-        _ => return false,
-    }
-    let (low, high) = (y[0], &y[1..]);
-    let small = low <= 1 && high.iter().all(|byte| *byte == 0);
-    let near_p = (0xec..=0xee).contains(&low)
-        && high[..30].iter().all(|byte| *byte == 0xff)
-        && high[30] == 0x7f;
-    small || near_p || ORDER_8.contains(&hex(&y).as_str())
+    key.try_into().is_ok_and(|key| VerifyingKey::from_bytes(key).is_ok_and(|key| key.is_weak()))
 }
 
 /// `credential-trim`: a full chain on a credential, of which the reference makes one that nobody

@@ -210,3 +210,48 @@ impl Signed for NodeKeySignature {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+    use crate::lock::node_keys::{resign, sign_direct};
+    use crate::lock::signatures::{PrivateKey, Signer};
+
+    fn key(seed: u8) -> PrivateKey {
+        PrivateKey::from_seed(&[seed; 32])
+    }
+
+    /// The vectors of spec 8.4.
+    #[test]
+    fn direct_and_rotation_of_the_spec() {
+        let direct = sign_direct(&key(1), NodeKey([4; 32]), Some(key(2).public())).unwrap();
+        assert_eq!(
+            HEXLOWER.encode(&direct.sig_hash().0),
+            "035d3ab5d9de18699e685380ed72f6b7d071b018ad448b2c7bc29ffc926bf01c"
+        );
+        assert_eq!(
+            HEXLOWER.encode(&direct.signature),
+            "d04fedd4ec64377248a6f10590a915f7f73a7dc55b6701ecca17d6f28298f760\
+             f5730eaef4b79e6e2390fa5f55c86976631859edfa7d03481670a5919d2a380b"
+        );
+        let rotation = resign(&key(2), NodeKey([5; 32]), &direct).unwrap();
+        assert_eq!(
+            HEXLOWER.encode(&rotation.sig_hash().0),
+            "dbaa7918c1cd4664b26b332bc882ddcbd6f91f55941e983845abc12e430769b7"
+        );
+        assert_eq!(rotation.to_cbor().len(), 285);
+    }
+
+    /// Spec 14.2, W15: no rotation key means no field; a weak one is refused.
+    #[test]
+    fn signing_never_names_a_weak_rotation_key() {
+        let without = sign_direct(&key(1), NodeKey([4; 32]), None).unwrap();
+        assert_eq!(without.wrapping_key(), None);
+        assert_eq!(without.to_cbor()[0], 0xa4);
+        for weak in [[0; 32], std::array::from_fn(|i| u8::from(i == 0))] {
+            assert!(sign_direct(&key(1), NodeKey([4; 32]), Some(LockKey(weak))).is_err());
+        }
+    }
+}
