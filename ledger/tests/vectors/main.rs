@@ -15,6 +15,7 @@ mod report;
 mod rules;
 
 mod aum;
+mod bench;
 mod builder;
 mod chonkfile;
 mod compact;
@@ -27,6 +28,7 @@ mod limits;
 mod revoke;
 mod sigs;
 mod state;
+mod stores;
 mod sync;
 mod verify;
 
