@@ -7,3 +7,4 @@ mod encoding;
 mod model;
 mod node_keys;
 mod trees;
+mod updates;
