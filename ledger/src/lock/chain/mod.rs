@@ -9,13 +9,17 @@
 //! Below the oldest stored AUM there may have been others, deleted by compaction or never known:
 //! pointers to them are left as they are and not followed, since every walk stops at a height.
 
+mod row;
+mod storing;
+
 use std::ops::Range;
 
-use super::{AumKind, Key, Sealed, State};
+use self::row::{key_change, read_snapshot, tail_hash};
+pub(super) use self::storing::{Storing, ends};
+use super::{AumKind, Sealed, State};
 use crate::Fault;
-use crate::cbor::{Malformed, Reader, Writer};
 use crate::ids::{AumHash, blake2s};
-use crate::rows::{Draft, Rows, Table, prefix_end, tables};
+use crate::rows::{Rows, Table, prefix_end, tables};
 
 /// AUMs between two snapshots of the state on one branch, at most. Checkpoints count as
 /// snapshots.
@@ -351,210 +355,6 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// Writing one chain. The caller has verified what it stores.
-pub(super) struct Storing<'d, 'a> {
-    pub(super) draft: &'d mut Draft<'a>,
-    pub(super) id: ChainId,
-}
-
-impl Storing<'_, '_> {
-    /// Stores the first AUM: a checkpoint whose parent, if any, is not stored.
-    pub(super) fn root(&mut self, aum: &Sealed, weight: u64) -> Node {
-        let node = Node {
-            height: 0,
-            kind: aum.kind,
-            parent: aum.parent_hash(),
-            weight,
-            checkpoint: None,
-            jump: None,
-            since: 0,
-        };
-        self.put(aum, &node);
-        for key in aum.state.iter().flat_map(State::keys) {
-            self.key_change(key.id(), Place { hash: aum.hash(), height: 0 }, true);
-        }
-        node
-    }
-
-    /// Stores an AUM on top of a stored one; `before` and `after` are the states around it.
-    pub(super) fn child(&mut self, aum: &Sealed, node: &Node, before: &[Key], after: &State) {
-        self.put(aum, node);
-        if node.since == 0 && node.kind != AumKind::CHECKPOINT {
-            self.draft.put(
-                tables::AUM_STATES,
-                self.id.key(&[&aum.hash().0]),
-                write_snapshot(after),
-            );
-        }
-        let at = Place { hash: aum.hash(), height: node.height };
-        match aum.kind {
-            AumKind::ADD_KEY => {
-                self.key_change(aum.key.as_ref().and_then(Key::id), at, true);
-            }
-            AumKind::REMOVE_KEY => self.key_change(aum.key_id.as_deref(), at, false),
-            AumKind::CHECKPOINT => {
-                let ids = |keys: &[Key]| -> std::collections::BTreeSet<Vec<u8>> {
-                    keys.iter().filter_map(Key::id).map(<[u8]>::to_vec).collect()
-                };
-                let (before, after) = (ids(before), ids(after.keys()));
-                for id in before.symmetric_difference(&after) {
-                    self.key_change(Some(id), at, after.contains(id));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn put(&mut self, aum: &Sealed, node: &Node) {
-        let key = self.id.key(&[&aum.hash().0]);
-        if let Some(parent) = node.parent {
-            let preference = Preference::of(aum, node.weight);
-            let child = self.id.key(&[&parent.0, &preference.key()]);
-            self.draft.put(tables::AUM_CHILDREN, child, []);
-        }
-        self.draft.put(tables::AUM_NODES, key.as_slice(), node.encode());
-        self.draft.put(tables::AUMS, key, aum.bytes());
-    }
-
-    /// Notes whether a key is trusted after an AUM.
-    pub(super) fn key_change(&mut self, key_id: Option<&[u8]>, at: Place, trusted: bool) {
-        let Some(key_id) = key_id else { return };
-        let height = (u64::MAX - at.height).to_be_bytes();
-        let key = self.id.key(&[&blake2s(key_id), &height, &at.hash.0]);
-        self.draft.put(tables::AUM_KEY_CHANGES, key, [u8::from(trusted)]);
-    }
-
-    /// Deletes an AUM and all its rows but the key changes.
-    pub(super) fn delete(&mut self, aum: &Sealed, node: &Node) {
-        let key = self.id.key(&[&aum.hash().0]);
-        if let Some(parent) = node.parent {
-            let preference = Preference::of(aum, node.weight);
-            self.draft.delete(tables::AUM_CHILDREN, self.id.key(&[&parent.0, &preference.key()]));
-        }
-        self.draft.delete(tables::AUM_STATES, key.as_slice());
-        self.draft.delete(tables::AUM_NODES, key.as_slice());
-        self.draft.delete(tables::AUMS, key);
-    }
-
-    /// Deletes key-change rows, by their keys.
-    pub(super) fn delete_key_changes(&mut self, keys: Vec<Vec<u8>>) {
-        for key in keys {
-            self.draft.delete(tables::AUM_KEY_CHANGES, key);
-        }
-    }
-
-    /// Notes where the active chain begins and ends.
-    pub(super) fn ends(&mut self, oldest: &AumHash, head: &AumHash) {
-        let ends = [oldest.0, head.0].concat();
-        self.draft.put(tables::CHAINS, self.id.key(&[]), ends);
-    }
-}
-
-/// Where the active chain begins and ends: (oldest, head); `None` before the bootstrap.
-pub(super) fn ends(rows: &dyn Rows, id: ChainId) -> Result<Option<(AumHash, AumHash)>, Fault> {
-    let Some(row) = rows.get(tables::CHAINS, &id.key(&[]))? else { return Ok(None) };
-    match (row.get(..32).map(<[u8; 32]>::try_from), row.get(32..).map(<[u8; 32]>::try_from)) {
-        (Some(Ok(oldest)), Some(Ok(head))) => Ok(Some((AumHash(oldest), AumHash(head)))),
-        _ => Err(Fault::new("damaged row of the chain's ends")),
-    }
-}
-
 fn damaged(what: &str, hash: &AumHash) -> Fault {
     Fault::new(format!("missing or damaged row: {what} {hash}"))
-}
-
-/// The hash at the end of a row's key.
-fn tail_hash(key: &[u8]) -> Result<AumHash, Fault> {
-    key.last_chunk().map(|hash| AumHash(*hash)).ok_or_else(|| Fault::new("damaged key of a row"))
-}
-
-fn key_change(key: &[u8], value: &[u8]) -> Result<KeyChange, Fault> {
-    let height = key.len().checked_sub(40).and_then(|at| key[at..].first_chunk());
-    match (height, value) {
-        (Some(height), [trusted @ (0 | 1)]) => Ok(KeyChange {
-            at: Place { hash: tail_hash(key)?, height: u64::MAX - u64::from_be_bytes(*height) },
-            trusted: *trusted == 1,
-        }),
-        _ => Err(Fault::new("damaged key-change row")),
-    }
-}
-
-impl Node {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.array(7);
-        out.uint(self.height).uint(self.kind.0.into());
-        out.nullable_bytes(self.parent.as_ref().map(|hash| hash.0.as_slice()));
-        out.uint(self.weight).uint(self.since.into());
-        for place in [&self.checkpoint, &self.jump] {
-            match place {
-                Some(place) => out.array(2).uint(place.height).bytes(&place.hash.0),
-                None => out.null(),
-            };
-        }
-        out.into_bytes()
-    }
-
-    fn decode(row: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(row);
-        let place = |reader: &mut Reader<'_>| -> Result<Option<Place>, Malformed> {
-            if reader.null() {
-                return Ok(None);
-            }
-            reader.array_of(2)?;
-            let (height, hash) = (reader.uint()?, AumHash(reader.fixed()?));
-            reader.close();
-            Ok(Some(Place { hash, height }))
-        };
-        reader.array_of(7)?;
-        let height = reader.uint()?;
-        let kind = AumKind(reader.u8()?);
-        let parent = if reader.null() { None } else { Some(AumHash(reader.fixed()?)) };
-        let weight = reader.uint()?;
-        let since = u32::try_from(reader.uint()?).map_err(|_| reader.malformed("too far"))?;
-        let (checkpoint, jump) = (place(&mut reader)?, place(&mut reader)?);
-        reader.close();
-        reader.finish()?;
-        Ok(Node { height, kind, parent, weight, checkpoint, jump, since })
-    }
-}
-
-/// A state as a row. Not its canonical encoding: without checkpoints AddKey can pass every bound
-/// that an AUM has (spec 3.4), and what was accepted must be readable.
-fn write_snapshot(state: &State) -> Vec<u8> {
-    let mut out = Writer::new();
-    out.array(5);
-    out.nullable_bytes(state.last_aum.as_ref().map(|hash| hash.0.as_slice()));
-    out.uint(state.state_id1).uint(state.state_id2);
-    let values: Vec<_> = state.disablement_values().collect();
-    out.array(values.len());
-    for value in values {
-        out.bytes(value);
-    }
-    out.array(state.keys().len());
-    for key in state.keys() {
-        key.write(&mut out);
-    }
-    out.into_bytes()
-}
-
-fn read_snapshot(row: &[u8]) -> Result<State, Malformed> {
-    let mut reader = Reader::new(row);
-    reader.array_of(5)?;
-    let last_aum = if reader.null() { None } else { Some(AumHash(reader.fixed()?)) };
-    let (state_id1, state_id2) = (reader.uint()?, reader.uint()?);
-    let mut values = Vec::new();
-    for _ in 0..reader.array()? {
-        values.push(Some(reader.bytes()?.to_vec()));
-    }
-    reader.close();
-    let mut keys = Vec::new();
-    for _ in 0..reader.array_up_to(row.len())? {
-        keys.push(Key::read(&mut reader)?);
-    }
-    reader.close();
-    reader.close();
-    reader.finish()?;
-    let (disablement_values, keys) = (Some(values), Some(keys));
-    Ok(State { last_aum, disablement_values, keys, state_id1, state_id2 })
 }
