@@ -19,7 +19,7 @@ const VALUE_PREFIX: &str = "disablement:";
 
 /// The value of a secret: Argon2i 1.3, time 4, 16 MiB, 4 lanes. Costs about 15 ms.
 ///
-/// Secrets of 4 GiB and more have no image; zeros stand for it, and [`matches`] refuses them.
+/// Secrets of 4 GiB and more have no image; zeros stand for it, and [`matches()`] refuses them.
 pub fn image(secret: &[u8]) -> [u8; DISABLEMENT_VALUE_BYTES] {
     derive(secret).unwrap_or_default()
 }

@@ -70,7 +70,7 @@ pub enum NotApplicable {
 
 impl State {
     /// Checks a verified AUM against the state at its parent: static form, parent, signers and
-    /// the last key (spec 3.4 without the cryptography, which [`super::verify_all`] has done).
+    /// the last key (spec 3.4 without the cryptography, which [`super::signatures::verify_all`] has done).
     /// Returns its weight (5.1).
     pub fn admits(&self, aum: &Sealed) -> Result<u64, Refusal> {
         aum.check()?;
