@@ -52,7 +52,7 @@ pub enum ClientError {
         /// Whether that was an `Error` field: a sentence that stands for itself.
         json: bool,
         /// What the headers say of the outcome.
-        receipt: Receipt,
+        receipt: Box<Receipt>,
     },
     /// The answer is not what was expected.
     #[error("unexpected answer of the daemon to {path}: {what}")]
@@ -385,7 +385,13 @@ impl Client {
             None => String::from_utf8_lossy(&bytes).trim_end().to_owned(),
         };
         let status_line = status.to_string();
-        Err(ClientError::Status { status: status.as_u16(), status_line, text, json, receipt })
+        Err(ClientError::Status {
+            status: status.as_u16(),
+            status_line,
+            text,
+            json,
+            receipt: Box::new(receipt),
+        })
     }
 }
 

@@ -127,3 +127,39 @@ pub(crate) fn whole(
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, DuplexStream};
+
+    use super::*;
+
+    /// Sends bytes and then nothing more, keeping the connection open. Time passes by itself
+    /// while everybody waits.
+    async fn after(bytes: &[u8]) -> String {
+        let (mut near, far): (DuplexStream, DuplexStream) = tokio::io::duplex(1 << 16);
+        near.write_all(bytes).await.unwrap();
+        let serve = serve_one(far, |request: Request<Incoming>| async {
+            let (parts, body) = request.into_parts();
+            match read_body(&parts.headers, body, 1000).await {
+                Ok(_) => whole(StatusCode::OK, "text/plain", Vec::new()),
+                Err(BadBody::Slow) => whole(StatusCode::REQUEST_TIMEOUT, "text/plain", Vec::new()),
+                Err(_) => whole(StatusCode::BAD_REQUEST, "text/plain", Vec::new()),
+            }
+        });
+        let mut answer = String::new();
+        let (_, read) = tokio::join!(serve, near.read_to_string(&mut answer));
+        read.unwrap();
+        answer
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_heads_and_bodies_are_given_up() {
+        let answer = after(b"GET / HTTP/1.1\r\nHost: x\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        let answer = after(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc").await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        let answer = after(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+}

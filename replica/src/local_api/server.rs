@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -131,6 +132,16 @@ async fn exchange(stream: UnixStream, api: Arc<Api>, occupancy: Arc<Occupancy>) 
         http::write_refusal(stream, StatusCode::SERVICE_UNAVAILABLE, text).await;
         return;
     };
+    converse(stream, uid, &api, &occupancy).await;
+}
+
+/// One request and its answer, on whatever stream the user is at the other end of.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    uid: u32,
+    api: &Arc<Api>,
+    occupancy: &Arc<Occupancy>,
+) {
     http::serve_one(stream, |request| {
         let (api, occupancy) = (api.clone(), occupancy.clone());
         async move {
@@ -226,4 +237,76 @@ async fn admit(
         Problem::new(status, text)
     })?;
     Ok(Call { endpoint, uid, query, request_id, digest, body, occupancy: occupancy.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::testing::key;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::keys::{Keys, Start};
+    use crate::local_api::{Access, own};
+    use crate::node::{Node, Options};
+    use crate::operations::enrol::details;
+
+    /// An API whose daemon runs as user 500 and has user 501 as its operator.
+    async fn api(dir: &Path) -> (Node, Arc<Api>) {
+        let keys = Arc::new(Keys::open(dir, Start::First).unwrap());
+        let founder = details("first", own(&keys, keys.node.public()));
+        let options = Options { dir: dir.into(), member: Arc::new(key(1)), founder: Some(founder) };
+        let node = Node::start(options).await.unwrap();
+        let access = Access { own: 500, operator: Some(501) };
+        let api = Api::new(node.handle().clone(), keys, dir.into(), access);
+        (node, Arc::new(api))
+    }
+
+    async fn ask(api: &Arc<Api>, uid: u32, request: &str) -> String {
+        let (mut near, far) = tokio::io::duplex(1 << 16);
+        let occupancy = Occupancy::new(api.access());
+        near.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let (_, read) =
+            tokio::join!(converse(far, uid, api, &occupancy), near.read_to_string(&mut answer));
+        read.unwrap();
+        answer
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_may_not_write_learns_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, api) = api(dir.path()).await;
+        for path in [
+            "tka/init",
+            "tka/modify",
+            "tka/sign",
+            "tka/disable",
+            "lockstep/remove",
+            "lockstep/nodes/add",
+            "lockstep/nodes/rotate",
+            "lockstep/nodes/remove",
+        ] {
+            // The permission comes before the method, and both before the body.
+            for method in ["POST", "GET"] {
+                let request = format!(
+                    "{method} /localapi/v0/{path} HTTP/1.1\r\nHost:\r\n\
+                     Content-Length: 1000000000\r\n\r\n"
+                );
+                let answer = ask(&api, 1000, &request).await;
+                assert!(answer.starts_with("HTTP/1.1 403 "), "{method} {path}: {answer}");
+                assert!(answer.contains("access denied"), "{answer}");
+            }
+            for uid in [0, 500, 501] {
+                let request = format!("GET /localapi/v0/{path} HTTP/1.1\r\nHost:\r\n\r\n");
+                let answer = ask(&api, uid, &request).await;
+                assert!(answer.starts_with("HTTP/1.1 405 "), "{uid} {path}: {answer}");
+            }
+        }
+        for path in ["status", "tka/status", "lockstep/records", "lockstep/nodes"] {
+            let request = format!("GET /localapi/v0/{path} HTTP/1.1\r\nHost:\r\n\r\n");
+            let answer = ask(&api, 1000, &request).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+        }
+        node.stop().await.unwrap();
+    }
 }

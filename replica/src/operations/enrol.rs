@@ -114,10 +114,10 @@ fn own_signature(
 ) -> Option<NodeKeySignature> {
     let (state, lock) = (state?, own.lock?);
     let key = lock.public();
-    if let Some(former) = former.filter(|former| may_rotate(former, key, state)) {
-        if let Ok(signature) = resign(lock, own.node_key, former) {
-            return Some(signature);
-        }
+    if let Some(former) = former.filter(|former| may_rotate(former, key, state))
+        && let Ok(signature) = resign(lock, own.node_key, former)
+    {
+        return Some(signature);
     }
     state.key(&key.0)?;
     sign_direct(lock, own.node_key, Some(key).filter(|key| !is_weak(key))).ok()

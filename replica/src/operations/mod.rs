@@ -183,3 +183,6 @@ pub fn was_stale(refusal: &Refusal) -> bool {
         )
     )
 }
+
+#[cfg(test)]
+mod tests;
