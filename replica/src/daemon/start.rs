@@ -113,6 +113,8 @@ pub struct Ready {
 /// stdout says that it can serve.
 pub fn serve(config: Config) -> Result<(), ServeError> {
     log::start();
+    // Nothing that the daemon makes is anybody else's; the socket's mode is set by itself.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| {
             ServeError::Io { doing: "starting", place: "the runtime".to_owned(), source }

@@ -92,15 +92,24 @@ pub(super) fn key(body: KeyBody) -> Key {
 }
 
 /// The AUMs of a chain from `head` backwards, at most `limit`, ending at a missing parent.
-pub(super) fn log(chain: &Chain<'_>, head: AumHash, limit: u64) -> Result<Vec<LogEntry>, Fault> {
-    let mut entries = Vec::new();
-    let mut next = Some(head);
-    while let Some(hash) = next.filter(|_| (entries.len() as u64) < limit) {
-        let Some(aum) = chain.aum(&hash)? else { break };
-        next = aum.parent_hash();
-        entries.push(log_entry(&aum));
-    }
-    Ok(entries)
+pub(super) fn log<'a>(
+    chain: Chain<'a>,
+    head: AumHash,
+    limit: u64,
+) -> impl Iterator<Item = Result<LogEntry, Fault>> + 'a {
+    let (mut next, mut left) = (Some(head), limit);
+    std::iter::from_fn(move || {
+        let hash = next.take().filter(|_| left > 0)?;
+        left -= 1;
+        match chain.aum(&hash) {
+            Ok(Some(aum)) => {
+                next = aum.parent_hash();
+                Some(Ok(log_entry(&aum)))
+            }
+            Ok(None) => None,
+            Err(fault) => Some(Err(fault)),
+        }
+    })
 }
 
 fn log_entry(aum: &Sealed) -> LogEntry {

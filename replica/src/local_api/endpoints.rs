@@ -15,7 +15,7 @@ use ledger::lock::signatures::{PrivateKey, Signer};
 use ledger::lock::{Authority, ChainId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
 use super::bodies::{
     Base64, DeeplinkAnswer, DeeplinkRequest, EpochBody, Identity, InitRequest, KeyBody,
@@ -37,8 +37,8 @@ use crate::operations::{Ground, NotPlanned, disable, init, modify, nodes, sign};
 const PAGE_RECORDS: u64 = 1000;
 /// Bytes of records after which an answer ends.
 const PAGE_BYTES: usize = 4 << 20;
-/// AUMs in one answer, at most: what is above is cut off, as by a limit.
-const LOG_ENTRIES: u64 = 100_000;
+/// Bytes of a log that are made before they are sent.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// What the local API works with.
 #[derive(Debug)]
@@ -162,11 +162,12 @@ impl Api {
 
     async fn log(&self, call: &Call) -> Result<Response<Body>, Problem> {
         let limit = limit(call)?;
-        let read = self.look(move |ground| {
-            let authority = ground.authority()?;
-            list(answers::log(&authority.chain(ground.rows), authority.head(), limit)?)
-        });
-        read.await.map_err(|problem| problem.during("reading log failed: "))
+        let fail = |problem: Problem| problem.during("reading log failed: ");
+        let view = self.read().await.map_err(fail)?;
+        let Some(authority) = view.fold().authority().cloned() else {
+            return Err(fail(NotPlanned::LockOff.into()));
+        };
+        Ok(log_of(view, authority, limit))
     }
 
     async fn init(&self, call: &Call) -> Result<Response<Body>, Problem> {
@@ -408,15 +409,12 @@ impl Api {
         let limit = limit(call)?;
         let epoch = query(call.query.as_deref(), "epoch").and_then(|text| text.parse().ok());
         let epoch = epoch.ok_or_else(|| Problem::bad("the parameter epoch is not a number"))?;
-        self.look(move |ground| {
-            let unknown = || {
-                Problem::new(StatusCode::NOT_FOUND, format!("the lock has had no epoch {epoch}"))
-            };
-            lifecycle::epoch(ground.rows, Epoch(epoch))?.ok_or_else(unknown)?;
-            let authority = Authority::open(ground.rows, ChainId(epoch))?.ok_or_else(unknown)?;
-            list(answers::log(&authority.chain(ground.rows), authority.head(), limit)?)
-        })
-        .await
+        let view = self.read().await?;
+        let unknown =
+            || Problem::new(StatusCode::NOT_FOUND, format!("the lock has had no epoch {epoch}"));
+        lifecycle::epoch(view.rows(), Epoch(epoch))?.ok_or_else(unknown)?;
+        let authority = Authority::open(view.rows(), ChainId(epoch))?.ok_or_else(unknown)?;
+        Ok(log_of(view, authority, limit))
     }
 
     async fn epochs(&self) -> Result<Response<Body>, Problem> {
@@ -600,6 +598,43 @@ fn gone(text: &str) -> Response<Body> {
     })
 }
 
+/// The log of an authority, sent while it is read: it may be long. When reading fails, the answer
+/// breaks off in the middle, where no JSON ends.
+fn log_of(view: Arc<View>, authority: Authority, limit: u64) -> Response<Body> {
+    if limit == 0 {
+        return json(&());
+    }
+    let (send, pieces) = mpsc::channel(2);
+    tokio::task::spawn_blocking(move || {
+        let chain = authority.chain(view.rows());
+        let mut piece = b"[".to_vec();
+        for (place, entry) in answers::log(chain, authority.head(), limit).enumerate() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(fault) => {
+                    tracing::error!(%fault, "a log broke off");
+                    return;
+                }
+            };
+            piece.extend_from_slice(if place == 0 { b"\n\t" } else { b",\n\t" });
+            for line in to_json(&entry).split_inclusive(|byte| *byte == b'\n') {
+                piece.extend_from_slice(line);
+                if line.ends_with(b"\n") {
+                    piece.push(b'\t');
+                }
+            }
+            if piece.len() >= PIECE_BYTES
+                && send.blocking_send(std::mem::take(&mut piece).into()).is_err()
+            {
+                return;
+            }
+        }
+        piece.extend_from_slice(b"\n]");
+        let _ = send.blocking_send(piece.into());
+    });
+    http::in_pieces("application/json", pieces)
+}
+
 /// Runs what may block on its own thread.
 pub(super) async fn blocking<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
@@ -638,7 +673,7 @@ fn limit(call: &Call) -> Result<u64, Problem> {
     }
     let digits = text.strip_prefix(['+', '-']).unwrap_or(&text);
     match text.parse::<i64>() {
-        Ok(limit) => Ok(u64::try_from(limit).unwrap_or(0).min(LOG_ENTRIES)),
+        Ok(limit) => Ok(u64::try_from(limit).unwrap_or(0)),
         Err(_) => {
             let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
             let why = if number { "value out of range" } else { "invalid syntax" };

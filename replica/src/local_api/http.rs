@@ -1,16 +1,19 @@
 //! One HTTP exchange on one connection, whatever the stream.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::bodies::{ErrorBody, to_json};
@@ -85,6 +88,32 @@ pub(crate) async fn write_refusal(
         stream.shutdown().await
     };
     let _ = timeout(HEAD_TIME, answer).await;
+}
+
+/// A body that is made while it is sent, piece by piece. The sender is held back by a reader that
+/// does not keep up, and finds the channel closed when the reader has gone.
+struct Pieces(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+/// An answer in pieces.
+pub(super) fn in_pieces(
+    content_type: &'static str,
+    pieces: mpsc::Receiver<Bytes>,
+) -> Response<Body> {
+    let mut response = Response::new(Pieces(pieces).boxed());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }
 
 /// Why a body was not read.

@@ -61,8 +61,13 @@ pub enum BindError {
 /// Opens the socket with mode 0600, or 0660 for a group; takes the place of a dead one only.
 pub fn bind(path: &Path, group: Option<u32>) -> Result<UnixListener, BindError> {
     let io = |doing| move |source| BindError::Io { doing, path: path.into(), source };
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.exists()) {
         fs::create_dir_all(parent).map_err(io("creating the directory of"))?;
+        // The group must get through to the socket, whatever the umask is.
+        let mode = if group.is_some() { 0o755 } else { 0o700 };
+        fs::set_permissions(parent, fs::Permissions::from_mode(mode))
+            .map_err(io("setting the mode of the directory of"))?;
     }
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_socket() => {
@@ -78,16 +83,14 @@ pub fn bind(path: &Path, group: Option<u32>) -> Result<UnixListener, BindError> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(io("looking at")(error)),
     }
-    // Nobody may connect before the mode is what it should be.
-    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-    let listener = UnixListener::bind(path).map_err(io("listening at"));
-    rustix::process::umask(before);
-    let listener = listener?;
+    // The daemon's umask keeps others out until the mode is set.
+    let listener = UnixListener::bind(path).map_err(io("listening at"))?;
     if let Some(group) = group {
         std::os::unix::fs::chown(path, None, Some(group)).map_err(io("giving the group"))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o660))
-            .map_err(io("setting the mode of"))?;
     }
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(io("setting the mode of"))?;
     Ok(listener)
 }
 

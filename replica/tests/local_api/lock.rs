@@ -73,6 +73,10 @@ async fn from_init_to_the_next_epoch() {
     let kinds: Vec<_> = log.iter().map(|entry| entry.change.as_str()).collect();
     assert_eq!(kinds, ["remove-key", "add-key", "checkpoint"]);
     assert_eq!(Some(log[0].hash), client.lock_status().await.unwrap().head);
+    // What is sent piece by piece is spelled as the whole would be.
+    let raw = super::hostile::send(&daemon, b"GET /localapi/v0/tka/log HTTP/1.0\r\n\r\n").await;
+    let (_, body) = raw.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body.as_bytes(), replica::local_api::bodies::to_json(&log));
     assert_eq!(client.log(1).await.unwrap().len(), 1);
     assert_eq!(client.log(0).await.unwrap(), []);
 
