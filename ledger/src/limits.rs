@@ -35,8 +35,9 @@ pub const COMPACTION_MIN_CHAIN: usize = 24;
 /// Age in seconds below which compaction deletes no AUM (spec 7.3): 14 days.
 pub const COMPACTION_MIN_AGE_SECS: u64 = 14 * 24 * 3600;
 
-/// Bytes of an encoded proposal (docs/ledger-format.md 2). One Raft entry holds it with ease.
-pub const PROPOSAL_BYTES: usize = 1 << 20;
+/// Bytes of an encoded proposal (docs/ledger-format.md): enough to initialize a lock with the most
+/// trusted keys for the largest roster. One Raft entry holds it with ease.
+pub const PROPOSAL_BYTES: usize = 4 << 20;
 /// Bytes of an encoded record: a proposal and what surrounds it.
 pub const RECORD_BYTES: usize = PROPOSAL_BYTES + 256;
 /// Characters of a request ID.
@@ -52,10 +53,10 @@ pub const NOTE_BYTES: usize = 1024;
 /// AUMs of one event.
 pub const EVENT_AUMS: usize = 1024;
 /// Node-key signatures of one event; the bytes of a proposal end sooner for long ones.
-pub const EVENT_SIGNATURES: usize = 8192;
+pub const EVENT_SIGNATURES: usize = 16_384;
 /// Bytes of a disablement secret in a record. Generated ones have 32.
 pub const DISABLEMENT_SECRET_BYTES: usize = 1024;
+/// Nodes in the roster at one time: as many as one initialization can sign.
+pub const ROSTER_AT_ONCE: u64 = EVENT_SIGNATURES as u64;
 /// Nodes that the roster ever numbers: as many as there are addresses for.
 pub const ROSTER_NODES: u64 = (1 << 22) - 2 - 256 - 512;
-/// Members that the group ever numbers.
-pub const MEMBERS: u64 = 1 << 20;

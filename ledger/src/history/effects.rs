@@ -50,10 +50,9 @@ impl<'a> Step<'a> {
 
     /// A member has these keys and this support.
     pub(super) fn member(&mut self, member: &Member) {
-        self.effect(3, 7, |out| {
+        self.effect(3, 6, |out| {
             out.uint(member.id.0);
             out.bytes(&member.member_key.0);
-            out.text(&member.details.name);
             out.bytes(&member.details.log_key.0);
             out.nullable_bytes(member.details.lock_key.as_ref().map(|key| key.0.as_slice()));
             out.uint(member.details.rules.into());
@@ -64,18 +63,17 @@ impl<'a> Step<'a> {
         });
     }
 
-    /// A node has these keys, this signature and this standing.
+    /// A node has this name, key, signature and standing.
     pub(super) fn node(&mut self, node: &Node) {
         let standing = match node.standing.reason {
             Reason::LockOff => 0,
             Reason::Signed { .. } => 1,
             _ => 2,
         };
-        self.effect(4, 7, |out| {
+        self.effect(4, 6, |out| {
             out.uint(node.id.0);
             out.text(&node.name);
             out.bytes(&node.node_key.0);
-            out.nullable_bytes(node.lock_key.as_ref().map(|key| key.0.as_slice()));
             match node.member {
                 Some(member) => out.uint(member.0),
                 None => out.null(),

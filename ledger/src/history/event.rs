@@ -1,5 +1,7 @@
 //! Events: everything that can change a later verdict.
 
+use std::fmt;
+
 use super::{LogKey, MemberKey, NodeId, ReplicaId};
 use crate::ids::{LockKey, NodeKey};
 use crate::lock::Sealed;
@@ -25,7 +27,7 @@ pub enum Event {
     NodeChanged(ChangedNode),
     /// A node left the roster.
     NodeRemoved(NodeId),
-    /// The proposing member changed its name, its keys or the rules that it supports.
+    /// The proposing member changed its name, log key, lock key or the rules that it supports.
     MemberChanged(MemberDetails),
     /// The rules of that number apply to all later records.
     RulesActivated(u32),
@@ -137,7 +139,7 @@ pub struct NodeSignature {
 /// AUMs, and what they are for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AumsAdded {
-    /// The AUMs, each after its parent. At least one is new.
+    /// The AUMs, each after its parent; all of them new.
     pub aums: Vec<Sealed>,
     /// Whether the AUMs may begin elsewhere than at the head (a revocation does). If not, they
     /// must form one chain from the head.
@@ -180,7 +182,7 @@ impl ChangeReason {
 }
 
 /// A disablement secret, revealed and thereby spent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Disablement {
     /// The secret; 1 to 1,024 bytes.
     pub secret: Vec<u8>,
@@ -188,12 +190,19 @@ pub struct Disablement {
     pub value: [u8; 32],
 }
 
+/// Without the secret: until the event is recorded it turns the lock off.
+impl fmt::Debug for Disablement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Disablement({} bytes)", self.secret.len())
+    }
+}
+
 /// A node that joins the roster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewNode {
     /// One DNS label of lower-case letters, digits and inner hyphens; no other node's.
     pub name: String,
-    /// Its node key; not zero, no other node's.
+    /// Its node key; not of small order, no other node's.
     pub node_key: NodeKey,
     /// Its tailnet-lock key, if it has one.
     pub lock_key: Option<LockKey>,

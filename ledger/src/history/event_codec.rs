@@ -1,18 +1,20 @@
 //! The encoding of events, and the rules that an event must keep by itself.
 
+use std::collections::BTreeSet;
+
 use super::event::{
     AumsAdded, ChangeReason, ChangedNode, Disablement, Event, Founder, Initialization,
     MemberDetails, NewNode, NodeSignature,
 };
-use super::{EventRefusal, LogKey, MemberKey, NodeId, ReplicaId};
+use super::{EventRefusal, LogKey, MemberKey, NodeId, ReplicaId, door};
 use crate::Refusal;
 use crate::cbor::{Fields, Malformed, Reader, Writer};
 use crate::ids::{LockKey, NodeKey};
 use crate::limits::{
     DISABLEMENT_SECRET_BYTES, EVENT_AUMS, EVENT_SIGNATURES, NAME_BYTES, NOTE_BYTES,
 };
+use crate::lock::Sealed;
 use crate::lock::node_keys::NodeKeySignature;
-use crate::lock::{Sealed, signatures};
 
 impl Event {
     /// Writes the event: an array of its kind and its body.
@@ -109,7 +111,7 @@ impl MemberDetails {
         fields.needs(reader, 1)?;
         let name = read_name(reader)?;
         fields.needs(reader, 2)?;
-        let log_key = LogKey(reader.fixed()?);
+        let log_key = door::log_key(LogKey(reader.fixed()?))?;
         let lock_key = read_lock_key(&mut fields, reader, 3)?;
         fields.needs(reader, 4)?;
         let rules = read_u32(reader)?;
@@ -127,13 +129,11 @@ impl Founder {
         fields.needs(reader, 1)?;
         let id = ReplicaId(reader.uint()?);
         fields.needs(reader, 2)?;
-        let member_key = MemberKey(reader.fixed()?);
+        let member_key = door::member_key(MemberKey(reader.fixed()?))?;
         fields.needs(reader, 3)?;
         let details = MemberDetails::read(reader)?;
         fields.end(reader)?;
-        if signatures::is_weak(&LockKey(member_key.0)) {
-            return Err(EventRefusal::Shape("anybody could sign with this member key").into());
-        }
+        door::one_purpose(member_key, &details)?;
         Ok(Founder { id, member_key, details })
     }
 }
@@ -176,8 +176,13 @@ impl AumsAdded {
             return Err(EventRefusal::Shape("no AUM").into());
         }
         let mut aums = Vec::with_capacity(len);
+        let mut hashes = BTreeSet::new();
         for _ in 0..len {
-            aums.push(Sealed::decode(reader.bytes()?)?);
+            let aum = Sealed::decode(reader.bytes()?)?;
+            if !hashes.insert(aum.hash()) {
+                return Err(EventRefusal::Shape("the same AUM twice").into());
+            }
+            aums.push(aum);
         }
         reader.close();
         fields.needs(reader, 2)?;
@@ -291,8 +296,7 @@ fn read_name(reader: &mut Reader<'_>) -> Result<String, Refusal> {
 }
 
 fn read_node_key(reader: &mut Reader<'_>) -> Result<NodeKey, Refusal> {
-    let key = NodeKey(reader.fixed()?);
-    if key.is_zero() { Err(EventRefusal::ZeroNodeKey.into()) } else { Ok(key) }
+    Ok(door::node_key(NodeKey(reader.fixed()?))?)
 }
 
 fn read_u32(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
@@ -314,12 +318,7 @@ fn read_lock_key(
     if !fields.has(reader, field)? {
         return Ok(None);
     }
-    let at = reader.clone();
-    let key = LockKey(reader.fixed()?);
-    if key.is_zero() {
-        return Err(at.malformed("a zero lock key that should have been left out").into());
-    }
-    Ok(Some(key))
+    Ok(Some(door::lock_key(LockKey(reader.fixed()?))?))
 }
 
 fn write_signature(out: &mut Writer, field: u64, signature: Option<&NodeKeySignature>) {

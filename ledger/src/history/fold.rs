@@ -5,10 +5,11 @@ use super::lifecycle::Lifecycle;
 use super::members::Member;
 use super::merkle::{self, Frontier, MerkleHash};
 use super::{
-    ClusterId, Epoch, Event, EventRefusal, FoldHash, NodeId, Record, RecordHash, SignedProposal,
-    lock_changes, members, records, requests, roster, row,
+    ClusterId, Epoch, Event, EventRefusal, FoldHash, Founder, NodeId, Proposal, Record, RecordHash,
+    ReplicaId, SignedProposal, lock_changes, members, records, requests, roster, row,
 };
 use crate::cbor::{Malformed, Reader, Writer};
+use crate::limits::ROSTER_AT_ONCE;
 use crate::lock::signatures::Verified;
 use crate::lock::{Authority, ChainId};
 use crate::rows::{Changes, Draft, Rows, tables};
@@ -56,6 +57,8 @@ struct Scalars {
     lifecycle: Lifecycle,
     /// The number of the node that joins next.
     next_node: NodeId,
+    /// The number of nodes in the roster.
+    nodes: u64,
     /// Its size is the next record's index.
     frontier: Frontier,
 }
@@ -165,24 +168,8 @@ impl Fold {
         let proposal = signed.get().proposal();
         let mut scalars = self.scalars.clone();
         let mut step = Step::new(draft, self.next_index());
-        if let Event::GroupCreated(founder) = &proposal.event {
-            if self.scalars.cluster.is_some() {
-                return Err(EventRefusal::GroupExists.into());
-            }
-            if proposal.incarnation != 1 || founder.id != proposal.actor.member {
-                return Err(EventRefusal::Shape(
-                    "a group begins with its founder's own proposal, \
-                    in incarnation 1",
-                )
-                .into());
-            }
-            if founder.member_key != signed.get().key() {
-                return Err(EventRefusal::OtherMemberKey(founder.id).into());
-            }
-            scalars.cluster = Some(proposal.cluster);
-            scalars.incarnation = proposal.incarnation;
-            step.group(proposal.cluster, proposal.incarnation);
-            members::found(&mut step, founder);
+        if let (None, Event::GroupCreated(founder)) = (scalars.cluster, &proposal.event) {
+            begin(&mut step, &mut scalars, proposal, founder)?;
         }
         let cluster = scalars.cluster.ok_or(EventRefusal::NoGroup)?;
         if proposal.cluster != cluster {
@@ -229,8 +216,9 @@ impl Fold {
     ) -> Result<(), Failure> {
         let state = authority.as_ref().map(Authority::state);
         match &signed.get().proposal().event {
-            // Done before there was a member to ask.
-            Event::GroupCreated(_) => {}
+            // Record 0 has begun the group before there was a member to ask.
+            Event::GroupCreated(_) if step.index == 0 => {}
+            Event::GroupCreated(_) => return Err(EventRefusal::GroupExists.into()),
             Event::LockInitialized(init) => {
                 let lifecycle = scalars.lifecycle;
                 let begun = lock_changes::initialize(step, lifecycle, init, &member, signed)?;
@@ -256,14 +244,21 @@ impl Fold {
             Event::NodeAdded(new) => {
                 let signature = new.signature.as_ref().map(|item| signed.part(item.clone()));
                 let id = scalars.next_node;
+                if scalars.nodes >= ROSTER_AT_ONCE {
+                    return Err(EventRefusal::RosterTooLarge.into());
+                }
                 roster::add(step, state, id, new, &member, signature.as_ref())?;
                 scalars.next_node = NodeId(id.0.saturating_add(1));
+                scalars.nodes += 1;
             }
             Event::NodeChanged(changed) => {
                 let signature = changed.signature.as_ref().map(|item| signed.part(item.clone()));
                 roster::change(step, state, changed, signature.as_ref())?;
             }
-            Event::NodeRemoved(node) => roster::remove(step, *node)?,
+            Event::NodeRemoved(node) => {
+                roster::remove(step, *node)?;
+                scalars.nodes = scalars.nodes.saturating_sub(1);
+            }
             Event::MemberChanged(details) => {
                 members::change(step, member, details, scalars.rules)?;
             }
@@ -275,6 +270,11 @@ impl Fold {
     /// The authority of the current epoch; none while the lock is off.
     pub fn authority(&self) -> Option<&Authority> {
         self.authority.as_ref()
+    }
+
+    /// The number of nodes in the roster.
+    pub fn nodes(&self) -> u64 {
+        self.scalars.nodes
     }
 
     /// The number that the next node of the roster gets.
@@ -332,6 +332,23 @@ fn refused(refusal: EventRefusal) -> Verdict {
     Verdict::Refused(refusal.into())
 }
 
+/// Begins the group, whose founder then proposes as its first member.
+fn begin(
+    step: &mut Step<'_>,
+    scalars: &mut Scalars,
+    proposal: &Proposal,
+    founder: &Founder,
+) -> Result<(), EventRefusal> {
+    if proposal.incarnation != 1 || founder.id != ReplicaId(1) {
+        return Err(EventRefusal::Shape("a group begins with replica 1, in incarnation 1"));
+    }
+    scalars.cluster = Some(proposal.cluster);
+    scalars.incarnation = proposal.incarnation;
+    step.group(proposal.cluster, proposal.incarnation);
+    members::found(step, founder);
+    Ok(())
+}
+
 /// Rules follow each other one by one, once every member can execute the next.
 fn activate(step: &mut Step<'_>, scalars: &mut Scalars, asked: u32) -> Result<(), Failure> {
     let active = scalars.rules;
@@ -362,13 +379,14 @@ impl Scalars {
             fold_hash: FoldHash([0; 32]),
             lifecycle: Lifecycle::Off,
             next_node: NodeId(1),
+            nodes: 0,
             frontier: Frontier::default(),
         }
     }
 
     fn write(&self) -> Vec<u8> {
         let mut out = Writer::new();
-        out.array(9);
+        out.array(10);
         out.nullable_bytes(self.cluster.as_ref().map(|id| id.0.as_slice()));
         out.uint(self.incarnation).uint(self.rules.into());
         out.nullable_bytes(self.last_hash.as_ref().map(|hash| hash.0.as_slice()));
@@ -378,7 +396,7 @@ impl Scalars {
             Lifecycle::On(epoch) => out.array(2).uint(1).uint(epoch.0.into()),
             Lifecycle::Retired(epoch) => out.array(2).uint(2).uint(epoch.0.into()),
         };
-        out.uint(self.next_node.0);
+        out.uint(self.next_node.0).uint(self.nodes);
         out.uint(self.frontier.size()).array(self.frontier.roots().len());
         for root in self.frontier.roots() {
             out.bytes(root);
@@ -387,7 +405,7 @@ impl Scalars {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        reader.array_of(9)?;
+        reader.array_of(10)?;
         let cluster = if reader.null() { None } else { Some(ClusterId(reader.fixed()?)) };
         let incarnation = reader.uint()?;
         let rules = u32_of(reader)?;
@@ -405,6 +423,7 @@ impl Scalars {
             _ => return Err(at.malformed("an unknown state of the lock")),
         };
         let next_node = NodeId(reader.uint()?);
+        let nodes = reader.uint()?;
         let at = reader.clone();
         let size = reader.uint()?;
         let mut roots = Vec::new();
@@ -423,6 +442,7 @@ impl Scalars {
             fold_hash,
             lifecycle,
             next_node,
+            nodes,
             frontier,
         })
     }

@@ -6,12 +6,12 @@ use super::effects::Step;
 use super::event::{AumsAdded, Disablement, Initialization, NodeSignature};
 use super::lifecycle::{self, EpochEntry, Lifecycle};
 use super::members::Member;
-use super::{Epoch, EventRefusal, NodeId, SignedProposal, roster, row};
-use crate::Failure;
+use super::{Epoch, EventRefusal, NodeId, SignedProposal, door, roster, row};
 use crate::ids::{AumHash, LockKey};
 use crate::lock::signatures::Verified;
-use crate::lock::{AumKind, Authority, ChainId, Sealed, State};
+use crate::lock::{Authority, ChainId, Sealed, State};
 use crate::rows::tables;
+use crate::{Failure, Fault};
 
 /// Begins the next epoch (spec 5.4, and the rules in docs/ledger-format.md 5).
 pub(super) fn initialize(
@@ -35,6 +35,7 @@ pub(super) fn initialize(
     }
     let authority =
         Authority::bootstrap(&mut step.rows, ChainId(epoch.0), &whole.part(genesis.clone()))?;
+    door::can_be_trusted(genesis, None)?;
     let state = authority.state();
     // A lock that does not trust whoever made it would lock its maker out at once.
     let key = member.details.lock_key.ok_or(EventRefusal::NoLockKey(member.id))?;
@@ -87,12 +88,10 @@ pub(super) fn add_aums(
     whole: &Verified<SignedProposal>,
 ) -> Result<Authority, Failure> {
     let chain = authority.chain(&step.rows);
-    let mut news = 0;
     for aum in &added.aums {
-        news += usize::from(chain.node(&aum.hash())?.is_none());
-    }
-    if news == 0 || (!added.fork && news < added.aums.len()) {
-        return Err(EventRefusal::AlreadyApplied.into());
+        if chain.node(&aum.hash())?.is_some() {
+            return Err(EventRefusal::AlreadyApplied.into());
+        }
     }
     if !added.fork {
         one_chain(authority.head(), &added.aums)?;
@@ -100,11 +99,14 @@ pub(super) fn add_aums(
     let mut next = authority.clone();
     let batch: Vec<_> = added.aums.iter().map(|aum| whole.part(aum.clone())).collect();
     next.inform(&mut step.rows, &batch)?;
+    for aum in &added.aums {
+        door::can_be_trusted(aum, Some(authority.state()))?;
+    }
     step.aums(&added.aums, next.head());
     roster::sign(step, next.state(), &added.signatures, whole)?;
     let (before, after) = (trusted(authority.state()), trusted(next.state()));
     for key in before.difference(&after) {
-        let aum = removed_by(&added.aums, *key).unwrap_or(next.head());
+        let aum = removed_by(step, &next, &added.aums, *key)?;
         roster::trust_changed(step, *key, Some(aum))?;
     }
     for key in after.difference(&before) {
@@ -131,14 +133,25 @@ fn trusted(state: &State) -> BTreeSet<LockKey> {
     state.keys().iter().filter_map(|key| key.lock_key()).collect()
 }
 
-/// The last of the AUMs that says itself that the key is not trusted.
-fn removed_by(aums: &[Sealed], key: LockKey) -> Option<AumHash> {
-    let removes = |aum: &&Sealed| match aum.kind {
-        AumKind::REMOVE_KEY => aum.key_id.as_deref() == Some(&key.0),
-        AumKind::CHECKPOINT => aum.state.as_ref().is_some_and(|state| state.key(&key.0).is_none()),
-        _ => false,
-    };
-    aums.iter().rev().find(removes).map(|aum| aum.hash())
+/// The AUM since which the key is not trusted: the one on the active branch that took it away or,
+/// if that branch never trusted it, the first of the event's AUMs that is on it.
+fn removed_by(
+    step: &Step<'_>,
+    authority: &Authority,
+    aums: &[Sealed],
+    key: LockKey,
+) -> Result<AumHash, Fault> {
+    let (chain, head) = (authority.chain(&step.rows), authority.head_place());
+    match chain.trust_below(&key.0, head.height, &head.hash)? {
+        Some(change) if !change.trusted => return Ok(change.at.hash),
+        _ => {}
+    }
+    for aum in aums {
+        if chain.is_ancestor(&aum.hash(), &head.hash)? {
+            return Ok(aum.hash());
+        }
+    }
+    Ok(head.hash)
 }
 
 /// Ends the epoch with the secret of one of its disablement values.

@@ -2,7 +2,7 @@
 
 use super::effects::Step;
 use super::event::{Founder, MemberDetails};
-use super::{EventRefusal, LogKey, MemberKey, NodeId, ReplicaId, row};
+use super::{EventRefusal, LogKey, MemberKey, NodeId, ReplicaId, door, row};
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::ids::LockKey;
 use crate::rows::{Rows, prefix_end, tables};
@@ -114,6 +114,7 @@ pub(super) fn change(
     details: &MemberDetails,
     active_rules: u32,
 ) -> Result<(), Failure> {
+    door::one_purpose(member.member_key, details)?;
     // A member that cannot execute the active rules could not have judged this very record.
     supports(member.id, details.rules, active_rules)?;
     member.details = details.clone();

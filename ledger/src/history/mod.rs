@@ -4,6 +4,7 @@
 //! [`Record`] is an admitted proposal in its place. The [`Fold`] admits proposals and replays
 //! records by the same path, so that whoever has the records reaches the same verdicts.
 
+mod door;
 mod effects;
 mod event;
 mod event_codec;

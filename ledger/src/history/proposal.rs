@@ -1,5 +1,7 @@
 //! Proposals: an event that somebody wants recorded, and the proposing member's signature.
 
+use std::fmt;
+
 use super::{ClusterId, Event, EventRefusal, MemberKey, ReplicaId, RequestId};
 use crate::Refusal;
 use crate::cbor::{Malformed, Reader, Writer};
@@ -163,13 +165,23 @@ impl Who {
 }
 
 /// A proposal with the signature of the member that vouches for it, in canonical bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SignedProposal {
     proposal: Proposal,
     key: MemberKey,
     signature: [u8; 64],
     message: [u8; 32],
     bytes: Vec<u8>,
+}
+
+/// Without the bytes, in which a secret may stand that is not spent yet.
+impl fmt::Debug for SignedProposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedProposal")
+            .field("proposal", &self.proposal)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SignedProposal {

@@ -3,7 +3,7 @@
 use super::{BadRequestId, Epoch, NodeId, ReplicaId, RequestId};
 use crate::Refusal;
 use crate::ids::{AumHash, LockKey};
-use crate::limits::{PROPOSAL_BYTES, ROSTER_NODES};
+use crate::limits::{PROPOSAL_BYTES, ROSTER_AT_ONCE, ROSTER_NODES};
 
 /// What is wrong with an event in its place, apart from the lock's own rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,9 +37,12 @@ pub enum EventRefusal {
     /// A name that is no DNS label.
     #[error("a name is 1 to 63 lower-case letters, digits and inner hyphens")]
     Name,
-    /// A node key of zeros.
-    #[error("the node key is zero")]
-    ZeroNodeKey,
+    /// A key of small order, zero among them: it is anybody's.
+    #[error("the {0} is zero or of small order: anybody could use it")]
+    WeakKey(&'static str),
+    /// One key of a member for two purposes.
+    #[error("the {0} and the {1} are the same key; each purpose needs a key of its own")]
+    SameKey(&'static str, &'static str),
 
     /// Record 0 has not been written.
     #[error("the ledger has no group yet")]
@@ -102,6 +105,16 @@ pub enum EventRefusal {
         /// The proposing member's lock key.
         key: LockKey,
     },
+    /// An AUM would make somebody trusted who cannot be.
+    #[error(
+        "key tlpub:{} cannot be trusted: it is not 32 bytes long, or of small order, so that \
+         nobody or anybody could sign with it",
+        data_encoding::HEXLOWER.encode(.key)
+    )]
+    CannotTrust {
+        /// The key's ID, whatever its length.
+        key: Vec<u8>,
+    },
     /// The roster is not what the genesis was made for.
     #[error("the roster has changed: node {node} joined, left or has another key")]
     RosterChanged {
@@ -127,8 +140,7 @@ pub enum EventRefusal {
     /// An AUM that does not follow the one before it, in an event that is no fork.
     #[error("AUM {0} of the event does not follow the one before it")]
     NotOneChain(usize),
-    /// An AUM that is on record already, in an event that is no fork; or nothing else in one that
-    /// is.
+    /// An AUM that is on record already.
     #[error("the AUMs have been applied already")]
     AlreadyApplied,
     /// The value is not in the authority's state.
@@ -150,6 +162,9 @@ pub enum EventRefusal {
     /// All numbers and addresses have been given away.
     #[error("the roster has numbered {ROSTER_NODES} nodes, as many as there are addresses")]
     RosterFull,
+    /// One event could not sign all of its nodes.
+    #[error("the roster has {ROSTER_AT_ONCE} nodes, as many as one initialization can sign")]
+    RosterTooLarge,
 
     /// The rules asked for are not the next ones.
     #[error("rules {asked} cannot follow rules {active}")]
@@ -213,6 +228,7 @@ impl EventRefusal {
             E::LockOff => "initialize the lock first (lockstep lock init)",
             E::LockOn(_) => "disable the lock first, or change its keys instead",
             E::StateIdUsed(_) => "make a new genesis; its state ID is chosen at random",
+            E::WeakKey(_) | E::SameKey(..) | E::CannotTrust { .. } => "generate a new key",
             E::NoLockKey(_) => "give the node a tailnet-lock key first",
             E::InitializerNotTrusted { .. } => "make a genesis that trusts the node's own key",
             E::RosterChanged { .. } => "make the genesis again for the roster as it is now",
@@ -223,6 +239,7 @@ impl EventRefusal {
             }
             E::UnknownNode(_) => "list the nodes (lockstep node list)",
             E::NameTaken(_) => "choose another name",
+            E::RosterTooLarge => "remove nodes that are no longer used (lockstep node remove)",
             E::RulesNotSupported { .. } => "upgrade that member first",
             E::Record { .. }
             | E::RecordLink { .. }

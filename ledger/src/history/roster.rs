@@ -76,8 +76,8 @@ pub enum Reason {
     SignerNotTrusted {
         /// The key.
         key: LockKey,
-        /// The AUM since which it is not: the one that removed it or, where a fork took it away,
-        /// the head after.
+        /// The AUM since which it is not: the one that removed it or, where a fork undid its
+        /// coming, the first AUM of the branch that won.
         aum: AumHash,
     },
 }
@@ -336,14 +336,13 @@ pub(super) fn change(
         }
         node.node_key = changed.node_key;
         node.signature = None;
-        if lock.is_some() {
-            node.set_reason(Reason::NodeKeyChanged { former: before.node_key }, step.index);
-        }
     }
     if let Some(signature) = signature {
         let key = accept(lock, node.id, node.node_key, signature)?;
         node.signature = Some(signature.get().clone());
         node.set_reason(Reason::Signed { key }, step.index);
+    } else if lock.is_some() && node.node_key != before.node_key {
+        node.set_reason(Reason::NodeKeyChanged { former: before.node_key }, step.index);
     }
     put(step, Some(&before), &node);
     Ok(())

@@ -126,9 +126,10 @@ pub fn is_weak(key: &LockKey) -> bool {
 }
 
 /// Something that can be checked without any state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// An Ed25519 signature under ZIP-215 rules: AUMs, direct and credential signatures.
+    /// An Ed25519 signature under ZIP-215 rules: what members sign, AUMs, direct and credential
+    /// signatures.
     Zip215 {
         /// The public key.
         key: [u8; 32],
@@ -137,8 +138,7 @@ pub enum Claim {
         /// The signature.
         signature: [u8; 64],
     },
-    /// An Ed25519 signature under the cofactorless rules of Go's crypto/ed25519: rotations, and
-    /// what members sign.
+    /// An Ed25519 signature under the cofactorless rules of Go's crypto/ed25519: rotations.
     Standard {
         /// The public key.
         key: [u8; 32],
@@ -154,6 +154,18 @@ pub enum Claim {
         /// The value in the state.
         value: [u8; 32],
     },
+}
+
+/// Without the secret of a disablement: as long as nobody has checked it, it may turn a lock off.
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = |key: &[u8; 32]| HEXLOWER.encode(key);
+        match self {
+            Claim::Zip215 { key, .. } => write!(f, "Zip215(by {})", hex(key)),
+            Claim::Standard { key, .. } => write!(f, "Standard(by {})", hex(key)),
+            Claim::Disablement { secret, .. } => write!(f, "Disablement({} bytes)", secret.len()),
+        }
+    }
 }
 
 impl Claim {

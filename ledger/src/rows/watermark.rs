@@ -70,8 +70,12 @@ impl Watermark {
     /// Reads the file: the newest sound slot and its sequence number; `None` if both slots are
     /// damaged or the file is too short.
     pub fn from_file(bytes: &[u8]) -> Option<(u64, Watermark)> {
-        let slots = [0, 1].map(|at| bytes.get(at * PAGE_BYTES..).and_then(from_slot));
-        slots.into_iter().flatten().max_by_key(|(sequence, _)| *sequence)
+        let slot = |at: u64| {
+            let found = bytes.get(slot_offset(at) as usize..).and_then(from_slot);
+            // A write that went to the other slot says nothing.
+            found.filter(|(sequence, _)| sequence % 2 == at)
+        };
+        [slot(0), slot(1)].into_iter().flatten().max_by_key(|(sequence, _)| *sequence)
     }
 }
 
@@ -125,6 +129,8 @@ mod tests {
             assert_eq!(Watermark::from_file(&file), Some((1, MARK)));
         }
         assert_eq!(Watermark::from_file(&file[..SLOT_BYTES - 1]), None);
+        let swapped = [&file[PAGE_BYTES..], &file[..PAGE_BYTES]].concat();
+        assert_eq!(Watermark::from_file(&swapped), None);
     }
 
     #[test]

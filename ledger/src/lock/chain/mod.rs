@@ -307,7 +307,7 @@ impl<'a> Chain<'a> {
 
     /// Whether the key is trusted at an AUM of the branch that ends in `tip`, and since which
     /// height it has been so. `None` if it never was.
-    pub(super) fn trust_below(
+    pub(crate) fn trust_below(
         &self,
         key_id: &[u8],
         height: u64,

@@ -1,0 +1,5 @@
+//! Histories told step by step: what is recorded, what is refused and why, who is in and who out.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod door;
+mod story;
