@@ -1,5 +1,6 @@
 //! Exports of the original's own making: the verdict agrees with the original's, and no change
 //! that is not mere spelling goes unnoticed.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::path::Path;

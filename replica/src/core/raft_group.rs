@@ -154,7 +154,7 @@ impl Core {
     fn take(&mut self, input: Input, out: &mut Vec<Output>) -> Result<(), Fault> {
         match input {
             Input::Tick => self.tick()?,
-            Input::FromPeer(from, message) => self.from_peer(from, message, out)?,
+            Input::FromPeer(from, message) => self.receive(from, message, out)?,
             Input::Propose(proposals) => {
                 for (id, data) in proposals {
                     self.propose(id, data, out)?;
@@ -179,7 +179,7 @@ impl Core {
         Ok(())
     }
 
-    fn from_peer(
+    fn receive(
         &mut self,
         from: ReplicaId,
         PeerMessage(message): PeerMessage,

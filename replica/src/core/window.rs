@@ -86,11 +86,12 @@ fn position(entry: &Entry) -> Position {
 }
 
 pub(super) fn to_raft(entry: LogEntry) -> Entry {
-    let mut raft = Entry::default();
-    raft.index = entry.position.index;
-    raft.term = entry.position.term;
-    raft.data = entry.data.into();
-    raft
+    Entry {
+        index: entry.position.index,
+        term: entry.position.term,
+        data: entry.data.into(),
+        ..Entry::default()
+    }
 }
 
 pub(super) fn from_raft(entry: &Entry) -> LogEntry {

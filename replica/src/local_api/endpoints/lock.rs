@@ -1,0 +1,233 @@
+//! Tailscaled's endpoints, and what belongs to their verbs.
+
+use std::sync::Arc;
+
+use hyper::{Response, StatusCode};
+use ledger::Fault;
+use ledger::formats::deeplink::Deeplink;
+use ledger::history::{ChangeReason, roster};
+use ledger::ids::LockKey;
+use ledger::lock::Authority;
+
+use super::{Api, body, empty, json, keys, limit, list, log_of, marked, no_content, ours};
+use crate::local_api::answers;
+use crate::local_api::bodies::{
+    Base64, DeeplinkAnswer, DeeplinkRequest, InitRequest, ModifyRequest, RemoveRequest,
+    SignRequest, from_go_json, to_json,
+};
+use crate::local_api::changes::{Done, Plan};
+use crate::local_api::http::Body;
+use crate::local_api::problem::Problem;
+use crate::local_api::routes::query;
+use crate::local_api::server::Call;
+use crate::operations::enrol::own_node;
+use crate::operations::{NotPlanned, disable, init, modify, sign};
+
+impl Api {
+    pub(super) async fn machine_status(&self, call: &Call) -> Result<Response<Body>, Problem> {
+        let peers = query(call.query.as_deref(), "peers").as_deref() != Some("false");
+        let id = self.node.replica();
+        self.look(move |ground| {
+            let own = own_node(ground, id)?;
+            Ok(json(&answers::machine_status(ground, own.as_ref(), peers)?))
+        })
+        .await
+    }
+
+    pub(super) async fn lock_status(&self) -> Result<Response<Body>, Problem> {
+        let (id, key) = (self.node.replica(), self.lock_key());
+        self.look(move |ground| {
+            let own = own_node(ground, id)?;
+            Ok(json(&answers::lock_status(ground, own.as_ref(), key)?))
+        })
+        .await
+    }
+
+    pub(super) async fn log(&self, call: &Call) -> Result<Response<Body>, Problem> {
+        let limit = limit(call)?;
+        let fail = |problem: Problem| problem.during("reading log failed: ");
+        let view = self.read().await.map_err(fail)?;
+        let Some(authority) = view.fold().authority().cloned() else {
+            return Err(fail(NotPlanned::LockOff.into()));
+        };
+        Ok(log_of(view, authority, limit))
+    }
+
+    pub(super) async fn init(&self, call: &Call) -> Result<Response<Body>, Problem> {
+        let request: InitRequest = body(call)?;
+        let fail = |problem: Problem| problem.during("initialization failed: ");
+        if request.support_disablement.as_ref().is_some_and(|secret| !secret.0.is_empty()) {
+            return Err(fail(
+                Problem::bad("no escrow is configured that would receive the support secret")
+                    .with_remedy("initialize without --gen-disablement-for-support"),
+            ));
+        }
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|e| Fault::from_error("drawing a state ID", e))?;
+        let number = |half: &[u8]| {
+            half.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+        };
+        let order = init::Order {
+            keys: keys(request.keys.clone()),
+            disablement_values: request
+                .disablement_values
+                .clone()
+                .unwrap_or_default()
+                .into_iter()
+                .map(|value| value.map(|bytes| bytes.0).unwrap_or_default())
+                .collect(),
+            state_id: (number(&random[..8]), number(&random[8..])),
+        };
+        let plan = self.signing(move |ground, key| init::plan(ground, &order, key).map(Some));
+        let _turn = self.updating.lock().await;
+        let done = self.change(call, "init", &to_json(&request), plan).await.map_err(fail)?;
+        let mut response = self.lock_status().await?;
+        done.mark(&mut response);
+        Ok(response)
+    }
+
+    pub(super) async fn modify(&self, call: &Call) -> Result<Response<Body>, Problem> {
+        let request: ModifyRequest = body(call)?;
+        let fail = |problem: Problem| {
+            problem.during("tailnet-lock modify failed: modify tailnet-lock keys: ")
+        };
+        let remove: Result<Vec<LockKey>, Problem> = keys(request.remove_keys.clone())
+            .iter()
+            .map(|key| {
+                modify::check_key(key)?;
+                key.lock_key().ok_or_else(|| Problem::bad("a key to remove is malformed"))
+            })
+            .collect();
+        let order = modify::Order {
+            add: keys(request.add_keys.clone()),
+            remove: remove.map_err(fail)?,
+            ..modify::Order::default()
+        };
+        let done =
+            self.modify_keys(call, "modify", &to_json(&request), order).await.map_err(fail)?;
+        Ok(marked(no_content(), &done))
+    }
+
+    pub(super) async fn remove_keys(&self, call: &Call) -> Result<Response<Body>, Problem> {
+        let request: RemoveRequest = ours(call)?;
+        let keys: Result<Vec<LockKey>, _> = request.keys.iter().map(|key| key.parse()).collect();
+        let reason = match request.reason.as_deref() {
+            None => None,
+            Some(name) => Some(
+                ChangeReason::ALL.into_iter().find(|reason| reason.name() == name).ok_or_else(
+                    || Problem::bad("the reason is none of compromised, rotated, left, other"),
+                )?,
+            ),
+        };
+        let order = modify::Order {
+            add: Vec::new(),
+            remove: keys.map_err(|error| Problem::bad(error.to_string()))?,
+            resign: request.resign,
+            reason,
+            note: request.note.clone(),
+        };
+        let done = self.modify_keys(call, "remove", &to_json(&request), order).await?;
+        Ok(marked(no_content(), &done))
+    }
+
+    /// The keys that are named must be as they were when this was asked; otherwise what was asked
+    /// may no longer be what is wanted.
+    async fn modify_keys(
+        &self,
+        call: &Call,
+        verb: &'static str,
+        arguments: &[u8],
+        order: modify::Order,
+    ) -> Result<Done, Problem> {
+        let asked = self.read().await?;
+        let _turn = self.updating.lock().await;
+        let plan = self.signing(move |ground, key| {
+            let seen = asked.fold().authority().map(Authority::state);
+            modify::plan(ground, &order, seen, key)
+        });
+        self.change(call, verb, arguments, plan).await
+    }
+
+    pub(super) async fn sign(&self, call: &Call) -> Result<Response<Body>, Problem> {
+        let request: SignRequest = body(call)?;
+        let fail = |problem: Problem| problem.during("signing failed: ");
+        let rotation = match request.rotation_public.as_ref().map(|bytes| bytes.0.as_slice()) {
+            None | Some([]) => None,
+            Some(bytes) => {
+                let key = <[u8; 32]>::try_from(bytes).map(LockKey).map_err(|_| {
+                    fail(Problem::bad(format!(
+                        "a rotation key has 32 bytes, this one has {}",
+                        bytes.len()
+                    )))
+                })?;
+                // The official command line sends zeros when it means none (weakness W15).
+                Some(key).filter(|key| !key.is_zero())
+            }
+        };
+        let node_key = request.node_key;
+        let plan =
+            self.signing(move |ground, key| sign::plan(ground, node_key, rotation, key).map(Some));
+        let done = self.change(call, "sign", &to_json(&request), plan).await.map_err(fail)?;
+        Ok(marked(empty(), &done))
+    }
+
+    pub(super) async fn disable(&self, call: &Call) -> Result<Response<Body>, Problem> {
+        let fail = |problem: Problem| problem.during("tailnet-lock disable failed: ");
+        let _place = call.occupancy.derivation(call.uid).ok_or_else(|| {
+            let text = "another secret of yours is being checked";
+            fail(Problem::new(StatusCode::SERVICE_UNAVAILABLE, text))
+        })?;
+        let secret = zeroize::Zeroizing::new(call.body.to_vec());
+        let plan: Arc<Plan> = {
+            let secret = secret.clone();
+            Arc::new(move |ground| disable::plan(ground, &secret).map(Some))
+        };
+        let done = self.change(call, "disable", &secret, plan).await.map_err(fail)?;
+        Ok(marked(empty(), &done))
+    }
+
+    pub(super) async fn affected_signatures(&self, call: &Call) -> Result<Response<Body>, Problem> {
+        let id = call.body.to_vec();
+        self.look(move |ground| {
+            ground.authority()?;
+            let mut signatures = Vec::new();
+            if let Ok(key) = id.try_into().map(LockKey) {
+                for node in roster::signed_by(ground.rows, key)? {
+                    let node = roster::node(ground.rows, node)?;
+                    let signature = node.filter(|node| node.standing.is_in());
+                    let signature = signature.and_then(|node| node.signature);
+                    signatures.extend(signature.map(|signature| Base64(signature.to_cbor())));
+                }
+            }
+            list(signatures)
+        })
+        .await
+    }
+
+    pub(super) async fn verify_deeplink(&self, call: &Call) -> Result<Response<Body>, Problem> {
+        let request: DeeplinkRequest = from_go_json(&call.body)
+            .map_err(|_| Problem::bad("invalid JSON for verifyRequest body"))?;
+        self.look(move |ground| {
+            let Ok(authority) = ground.authority() else {
+                let error = NotPlanned::LockOff.to_string();
+                return Ok(json(&DeeplinkAnswer { error, ..DeeplinkAnswer::default() }));
+            };
+            let answer = match Deeplink::validate(&request.url, authority.state().state_id1) {
+                Ok(link) => DeeplinkAnswer {
+                    is_valid: true,
+                    node_key: link.node_key,
+                    tlpub: link.lock_key,
+                    device_name: link.device_name,
+                    os_name: link.os_name,
+                    email_address: link.login_name,
+                    ..DeeplinkAnswer::default()
+                },
+                Err(error) => {
+                    DeeplinkAnswer { error: error.to_string(), ..DeeplinkAnswer::default() }
+                }
+            };
+            Ok(json(&answer))
+        })
+        .await
+    }
+}

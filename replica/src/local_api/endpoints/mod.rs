@@ -1,0 +1,194 @@
+//! What each endpoint does.
+
+mod history;
+mod lock;
+mod nodes;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hyper::{Response, StatusCode};
+use ledger::Fault;
+use ledger::history::Event;
+use ledger::ids::LockKey;
+use ledger::lock::Key;
+use ledger::lock::signatures::{PrivateKey, Signer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+
+use self::history::log_of;
+use super::bodies::{KeyBody, from_go_json, to_json};
+use super::changes::{Done, Plan};
+use super::http::{self, Body};
+use super::problem::Problem;
+use super::routes::{Endpoint, query};
+use super::server::Call;
+use super::{Access, answers};
+use crate::keys::Keys;
+use crate::node::{Handle, View};
+use crate::operations::{Ground, NotPlanned};
+
+/// What the local API works with.
+#[derive(Debug)]
+pub struct Api {
+    node: Handle,
+    keys: Arc<Keys>,
+    data_dir: PathBuf,
+    access: Access,
+    /// Held while the machine's own node key is being replaced.
+    rotating: Mutex<()>,
+    /// Held while AUMs are planned and recorded: each stands on the one before, so this machine's
+    /// changes queue up instead of overtaking each other.
+    updating: Mutex<()>,
+}
+
+impl Api {
+    /// An API on a running replica, with the keys of its machine.
+    pub fn new(node: Handle, keys: Arc<Keys>, data_dir: PathBuf, access: Access) -> Self {
+        let (rotating, updating) = (Mutex::new(()), Mutex::new(()));
+        Api { node, keys, data_dir, access, rotating, updating }
+    }
+
+    pub(super) fn access(&self) -> Access {
+        self.access
+    }
+
+    pub(super) fn node(&self) -> &Handle {
+        &self.node
+    }
+
+    /// A view with everything in it that was acknowledged before.
+    pub(super) async fn read(&self) -> Result<Arc<View>, Problem> {
+        self.node
+            .read()
+            .await
+            .map_err(|stopped| Problem::new(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string()))
+    }
+
+    fn lock_key(&self) -> Option<LockKey> {
+        self.keys.lock.as_ref().map(|key| key.public())
+    }
+
+    /// Runs something on a fresh view, away from the threads that serve connections.
+    async fn look<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(Ground<'_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let view = self.read().await?;
+        blocking(move || f(Ground { fold: view.fold(), rows: view.rows() })).await?
+    }
+
+    /// A plan that signs with the machine's lock key.
+    fn signing(
+        &self,
+        plan: impl Fn(Ground<'_>, &PrivateKey) -> Result<Option<Event>, NotPlanned>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Arc<Plan> {
+        let keys = self.keys.clone();
+        Arc::new(move |ground| plan(ground, keys.lock.as_deref().ok_or(NotPlanned::NoLockKey)?))
+    }
+
+    pub(super) async fn answer(self: &Arc<Self>, call: &Call) -> Result<Response<Body>, Problem> {
+        use Endpoint as E;
+        match &call.endpoint {
+            E::MachineStatus => self.machine_status(call).await,
+            E::LockStatus => self.lock_status().await,
+            E::Log => self.log(call).await,
+            E::Init => self.init(call).await,
+            E::Modify => self.modify(call).await,
+            E::Sign => self.sign(call).await,
+            E::Disable => self.disable(call).await,
+            E::AffectedSignatures => self.affected_signatures(call).await,
+            E::VerifyDeeplink => self.verify_deeplink(call).await,
+            E::NotYet(what) => Err(Problem::new(
+                StatusCode::NOT_FOUND,
+                format!("{what} is not part of this version of Lockstep"),
+            )),
+            E::Identity => self.identity().await,
+            E::Records => self.records(call).await,
+            E::EpochLog => self.epoch_log(call).await,
+            E::Epochs => self.epochs().await,
+            E::Request(id) => self.request(id).await,
+            E::RemoveKeys => self.remove_keys(call).await,
+            E::Nodes => self.node_list().await,
+            E::NodeShow => self.node_show(call).await,
+            E::NodeAdd => self.node_add(call).await,
+            E::NodeRotate => self.node_rotate(call).await,
+            E::NodeRemove => self.node_remove(call).await,
+        }
+    }
+}
+
+/// Runs what may block on its own thread.
+pub(super) async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(f).await.map_err(|error| {
+        Fault::from_error("a request's thread ended without an answer", error).into()
+    })
+}
+
+fn keys(bodies: Option<Vec<KeyBody>>) -> Vec<Key> {
+    bodies.unwrap_or_default().into_iter().map(answers::key).collect()
+}
+
+fn body<T: DeserializeOwned + Default>(call: &Call) -> Result<T, Problem> {
+    from_go_json(&call.body).map_err(|_| Problem::bad("invalid JSON body"))
+}
+
+/// Our own requests are read strictly.
+fn ours<T: DeserializeOwned>(call: &Call) -> Result<T, Problem> {
+    serde_json::from_slice(&call.body)
+        .map_err(|error| Problem::bad(format!("invalid JSON body: {error}")))
+}
+
+fn parsed<T: std::str::FromStr<Err = ledger::ids::TextError>>(
+    what: &str,
+    text: &str,
+) -> Result<T, Problem> {
+    text.parse().map_err(|error| Problem::bad(format!("{what}: {error}")))
+}
+
+/// The parameter `limit` as Go reads it: 50 if absent or empty; below 1 nothing is listed.
+fn limit(call: &Call) -> Result<u64, Problem> {
+    let text = query(call.query.as_deref(), "limit").unwrap_or_default();
+    if text.is_empty() {
+        return Ok(50);
+    }
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(&text);
+    match text.parse::<i64>() {
+        Ok(limit) => Ok(u64::try_from(limit).unwrap_or(0)),
+        Err(_) => {
+            let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let why = if number { "value out of range" } else { "invalid syntax" };
+            Err(Problem::bad(format!(
+                "parsing 'limit' parameter: strconv.Atoi: parsing {text:?}: {why}"
+            )))
+        }
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Response<Body> {
+    http::whole(StatusCode::OK, "application/json", to_json(value))
+}
+
+/// As Go writes a nil slice: an empty list is `null`.
+fn list<T: Serialize>(items: Vec<T>) -> Result<Response<Body>, Problem> {
+    Ok(json(&Some(items).filter(|items| !items.is_empty())))
+}
+
+fn empty() -> Response<Body> {
+    http::whole(StatusCode::OK, "text/plain; charset=utf-8", Vec::new())
+}
+
+fn no_content() -> Response<Body> {
+    http::whole(StatusCode::NO_CONTENT, "", Vec::new())
+}
+
+fn marked(mut response: Response<Body>, done: &Done) -> Response<Body> {
+    done.mark(&mut response);
+    response
+}
