@@ -60,8 +60,7 @@ impl Failure {
 }
 
 impl From<ClientError> for Failure {
-    /// For what only reads; a change maps its error with
-    /// [`changed`](crate::commands::change::report).
+    /// For what only reads; `Request::failed` maps the error of a change.
     fn from(error: ClientError) -> Self {
         let failure = Failure::new(describe(&error));
         match &error {

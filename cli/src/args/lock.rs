@@ -42,7 +42,7 @@ pub(crate) enum LockCommand {
 ///
 /// The disablement secrets are printed once, before the lock is initialized. Whoever has one can
 /// turn the lock off; without one nobody can. Values of secrets that were made elsewhere
-/// (`lockstep lock disablement-kdf`) are given as disablement:<hex>.
+/// (`lockstep lock disablement-kdf`) are given as disablement:1234abcd...
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   lockstep lock init tlpub:1234abcdef

@@ -7,7 +7,7 @@ pub(crate) fn line(text: &str) -> String {
     escaped(text, |_| false)
 }
 
-/// Several lines: as [`line`], but line ends and tabs stay.
+/// Several lines: as [`line()`], but line ends and tabs stay.
 pub(crate) fn lines(text: &str) -> String {
     escaped(text, |c| c == '\n' || c == '\t')
 }

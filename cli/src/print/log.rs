@@ -155,7 +155,7 @@ mod tests {
             "98".repeat(32),
             "ab".repeat(32)
         );
-        assert_eq!(text(&[genesis.clone()], false), expected);
+        assert_eq!(text(std::slice::from_ref(&genesis), false), expected);
         assert!(text(&[genesis], true).starts_with("\x1b[33mupdate "));
 
         let mut add = Aum::new(AumKind::ADD_KEY, Some(hash));

@@ -9,7 +9,7 @@
 //! | `watermark` | how far the log must reach | [`watermark`] |
 //!
 //! The log, recovery and apply batches stand above [`Disk`], so that they run on a simulated disk
-//! too. Every implementation passes [`conformance`].
+//! too. Every implementation passes `conformance`.
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;

@@ -1,4 +1,5 @@
 //! A whole replica on a real disk: serving, starting again, crashing.
+#![allow(clippy::unwrap_used)]
 
 mod crash;
 mod offline;

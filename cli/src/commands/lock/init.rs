@@ -28,19 +28,11 @@ struct Plan {
     secrets: usize,
 }
 
-/// How far it went.
-enum Ended {
-    /// The plan was shown; the user has not agreed to it.
-    Planned,
-    /// The lock is on.
-    Done(Done),
-}
-
 pub(super) fn run(args: Init, session: &Session) -> Result<(), Failure> {
     let request = Request::new(&args.change)?;
     match init(&args, &request, session) {
-        Ok(Ended::Planned) => Ok(()),
-        Ok(Ended::Done(done)) => {
+        Ok(None) => Ok(()),
+        Ok(Some(done)) => {
             request.conclude(Ok(done))?;
             say(&request, "Initialization complete.\n")
         }
@@ -58,10 +50,11 @@ fn say(request: &Request, text: &str) -> Result<(), Failure> {
     }
 }
 
-fn init(args: &Init, request: &Request, session: &Session) -> Result<Ended, Failure> {
+/// None if the plan was shown and the user has not agreed to it.
+fn init(args: &Init, request: &Request, session: &Session) -> Result<Option<Done>, Failure> {
     let status = session.wait(session.client.lock_status())?;
     if let Some(receipt) = earlier(request, session)? {
-        return Ok(Ended::Done(Done { receipt, node: None }));
+        return Ok(Some(Done { receipt, node: None }));
     }
     if status.enabled {
         return Err(Failure::new("tailnet lock is already enabled"));
@@ -69,7 +62,7 @@ fn init(args: &Init, request: &Request, session: &Session) -> Result<Ended, Fail
     let plan = Plan::new(args, &status)?;
     say(request, &plan.text())?;
     if !args.confirm && !agreed(args, request, &plan, session)? {
-        return Ok(Ended::Planned);
+        return Ok(None);
     }
 
     let mut secrets = Vec::new();
@@ -93,9 +86,9 @@ fn init(args: &Init, request: &Request, session: &Session) -> Result<Ended, Fail
                 "This request was on record already. The secrets printed above are void; those \
                  that were printed the first time are valid.",
             );
-            Ok(Ended::Done(Done { receipt: changed.receipt, node: None }))
+            Ok(Some(Done { receipt: changed.receipt, node: None }))
         }
-        Ok(changed) => Ok(Ended::Done(Done { receipt: changed.receipt, node: None })),
+        Ok(changed) => Ok(Some(Done { receipt: changed.receipt, node: None })),
         Err(error) => {
             let failure = request.failed(error);
             if secrets.is_empty() {

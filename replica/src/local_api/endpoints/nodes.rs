@@ -16,7 +16,6 @@ use crate::local_api::bodies::{
 };
 use crate::local_api::changes::{Done, Plan};
 use crate::local_api::http::Body;
-use crate::local_api::own;
 use crate::local_api::problem::Problem;
 use crate::local_api::routes::query;
 use crate::local_api::server::Call;
@@ -117,8 +116,9 @@ impl Api {
         })
         .await??;
         let keys = self.keys.clone();
-        let plan: Arc<Plan> =
-            Arc::new(move |ground| enrol::rotate_own(ground, own, own(&keys, public)));
+        let plan: Arc<Plan> = Arc::new(move |ground| {
+            enrol::rotate_own(ground, own, crate::local_api::own(&keys, public))
+        });
         let done = self.change(call, verb, &arguments, plan).await?;
         self.shown(&node.name, &done).await
     }
