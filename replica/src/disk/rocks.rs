@@ -47,8 +47,12 @@ impl Rocks {
         // Our warnings go where the daemon's go; no LOG files that nobody reads.
         options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, |level, text| {
             match level {
-                LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "rocksdb", "{text}"),
-                _ => tracing::warn!(target: "rocksdb", "{text}"),
+                LogLevel::Error | LogLevel::Fatal => {
+                    tracing::error!(target: "rocksdb", "{}", text.trim_end());
+                }
+                LogLevel::Warn => tracing::warn!(target: "rocksdb", "{}", text.trim_end()),
+                // Headers, a thousand lines of settings at each start, pass every level.
+                _ => tracing::trace!(target: "rocksdb", "{}", text.trim_end()),
             }
         }));
         options.set_paranoid_checks(true);
