@@ -4,7 +4,10 @@
 mod chains;
 mod compaction;
 mod encoding;
+mod history;
 mod model;
+mod moves;
 mod node_keys;
+mod roster;
 mod trees;
 mod updates;

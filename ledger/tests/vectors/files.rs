@@ -47,6 +47,20 @@ pub fn list(folder: &str) -> Vec<String> {
     names
 }
 
+/// The files that must be there: `all` in the project's copy, and what a replacing directory lists
+/// in its `SHA256SUMS`, if it has one. (Recordings are for other tests.)
+pub fn promised(all: &[&str]) -> Vec<String> {
+    let Some(dir) = replacement() else {
+        return all.iter().map(|name| (*name).to_owned()).collect();
+    };
+    let sums = fs::read_to_string(dir.join("SHA256SUMS")).unwrap_or_default();
+    sums.lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(_, path)| path.trim_start_matches("./").to_owned())
+        .filter(|path| !path.ends_with(".md") && !path.starts_with("recordings/"))
+        .collect()
+}
+
 /// The files of cases.
 pub fn names() -> Vec<String> {
     list("").into_iter().filter(|name| name.ends_with(".json")).collect()

@@ -46,15 +46,18 @@ impl Report {
         }
     }
 
-    /// Prints the file's line; panics with the names of the failures if there are any.
-    pub fn finish(self, file: &str) {
+    /// Prints the file's line; gives the names of the failures if there are any.
+    pub fn finish(self, file: &str) -> Result<(), String> {
         let cases = self.passed + self.failures.len();
         let rules: Vec<String> =
             self.by_rule.iter().map(|(rule, count)| format!("{count} by {rule}")).collect();
         let rules =
             if rules.is_empty() { String::new() } else { format!(" ({})", rules.join(", ")) };
         println!("{file}: {cases} cases, {} passed{rules}", self.passed);
-        assert!(self.failures.is_empty(), "{file}:\n{}", self.failures.join("\n"));
+        if self.failures.is_empty() {
+            return Ok(());
+        }
+        Err(format!("{file}:\n{}\n", self.failures.join("\n")))
     }
 }
 
@@ -74,7 +77,25 @@ pub fn run(file: &str, checks: &[(&str, Check)]) {
         };
         report.note(case.name(), verdict);
     }
-    report.finish(file);
+    report.finish(file).unwrap_or_else(|failures| panic!("{failures}"));
+}
+
+/// Reports on every file of a folder, then panics with the names of all failures.
+pub fn run_folder(folder: &str, check: impl Fn(&str, &mut Report)) {
+    let mut failures = String::new();
+    for name in files::list(folder) {
+        let mut report = Report::default();
+        if let Err(panic) = guarded(|| {
+            check(&name, &mut report);
+            Ok(Pass::Same)
+        }) {
+            report.note("the file", Err(panic));
+        }
+        if let Err(failed) = report.finish(&format!("{folder}/{name}")) {
+            failures.push_str(&failed);
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
 }
 
 /// Runs a check; a panic is a failure of the case.

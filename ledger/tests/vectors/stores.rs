@@ -5,28 +5,16 @@ use std::collections::BTreeMap;
 use ledger::formats::chonk_file::Store;
 use ledger::ids::AumHash;
 use ledger::lock::Sealed;
-use serde_json::Value;
 
 use crate::case::{hash, list, member, number};
+use crate::log_json::expected;
 use crate::node::Node;
-use crate::report::{Pass, Report, Verdict, guarded, same};
+use crate::report::{Pass, Verdict, same};
 use crate::{files, forms};
 
-#[test]
-fn stores() {
-    let mut report = Report::default();
-    for name in files::list("log_json") {
-        if let Some(stem) = name.strip_suffix(".tar") {
-            report.note(&name, guarded(|| store(stem)));
-        }
-    }
-    report.finish("log_json/*.tar");
-}
-
-fn store(stem: &str) -> Verdict {
-    let read = |name: &str| files::read(&format!("log_json/{stem}{name}")).unwrap();
-    let expected: Value = serde_json::from_slice(&read(".expect.json")).unwrap();
-    let packed = read(".tar");
+pub fn store(stem: &str) -> Verdict {
+    let expected = expected(stem);
+    let packed = files::read(&format!("log_json/{stem}.tar")).unwrap();
     let unpacked = untar(&packed);
     let below = format!("{stem}/");
     let store = Store::read(
