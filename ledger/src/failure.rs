@@ -50,6 +50,9 @@ pub enum Refusal {
     /// A revocation is not made or not cosigned (spec 10).
     #[error(transparent)]
     NotRevoked(#[from] lock::revocation::NotRevoked),
+    /// A client node does not do what it was told (spec 6.4, 9).
+    #[error(transparent)]
+    NotTold(#[from] lock::client::NotTold),
     /// A node-key signature lets no node in (spec 8.2).
     #[error(transparent)]
     NotAuthorized(#[from] lock::node_keys::NotAuthorized),

@@ -4,6 +4,7 @@ mod aum;
 mod authority;
 pub mod builder;
 pub mod chain;
+pub mod client;
 pub mod compaction;
 pub mod disablement;
 pub mod forks;

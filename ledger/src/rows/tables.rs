@@ -2,7 +2,7 @@
 
 use super::Table;
 
-/// Every table, in the order in which a backend creates them.
+/// Every table of a ledger, in the order in which a backend creates them.
 pub const ALL: &[Table] = &[
     AUMS,
     AUM_NODES,
@@ -55,3 +55,6 @@ pub const MEMBERS: Table = Table("members");
 pub const EPOCHS: Table = Table("epochs");
 /// Level and index → node of the Merkle tree over the record hashes (`history::merkle`).
 pub const MERKLE: Table = Table("merkle");
+/// State ID → nothing: the locks that are set aside on a client node (`lock::client`). No ledger
+/// has this table; a client node has it and those of `lock::chain`.
+pub const CLIENT: Table = Table("client");

@@ -5,7 +5,7 @@ use super::{ChainId, Node, Place, Preference};
 use crate::Fault;
 use crate::ids::{AumHash, blake2s};
 use crate::lock::{AumKind, Key, Sealed, State};
-use crate::rows::{Draft, Rows, tables};
+use crate::rows::{Draft, Rows, prefix_end, tables};
 
 /// Writing one chain. The caller has verified what it stores.
 pub(in crate::lock) struct Storing<'d, 'a> {
@@ -103,6 +103,27 @@ impl Storing<'_, '_> {
         for key in keys {
             self.draft.delete(tables::AUM_KEY_CHANGES, key);
         }
+    }
+
+    /// Deletes every row of the chain.
+    pub(in crate::lock) fn erase(&mut self) -> Result<(), Fault> {
+        let start = self.id.key(&[]);
+        let end = prefix_end(&start);
+        for table in [
+            tables::AUMS,
+            tables::AUM_NODES,
+            tables::AUM_CHILDREN,
+            tables::AUM_STATES,
+            tables::AUM_KEY_CHANGES,
+            tables::CHAINS,
+        ] {
+            let rows = self.draft.scan(table, start.as_slice()..&end)?;
+            let keys = rows.map(|row| Ok(row?.0)).collect::<Result<Vec<_>, Fault>>()?;
+            for key in keys {
+                self.draft.delete(table, key);
+            }
+        }
+        Ok(())
     }
 
     /// Notes where the active chain begins and ends.
