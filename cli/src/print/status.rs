@@ -105,8 +105,8 @@ struct LockDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     node_key_signature: Option<SignatureDocument>,
     trusted_keys: Vec<KeyDocument>,
-    visible_peers: Vec<PeerDocument>,
-    filtered_peers: Vec<PeerDocument>,
+    visible_peers: Option<Vec<PeerDocument>>,
+    filtered_peers: Option<Vec<PeerDocument>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<u64>,
 }
@@ -151,6 +151,11 @@ struct SignatureDocument {
     wrapping_public_key: Option<String>,
 }
 
+/// As Go writes a nil slice: an empty list is `null` (spec 15.4).
+fn peers(peers: Option<&[Peer]>, document: fn(&Peer) -> PeerDocument) -> Option<Vec<PeerDocument>> {
+    peers.filter(|peers| !peers.is_empty()).map(|peers| peers.iter().map(document).collect())
+}
+
 /// The JSON document.
 pub(crate) fn document(status: &LockStatus) -> Document {
     Document {
@@ -163,16 +168,11 @@ pub(crate) fn document(status: &LockStatus) -> Document {
             node_key_signed: status.node_key_signed,
             node_key_signature: status.node_key_signature.as_ref().map(signature),
             trusted_keys: status.trusted_keys.iter().flatten().map(trusted).collect(),
-            visible_peers: status
-                .visible_peers
-                .iter()
-                .flatten()
-                .map(|shown| PeerDocument {
-                    node_key_signature: Some(signature(&shown.node_key_signature)),
-                    ..peer(shown)
-                })
-                .collect(),
-            filtered_peers: status.filtered_peers.iter().flatten().map(peer).collect(),
+            visible_peers: peers(status.visible_peers.as_deref(), |shown| PeerDocument {
+                node_key_signature: Some(signature(&shown.node_key_signature)),
+                ..peer(shown)
+            }),
+            filtered_peers: peers(status.filtered_peers.as_deref(), peer),
             state: Some(status.state_id).filter(|id| *id != 0),
         }),
     }

@@ -1,6 +1,8 @@
 //! Asking a daemon, ours or a tailscaled, over its Unix socket.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use data_encoding::HEXLOWER;
 use http_body_util::{BodyExt, Full, Limited};
@@ -142,12 +144,14 @@ impl Asked {
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: PathBuf,
+    /// An answer has shown that a tailscaled listens there: it is not asked for what is ours.
+    tailscaled: Arc<AtomicBool>,
 }
 
 impl Client {
     /// A client of the daemon that listens at `socket`.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Client { socket: socket.into() }
+        Client { socket: socket.into(), tailscaled: Arc::default() }
     }
 
     /// The socket.
@@ -337,6 +341,10 @@ impl Client {
         body: Vec<u8>,
         asked: &Asked,
     ) -> Result<(Bytes, Receipt), ClientError> {
+        let ours_alone = path.starts_with("lockstep/");
+        if ours_alone && self.tailscaled.load(Ordering::Relaxed) {
+            return Err(ClientError::NeedsLockstep { socket: self.socket.clone() });
+        }
         let connect = |source| ClientError::Connect { socket: self.socket.clone(), source };
         let transport = |what: &dyn std::fmt::Display| ClientError::Transport {
             socket: self.socket.clone(),
@@ -368,6 +376,9 @@ impl Client {
             .map_err(|e| ClientError::Unexpected { path: path.to_owned(), what: e.to_string() })?;
         let response = sender.send_request(request).await.map_err(|e| transport(&e))?;
 
+        if response.headers().contains_key(headers::TAILSCALED) {
+            self.tailscaled.store(true, Ordering::Relaxed);
+        }
         let receipt = Receipt::of(&response);
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
@@ -376,7 +387,7 @@ impl Client {
             return Ok((bytes, receipt));
         }
         let error: Option<ErrorBody> = serde_json::from_slice(&bytes).ok();
-        if status == StatusCode::NOT_FOUND && error.is_none() && path.starts_with("lockstep/") {
+        if status == StatusCode::NOT_FOUND && error.is_none() && ours_alone {
             return Err(ClientError::NeedsLockstep { socket: self.socket.clone() });
         }
         let json = error.is_some();

@@ -14,3 +14,5 @@ pub(crate) const RECORD_HASH: &str = "lockstep-record-hash";
 pub(crate) const OUTCOME: &str = "lockstep-outcome";
 /// Answer: present when the record was there already under the same request ID.
 pub(crate) const REPEATED: &str = "lockstep-repeated";
+/// Answer of a tailscaled, never of ours: its version.
+pub(crate) const TAILSCALED: &str = "tailscale-version";

@@ -3,12 +3,13 @@
 use ledger::formats::log_json;
 use ledger::lock::Sealed;
 
-use super::{Session, wants_json};
+use super::{Session, json_version, wants_json};
 use crate::args::Log;
 use crate::exit::Failure;
 use crate::print;
 
 pub(super) fn run(args: Log, session: &Session) -> Result<(), Failure> {
+    let json = json_version(args.json.as_deref())?;
     if !args.extra.is_empty() {
         // As in the original, they do not count.
         print::note("lockstep lock log: arguments are ignored");
@@ -38,7 +39,7 @@ pub(super) fn run(args: Log, session: &Session) -> Result<(), Failure> {
         }
         aums.push(aum);
     }
-    print::stdout(&if wants_json(args.json.as_deref())? {
+    print::stdout(&if wants_json(json)? {
         log_json::write(&aums)
     } else {
         print::log::text(&aums, print::colour())

@@ -48,21 +48,24 @@ fn enabled(session: &Session) -> Result<LockStatus, Failure> {
     Ok(status)
 }
 
-/// Whether `--json[=VERSION]` asks for JSON: bare and true are version 1, false is text.
-fn wants_json(json: Option<&str>) -> Result<bool, Failure> {
-    let Some(text) = json else { return Ok(false) };
-    match text {
-        "true" | "t" | "T" | "TRUE" | "True" => return Ok(true),
-        "false" | "f" | "F" | "FALSE" | "False" => return Ok(false),
-        _ => {}
+/// The schema version that `--json[=VERSION]` names: bare and true are 1, false is text.
+fn json_version(json: Option<&str>) -> Result<Option<i64>, Failure> {
+    match json {
+        None | Some("false" | "f" | "F" | "FALSE" | "False") => Ok(None),
+        Some("true" | "t" | "T" | "TRUE" | "True") => Ok(Some(1)),
+        Some(text) => number(text).map(Some).ok_or_else(|| {
+            Failure::usage(format!("invalid boolean value {text:?} for -json: parse error"))
+        }),
     }
-    match number(text) {
+}
+
+/// Whether JSON is wanted, if it is of a version that this program writes.
+fn wants_json(version: Option<i64>) -> Result<bool, Failure> {
+    match version {
+        None => Ok(false),
         Some(1) => Ok(true),
         Some(version) => Err(Failure::new(format!("unrecognised version: {version}"))
             .remedy("This program writes schema version 1.")),
-        None => {
-            Err(Failure::usage(format!("invalid boolean value {text:?} for -json: parse error")))
-        }
     }
 }
 
@@ -96,15 +99,16 @@ mod tests {
 
     #[test]
     fn json_may_name_its_version() {
-        assert_eq!(wants_json(None), Ok(false));
+        let wants = |json| json_version(json).and_then(wants_json);
+        assert_eq!(wants(None), Ok(false));
         for yes in ["true", "1", "0x1", "01", "0b1", "+1"] {
-            assert_eq!(wants_json(Some(yes)), Ok(true), "{yes}");
+            assert_eq!(wants(Some(yes)), Ok(true), "{yes}");
         }
-        assert_eq!(wants_json(Some("false")), Ok(false));
-        assert_eq!(wants_json(Some("2")).unwrap_err().what, "unrecognised version: 2");
-        assert_eq!(wants_json(Some("0")).unwrap_err().what, "unrecognised version: 0");
+        assert_eq!(wants(Some("false")), Ok(false));
+        assert_eq!(wants(Some("2")).unwrap_err().what, "unrecognised version: 2");
+        assert_eq!(wants(Some("0")).unwrap_err().what, "unrecognised version: 0");
         for bad in ["x", "", "--1", "0x", "1.0"] {
-            let failure = wants_json(Some(bad)).unwrap_err();
+            let failure = json_version(Some(bad)).unwrap_err();
             assert_eq!(failure.code, crate::exit::Code::Usage, "{bad}");
         }
     }
