@@ -123,7 +123,7 @@ const RULES: &[Rule] = &[
         covers: |_, ours, _| {
             let said = [
                 "this version does not have it yet",
-                "unknown subcommand: tskey-wrap",
+                "unknown subcommand: tskey-",
                 "no escrow is configured",
             ];
             ours.exit == 1 && said.iter().any(|said| ours.stderr.contains(said))
