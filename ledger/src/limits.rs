@@ -58,5 +58,7 @@ pub const EVENT_SIGNATURES: usize = 16_384;
 pub const DISABLEMENT_SECRET_BYTES: usize = 1024;
 /// Nodes in the roster at one time: as many as one initialization can sign.
 pub const ROSTER_AT_ONCE: u64 = EVENT_SIGNATURES as u64;
+/// Characters of an auth key's ID.
+pub const AUTH_KEY_ID_BYTES: usize = 32;
 /// Nodes that the roster ever numbers: as many as there are addresses for.
 pub const ROSTER_NODES: u64 = (1 << 22) - 2 - 256 - 512;

@@ -1,5 +1,6 @@
 //! What a record changes: one step's rows, and the effects that the fold hash covers.
 
+use super::auth_keys::AuthKeyEntry;
 use super::members::Member;
 use super::roster::{Node, Reason};
 use super::{ClusterId, Epoch, FoldHash, NodeId, RequestId};
@@ -119,6 +120,18 @@ impl<'a> Step<'a> {
     pub(super) fn rules(&mut self, rules: u32) {
         self.effect(9, 1, |out| {
             out.uint(rules.into());
+        });
+    }
+
+    /// An auth key lets nodes in like this, or no more.
+    pub(super) fn auth_key(&mut self, entry: &AuthKeyEntry) {
+        self.effect(14, 5, |out| {
+            out.text(entry.id.as_str()).bytes(&entry.hash.0).bool(entry.reusable);
+            match entry.expires_ms {
+                Some(expires) => out.uint(expires),
+                None => out.null(),
+            };
+            out.bool(entry.is_spent() || entry.revoked.is_some());
         });
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{LogKey, MemberKey, NodeId, ReplicaId};
+use super::{AuthKeyHash, AuthKeyId, LogKey, MemberKey, NodeId, ReplicaId};
 use crate::ids::{LockKey, NodeKey};
 use crate::lock::Sealed;
 use crate::lock::node_keys::NodeKeySignature;
@@ -31,6 +31,10 @@ pub enum Event {
     MemberChanged(MemberDetails),
     /// The rules of that number apply to all later records.
     RulesActivated(u32),
+    /// An auth key was issued.
+    AuthKeyCreated(NewAuthKey),
+    /// An auth key lets nobody in any more.
+    AuthKeyRevoked(AuthKeyId),
 }
 
 impl Event {
@@ -47,6 +51,8 @@ impl Event {
             Event::NodeRemoved(_) => 8,
             Event::MemberChanged(_) => 9,
             Event::RulesActivated(_) => 10,
+            Event::AuthKeyCreated(_) => 14,
+            Event::AuthKeyRevoked(_) => 15,
         }
     }
 
@@ -63,6 +69,8 @@ impl Event {
             Event::NodeRemoved(_) => "node-removed",
             Event::MemberChanged(_) => "member-changed",
             Event::RulesActivated(_) => "rules-activated",
+            Event::AuthKeyCreated(_) => "auth-key-created",
+            Event::AuthKeyRevoked(_) => "auth-key-revoked",
         }
     }
 
@@ -210,6 +218,8 @@ pub struct NewNode {
     pub own: bool,
     /// A signature that lets it in at once; only while the lock is on.
     pub signature: Option<NodeKeySignature>,
+    /// The auth key that was shown for it, which a single-use key is spent by.
+    pub auth_key: Option<AuthKeyUse>,
 }
 
 /// New values of a node's keys.
@@ -223,4 +233,27 @@ pub struct ChangedNode {
     pub lock_key: Option<LockKey>,
     /// A signature that lets in `node_key`; only while the lock is on.
     pub signature: Option<NodeKeySignature>,
+}
+
+/// An auth key that is issued. Its text is with whoever asked for it, and nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAuthKey {
+    /// Its ID; no other auth key ever had it.
+    pub id: AuthKeyId,
+    /// The hash of its text.
+    pub hash: AuthKeyHash,
+    /// Whether more than one node may join by it.
+    pub reusable: bool,
+    /// When it ends, in milliseconds since 1970 by the clocks of those who propose nodes; never
+    /// if there is none.
+    pub expires_ms: Option<u64>,
+}
+
+/// What a node showed in order to join. The proposing member vouches that it saw the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthKeyUse {
+    /// The auth key.
+    pub id: AuthKeyId,
+    /// The hash of the text that was shown.
+    pub hash: AuthKeyHash,
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::event::{
-    AumsAdded, ChangeReason, ChangedNode, Disablement, Event, Founder, Initialization,
-    MemberDetails, NewNode, NodeSignature,
+    AumsAdded, AuthKeyUse, ChangeReason, ChangedNode, Disablement, Event, Founder, Initialization,
+    MemberDetails, NewAuthKey, NewNode, NodeSignature,
 };
-use super::{EventRefusal, LogKey, MemberKey, NodeId, ReplicaId, door};
+use super::{AuthKeyHash, AuthKeyId, EventRefusal, LogKey, MemberKey, NodeId, ReplicaId, door};
 use crate::Refusal;
 use crate::cbor::{Fields, Malformed, Reader, Writer};
 use crate::ids::{LockKey, NodeKey};
@@ -52,6 +52,10 @@ impl Event {
             Event::RulesActivated(rules) => {
                 out.map(1).uint(1).uint((*rules).into());
             }
+            Event::AuthKeyCreated(new) => new.write(out),
+            Event::AuthKeyRevoked(id) => {
+                out.map(1).uint(1).text(id.as_str());
+            }
         }
     }
 
@@ -87,6 +91,14 @@ impl Event {
                 let rules = read_u32(reader)?;
                 fields.end(reader)?;
                 Event::RulesActivated(rules)
+            }
+            14 => Event::AuthKeyCreated(NewAuthKey::read(reader)?),
+            15 => {
+                let mut fields = reader.fields()?;
+                fields.needs(reader, 1)?;
+                let id = read_auth_key_id(reader)?;
+                fields.end(reader)?;
+                Event::AuthKeyRevoked(id)
             }
             kind => return Err(EventRefusal::UnknownKind(kind).into()),
         };
@@ -235,13 +247,16 @@ impl Disablement {
 
 impl NewNode {
     fn write(&self, out: &mut Writer) {
-        let optional = [self.lock_key.is_some(), self.signature.is_some()];
+        let optional = [self.lock_key.is_some(), self.signature.is_some(), self.auth_key.is_some()];
         out.map(3 + optional.into_iter().filter(|set| *set).count());
         out.uint(1).text(&self.name);
         out.uint(2).bytes(&self.node_key.0);
         write_lock_key(out, 3, self.lock_key.as_ref());
         out.uint(4).bool(self.own);
         write_signature(out, 5, self.signature.as_ref());
+        if let Some(shown) = &self.auth_key {
+            out.uint(6).array(2).text(shown.id.as_str()).bytes(&shown.hash.0);
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
@@ -254,8 +269,9 @@ impl NewNode {
         fields.needs(reader, 4)?;
         let own = reader.bool()?;
         let signature = read_signature(&mut fields, reader, 5)?;
+        let auth_key = if fields.has(reader, 6)? { Some(AuthKeyUse::read(reader)?) } else { None };
         fields.end(reader)?;
-        Ok(NewNode { name, node_key, lock_key, own, signature })
+        Ok(NewNode { name, node_key, lock_key, own, signature, auth_key })
     }
 }
 
@@ -280,6 +296,45 @@ impl ChangedNode {
         fields.end(reader)?;
         Ok(ChangedNode { node, node_key, lock_key, signature })
     }
+}
+
+impl NewAuthKey {
+    fn write(&self, out: &mut Writer) {
+        out.map(3 + usize::from(self.expires_ms.is_some()));
+        out.uint(1).text(self.id.as_str());
+        out.uint(2).bytes(&self.hash.0);
+        out.uint(3).bool(self.reusable);
+        if let Some(expires) = self.expires_ms {
+            out.uint(4).uint(expires);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let id = read_auth_key_id(reader)?;
+        fields.needs(reader, 2)?;
+        let hash = AuthKeyHash(reader.fixed()?);
+        fields.needs(reader, 3)?;
+        let reusable = reader.bool()?;
+        let expires_ms = if fields.has(reader, 4)? { Some(reader.uint()?) } else { None };
+        fields.end(reader)?;
+        Ok(NewAuthKey { id, hash, reusable, expires_ms })
+    }
+}
+
+impl AuthKeyUse {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        reader.array_of(2)?;
+        let id = read_auth_key_id(reader)?;
+        let hash = AuthKeyHash(reader.fixed()?);
+        reader.close();
+        Ok(AuthKeyUse { id, hash })
+    }
+}
+
+fn read_auth_key_id(reader: &mut Reader<'_>) -> Result<AuthKeyId, Refusal> {
+    Ok(reader.text()?.parse().map_err(EventRefusal::from)?)
 }
 
 /// Whether text is one DNS label: 1 to 63 lower-case letters, digits and inner hyphens.

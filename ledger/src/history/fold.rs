@@ -6,7 +6,7 @@ use super::members::Member;
 use super::merkle::{self, Frontier, MerkleHash};
 use super::{
     ClusterId, Epoch, Event, EventRefusal, FoldHash, Founder, NodeId, Proposal, Record, RecordHash,
-    ReplicaId, SignedProposal, lock_changes, members, records, requests, roster, row,
+    ReplicaId, SignedProposal, auth_keys, lock_changes, members, records, requests, roster, row,
 };
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::limits::ROSTER_AT_ONCE;
@@ -215,7 +215,8 @@ impl Fold {
         member: Member,
     ) -> Result<(), Failure> {
         let state = authority.as_ref().map(Authority::state);
-        match &signed.get().proposal().event {
+        let proposal = signed.get().proposal();
+        match &proposal.event {
             // Record 0 has begun the group before there was a member to ask.
             Event::GroupCreated(_) if step.index == 0 => {}
             Event::GroupCreated(_) => return Err(EventRefusal::GroupExists.into()),
@@ -248,6 +249,9 @@ impl Fold {
                     return Err(EventRefusal::RosterTooLarge.into());
                 }
                 roster::add(step, state, id, new, &member, signature.as_ref())?;
+                if let Some(shown) = &new.auth_key {
+                    auth_keys::show(step, state, shown, new.signature.as_ref(), proposal.time_ms)?;
+                }
                 scalars.next_node = NodeId(id.0.saturating_add(1));
                 scalars.nodes += 1;
             }
@@ -263,6 +267,8 @@ impl Fold {
                 members::change(step, member, details, scalars.rules)?;
             }
             Event::RulesActivated(rules) => activate(step, scalars, *rules)?,
+            Event::AuthKeyCreated(new) => auth_keys::create(step, new, proposal.time_ms)?,
+            Event::AuthKeyRevoked(id) => auth_keys::revoke(step, id)?,
         }
         Ok(())
     }

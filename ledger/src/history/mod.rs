@@ -4,6 +4,7 @@
 //! [`Record`] is an admitted proposal in its place. The [`Fold`] admits proposals and replays
 //! records by the same path, so that whoever has the records reaches the same verdicts.
 
+pub mod auth_keys;
 mod door;
 mod effects;
 mod event;
@@ -23,14 +24,14 @@ pub mod roster;
 mod row;
 
 pub use event::{
-    AumsAdded, ChangeReason, ChangedNode, Disablement, Event, Founder, Initialization,
-    MemberDetails, NewNode, NodeSignature,
+    AumsAdded, AuthKeyUse, ChangeReason, ChangedNode, Disablement, Event, Founder, Initialization,
+    MemberDetails, NewAuthKey, NewNode, NodeSignature,
 };
 pub use event_codec::is_name;
 pub use fold::{FIRST_RULES, Fold, KNOWN_RULES, Verdict};
 pub use ids::{
-    BadRequestId, ClusterId, Epoch, FoldHash, LogKey, MemberKey, NodeId, RecordHash, ReplicaId,
-    RequestId,
+    AuthKeyHash, AuthKeyId, BadAuthKeyId, BadRequestId, ClusterId, Epoch, FoldHash, LogKey,
+    MemberKey, NodeId, RecordHash, ReplicaId, RequestId,
 };
 pub use proposal::{Actor, Proposal, SignedProposal, Who};
 pub use record::Record;

@@ -32,7 +32,8 @@ pub struct Proposal {
     pub part: u32,
     /// Who asked, and through which member.
     pub actor: Actor,
-    /// The proposing member's clock: milliseconds since 1970. Data; no verdict depends on it.
+    /// The proposing member's clock: milliseconds since 1970. Data; of all verdicts only the one
+    /// on an auth key's expiry depends on it.
     pub time_ms: u64,
     /// The event.
     pub event: Event,

@@ -1,6 +1,7 @@
 //! Why a proposal is not recorded, or a record not accepted.
 
-use super::{BadRequestId, Epoch, NodeId, ReplicaId, RequestId};
+use super::auth_keys::AuthKeyRefusal;
+use super::{AuthKeyId, BadAuthKeyId, BadRequestId, Epoch, NodeId, ReplicaId, RequestId};
 use crate::Refusal;
 use crate::ids::{AumHash, LockKey};
 use crate::limits::{PROPOSAL_BYTES, ROSTER_AT_ONCE, ROSTER_NODES};
@@ -34,6 +35,9 @@ pub enum EventRefusal {
     /// Not a request ID.
     #[error(transparent)]
     RequestId(#[from] BadRequestId),
+    /// Not an auth key's ID.
+    #[error(transparent)]
+    AuthKeyId(#[from] BadAuthKeyId),
     /// A name that is no DNS label.
     #[error("a name is 1 to 63 lower-case letters, digits and inner hyphens")]
     Name,
@@ -166,6 +170,15 @@ pub enum EventRefusal {
     #[error("the roster has {ROSTER_AT_ONCE} nodes, as many as one initialization can sign")]
     RosterTooLarge,
 
+    /// An auth key lets nobody in, or is not issued or revoked.
+    #[error("auth key {id} {why}")]
+    AuthKey {
+        /// The auth key.
+        id: AuthKeyId,
+        /// The reason.
+        why: AuthKeyRefusal,
+    },
+
     /// The rules asked for are not the next ones.
     #[error("rules {asked} cannot follow rules {active}")]
     RulesNotNext {
@@ -240,6 +253,7 @@ impl EventRefusal {
             E::UnknownNode(_) => "list the nodes (lockstep node list)",
             E::NameTaken(_) => "choose another name",
             E::RosterTooLarge => "remove nodes that are no longer used (lockstep node remove)",
+            E::AuthKey { why, .. } => return why.remedy(),
             E::RulesNotSupported { .. } => "upgrade that member first",
             E::Record { .. }
             | E::RecordLink { .. }

@@ -17,6 +17,7 @@ pub const ALL: &[Table] = &[
     ROSTER_NAMES,
     ROSTER_NODE_KEYS,
     SIGNERS,
+    AUTH_KEYS,
     MEMBERS,
     EPOCHS,
     MERKLE,
@@ -49,6 +50,8 @@ pub const ROSTER_NAMES: Table = Table("roster_names");
 pub const ROSTER_NODE_KEYS: Table = Table("roster_node_keys");
 /// Authorizing key ID and node ID → nothing: whom a key's removal locks out (`history::roster`).
 pub const SIGNERS: Table = Table("signers");
+/// Auth key ID → hash of its text, terms, uses (`history::auth_keys`).
+pub const AUTH_KEYS: Table = Table("auth_keys");
 /// Member → keys, supported rules (`history::members`).
 pub const MEMBERS: Table = Table("members");
 /// Epoch → the lock's life in it (`history::lifecycle`).

@@ -142,6 +142,7 @@ impl Group {
             lock_key: Some(key(byte).public()),
             own: false,
             signature: None,
+            auth_key: None,
         }));
         id
     }

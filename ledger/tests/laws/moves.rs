@@ -2,8 +2,9 @@
 
 use ledger::history::roster::{self, Node};
 use ledger::history::{
-    AumsAdded, ChangeReason, ChangedNode, ClusterId, Disablement, Event, Initialization, NewNode,
-    NodeId, NodeSignature, Proposal, Record, ReplicaId, SignedProposal, Verdict, Who,
+    AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse, ChangeReason, ChangedNode, ClusterId,
+    Disablement, Event, Initialization, NewAuthKey, NewNode, NodeId, NodeSignature, Proposal,
+    Record, ReplicaId, SignedProposal, Verdict, Who,
 };
 use ledger::lock::builder::{Change, UpdateBuilder};
 use ledger::lock::node_keys::{NodeKeySignature, resign, sign_credential, sign_direct};
@@ -29,7 +30,7 @@ pub struct Move {
 }
 
 pub fn moves(most: usize) -> impl Strategy<Value = Vec<Move>> {
-    let one = (0..30u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>());
+    let one = (0..34u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>());
     let one = one.prop_map(|(what, a, b, flags, oddity)| Move { what, a, b, flags, oddity });
     prop::collection::vec(one, 1..most)
 }
@@ -65,6 +66,7 @@ impl Move {
                     lock_key,
                     own: self.flag(3) && self.flag(4),
                     signature: signed.then_some(signature),
+                    auth_key: self.flag(5).then(|| self.shown()),
                 })
             }
             5..=9 => self.changed(group),
@@ -86,8 +88,21 @@ impl Move {
                 Event::MemberChanged(details)
             }
             28 => Event::RulesActivated(u32::from(self.b % 4)),
+            30..=32 => {
+                let AuthKeyUse { id, hash } = self.shown();
+                // Proposals here are made a second apart.
+                let expires_ms = self.flag(4).then(|| 1_700_000_000_000 + u64::from(self.b) * 500);
+                Event::AuthKeyCreated(NewAuthKey { id, hash, reusable: self.flag(3), expires_ms })
+            }
+            33 => Event::AuthKeyRevoked(self.shown().id),
             _ => group.founding(),
         })
+    }
+
+    /// One of a few auth keys, forged now and then.
+    fn shown(&self) -> AuthKeyUse {
+        let text = format!("tskey-auth-k{}-secret{}", self.a % 3, u8::from(self.a > 240));
+        AuthKeyUse { id: AuthKeyId::of(&text).unwrap(), hash: AuthKeyHash::of(&text) }
     }
 
     fn changed(&self, group: &Group) -> Event {

@@ -63,7 +63,14 @@ fn event(refusal: Refusal) -> EventRefusal {
 }
 
 fn new_node(node_key: NodeKey, lock_key: Option<LockKey>) -> Event {
-    Event::NodeAdded(NewNode { name: "n".into(), node_key, lock_key, own: false, signature: None })
+    Event::NodeAdded(NewNode {
+        name: "n".into(),
+        node_key,
+        lock_key,
+        own: false,
+        signature: None,
+        auth_key: None,
+    })
 }
 
 fn founding(id: u64, member: [u8; 32], log: [u8; 32], lock: [u8; 32]) -> Event {

@@ -61,6 +61,7 @@ pub fn next(
             lock_key: own.lock_key(),
             own: true,
             signature: own_signature(None, own, state),
+            auth_key: None,
         }))),
         Some(node) => Ok(changed_node(&node, own, state)),
     }

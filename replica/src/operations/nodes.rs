@@ -15,6 +15,7 @@ pub fn add(name: &str, node_key: NodeKey, lock_key: Option<LockKey>) -> Event {
         lock_key,
         own: false,
         signature: None,
+        auth_key: None,
     })
 }
 

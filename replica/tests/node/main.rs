@@ -43,6 +43,7 @@ fn joins(number: u64) -> Submission {
             lock_key: None,
             own: false,
             signature: None,
+            auth_key: None,
         }),
     }
 }

@@ -16,9 +16,6 @@ pub enum CannotSign {
     /// The signature to rotate is nested so deeply that nobody could decode the result.
     #[error("the old signature is nested too deeply to be rotated")]
     TooDeep,
-    /// An auth key that is wrapped already.
-    #[error("provided key was already wrapped")]
-    AlreadyWrapped,
     /// A wrapped auth key around something else than a credential.
     #[error("wrapped signature must be a credential, got {0}")]
     NotACredential(SigKind),
