@@ -34,6 +34,7 @@ fn add(args: Added, session: &Session) -> Result<(), Failure> {
             name: args.name,
             node_key: node_key.to_string(),
             lock_key: lock_key.as_ref().map(LockKey::to_tlpub),
+            ..NodeAddRequest::default()
         };
         done(&request, session.wait(session.client.node_add(&body, &request.asked())))
     })();

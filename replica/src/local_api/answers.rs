@@ -1,15 +1,17 @@
 //! What the ledger knows, as the bodies show it.
 
 use ledger::Fault;
+use ledger::history::auth_keys::AuthKeyEntry;
 use ledger::history::roster::{self, Node, Reason};
 use ledger::ids::{AumHash, LockKey};
 use ledger::lock::node_keys::NodeKeySignature;
 use ledger::lock::{Chain, Key, KeyKind, Meta, Sealed};
 
 use super::bodies::{
-    Base64, KeyBody, LockStatus, LogEntry, MachinePeer, MachineStatus, NodeBody, Peer, Signature,
-    TrustedKey,
+    AuthKeyBody, Base64, KeyBody, LockStatus, LogEntry, MachinePeer, MachineStatus, NodeBody, Peer,
+    Signature, TrustedKey,
 };
+use super::record_line::rfc3339;
 use crate::operations::Ground;
 
 /// The lock as this machine sees it.
@@ -169,6 +171,26 @@ pub(super) fn node(node: &Node) -> NodeBody {
         signed: matches!(node.standing.reason, Reason::Signed { .. }),
         reason: reason(node),
         since_record: node.standing.since_record,
+    }
+}
+
+/// An auth key, and whether a node could join by it at that time.
+pub(super) fn auth_key(entry: &AuthKeyEntry, now_ms: u64) -> AuthKeyBody {
+    let state = match entry {
+        AuthKeyEntry { revoked: Some(_), .. } => "revoked",
+        entry if entry.is_spent() => "used",
+        entry if entry.is_expired(now_ms) => "expired",
+        _ => "valid",
+    };
+    AuthKeyBody {
+        id: entry.id.to_string(),
+        state: state.to_owned(),
+        reusable: entry.reusable,
+        expires: entry.expires_ms.map(rfc3339),
+        created_record: entry.created,
+        uses: entry.uses,
+        last_use_record: entry.last_use,
+        revoked_record: entry.revoked,
     }
 }
 

@@ -7,6 +7,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use ledger::Fault;
 use ledger::history::{Event, RecordHash, RequestId, Who, records, requests};
+use ledger::limits::REQUEST_PARTS;
 use ledger::rows::Rows;
 
 use super::endpoints::{Api, blocking};
@@ -64,10 +65,9 @@ impl Api {
         arguments: &[u8],
         plan: Arc<Plan>,
     ) -> Result<Done, Problem> {
-        let request = request_id(call)?;
-        let digest = digest(call, verb, arguments)?;
-        let outcome = self.record(call.uid, &request, digest, plan).await;
-        outcome.map_err(|problem| problem.refused(request.as_str()))
+        let asked = ChangeName::of(call, verb, arguments)?;
+        let outcome = self.record(call.uid, &asked, plan).await;
+        outcome.map_err(|problem| problem.refused(asked.request.as_str()))
     }
 
     /// What became of the same request earlier, for verbs that do something before they plan.
@@ -80,21 +80,20 @@ impl Api {
         if call.request_id.is_none() {
             return Ok(None);
         }
-        let request = request_id(call)?;
-        let record = recorded(self.read().await?.rows(), &request, digest(call, verb, arguments)?);
-        let record = record.map_err(|problem| problem.refused(request.as_str()))?;
-        Ok(record.map(|record| Done { request, record: Some(record), repeated: true }))
+        let asked = ChangeName::of(call, verb, arguments)?;
+        let record = recorded(self.read().await?.rows(), &asked);
+        let record = record.map_err(|problem| problem.refused(asked.request.as_str()))?;
+        Ok(record.map(|record| Done {
+            request: asked.request,
+            record: Some(record),
+            repeated: true,
+        }))
     }
 
-    async fn record(
-        &self,
-        uid: u32,
-        request: &RequestId,
-        digest: [u8; 32],
-        plan: Arc<Plan>,
-    ) -> Result<Done, Problem> {
+    async fn record(&self, uid: u32, asked: &ChangeName, plan: Arc<Plan>) -> Result<Done, Problem> {
+        let request = &asked.request;
         let mut view = self.read().await?;
-        if let Some(record) = recorded(view.rows(), request, digest)? {
+        if let Some(record) = recorded(view.rows(), asked)? {
             return Ok(Done { request: request.clone(), record: Some(record), repeated: true });
         }
         let mut attempts = 0;
@@ -108,8 +107,8 @@ impl Api {
             };
             let submission = Submission {
                 request: request.clone(),
-                digest,
-                part: 0,
+                digest: asked.digest,
+                part: asked.part,
                 who: Who::Uid(uid),
                 name: accounts::user_name(uid),
                 event,
@@ -137,6 +136,28 @@ impl Api {
     }
 }
 
+/// How a change is named.
+struct ChangeName {
+    request: RequestId,
+    digest: [u8; 32],
+    part: u32,
+}
+
+impl ChangeName {
+    fn of(call: &Call, verb: &str, arguments: &[u8]) -> Result<Self, Problem> {
+        let part = match &call.part {
+            None => 0,
+            Some(text) => {
+                text.parse().ok().filter(|part| *part < REQUEST_PARTS).ok_or_else(|| {
+                    Problem::bad("Lockstep-Request-Part is not a number below 65536")
+                })?
+            }
+        };
+        let (request, digest) = (request_id(call)?, digest(call, verb, arguments)?);
+        Ok(ChangeName { request, digest, part })
+    }
+}
+
 /// The digest that was given, or one over what was asked.
 fn digest(call: &Call, verb: &str, arguments: &[u8]) -> Result<[u8; 32], Problem> {
     match &call.digest {
@@ -145,23 +166,22 @@ fn digest(call: &Call, verb: &str, arguments: &[u8]) -> Result<[u8; 32], Problem
     }
 }
 
-/// The first record of a request, if there is one; another request under the same ID is refused.
-fn recorded(
-    rows: &dyn Rows,
-    request: &RequestId,
-    digest: [u8; 32],
-) -> Result<Option<(u64, RecordHash)>, Problem> {
-    let Some(first) = requests::parts(rows, request)?.into_iter().next() else { return Ok(None) };
-    if first.digest != digest {
+/// The record that this part of a request became, if it did; a part of another request under the
+/// same ID is refused.
+fn recorded(rows: &dyn Rows, asked: &ChangeName) -> Result<Option<(u64, RecordHash)>, Problem> {
+    let request = &asked.request;
+    let parts = requests::parts(rows, request)?;
+    if let Some(other) = parts.iter().find(|part| part.digest != asked.digest) {
         let text =
-            format!("request {request} was used for something else in record {}", first.index);
+            format!("request {request} was used for something else in record {}", other.index);
         return Err(
             Problem::new(StatusCode::CONFLICT, text).with_remedy("choose another request ID")
         );
     }
-    let record = records::record(rows, first.index)?
-        .ok_or_else(|| Fault::new(format!("record {} is missing", first.index)))?;
-    Ok(Some((first.index, record.hash())))
+    let Some(found) = parts.iter().find(|part| part.part == asked.part) else { return Ok(None) };
+    let record = records::record(rows, found.index)?
+        .ok_or_else(|| Fault::new(format!("record {} is missing", found.index)))?;
+    Ok(Some((found.index, record.hash())))
 }
 
 /// The request ID that was given, or a random one.

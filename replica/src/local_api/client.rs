@@ -12,11 +12,13 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use zeroize::Zeroizing;
 
 use super::bodies::{
-    Base64, DeeplinkAnswer, DeeplinkRequest, EpochBody, ErrorBody, Identity, InitRequest,
-    LockStatus, LogEntry, MachineStatus, ModifyRequest, NodeAddRequest, NodeBody,
-    NodeRemoveRequest, NodeRotateRequest, RecordLine, RemoveRequest, RequestBody, SignRequest,
+    AuthKeyBody, AuthKeyCreateRequest, AuthKeyRevokeRequest, Base64, DeeplinkAnswer,
+    DeeplinkRequest, EpochBody, ErrorBody, Identity, InitRequest, LockStatus, LogEntry,
+    MachineStatus, ModifyRequest, NodeAddRequest, NodeBody, NodeRemoveRequest, NodeRotateRequest,
+    RecordLine, RemoveRequest, RequestBody, SignRequest, WrapRequest,
 };
 use super::headers;
 
@@ -96,6 +98,8 @@ pub struct Receipt {
     pub request_id: Option<String>,
     /// Whether the record was already there, from an earlier try with the same request ID.
     pub repeated: bool,
+    /// Something to tell the person who asked, though the change was made.
+    pub warning: Option<String>,
 }
 
 impl Receipt {
@@ -110,6 +114,7 @@ impl Receipt {
             record_hash: text(headers::RECORD_HASH),
             request_id: text(headers::REQUEST_ID),
             repeated: text(headers::REPEATED).is_some(),
+            warning: text(headers::WARNING),
         }
     }
 }
@@ -131,12 +136,15 @@ pub struct Asked {
     /// Digest of verb and arguments as the user asked, where the body holds more than that (such
     /// as freshly drawn disablement values); by default the daemon takes it over the body.
     pub digest: Option<[u8; 32]>,
+    /// The place of this change among several under one request ID, from 0. All of them have the
+    /// same digest.
+    pub part: u32,
 }
 
 impl Asked {
     /// A change under this request ID.
     pub fn by(request_id: impl Into<String>) -> Self {
-        Asked { request_id: Some(request_id.into()), digest: None }
+        Asked { request_id: Some(request_id.into()), ..Asked::default() }
     }
 }
 
@@ -224,6 +232,21 @@ impl Client {
         decode(path, &bytes)
     }
 
+    /// `POST tka/wrap-preauth-key`: the auth key with a credential.
+    pub async fn wrap_auth_key(
+        &self,
+        request: &WrapRequest,
+    ) -> Result<Zeroizing<String>, ClientError> {
+        let path = "tka/wrap-preauth-key";
+        let (bytes, _) = self.call(Method::POST, path, json(request), &Asked::default()).await?;
+        let text = Zeroizing::new(bytes.to_vec());
+        let text = str::from_utf8(&text).map_err(|error| ClientError::Unexpected {
+            path: path.to_owned(),
+            what: error.to_string(),
+        })?;
+        Ok(Zeroizing::new(text.trim_end().to_owned()))
+    }
+
     // ---- ours ----
 
     /// `GET lockstep/identity`.
@@ -301,6 +324,37 @@ impl Client {
         self.change_without_answer("lockstep/remove", json(request), asked).await
     }
 
+    /// `GET lockstep/authkeys`, in the order in which they were issued.
+    pub async fn auth_keys(&self) -> Result<Vec<AuthKeyBody>, ClientError> {
+        self.get_list("lockstep/authkeys").await
+    }
+
+    /// `POST lockstep/authkeys/create`. `None` if the request was recorded earlier, for another
+    /// key.
+    pub async fn auth_key_create(
+        &self,
+        request: &AuthKeyCreateRequest,
+        asked: &Asked,
+    ) -> Result<Changed<Option<AuthKeyBody>>, ClientError> {
+        self.change("lockstep/authkeys/create", json(request), asked).await
+    }
+
+    /// `POST lockstep/authkeys/revoke`.
+    pub async fn auth_key_revoke(
+        &self,
+        request: &AuthKeyRevokeRequest,
+        asked: &Asked,
+    ) -> Result<Changed<Option<AuthKeyBody>>, ClientError> {
+        self.change("lockstep/authkeys/revoke", json(request), asked).await
+    }
+
+    /// `POST lockstep/check-disablement`: whether a secret is right, without using it. A wrong one
+    /// is refused.
+    pub async fn check_disablement(&self, secret: &[u8]) -> Result<(), ClientError> {
+        let (path, body) = ("lockstep/check-disablement", secret.to_vec());
+        self.call(Method::POST, path, body, &Asked::default()).await.map(drop)
+    }
+
     // ---- how ----
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
@@ -370,6 +424,9 @@ impl Client {
         }
         if let Some(digest) = &asked.digest {
             request = request.header(headers::REQUEST_DIGEST, HEXLOWER.encode(digest));
+        }
+        if asked.part > 0 {
+            request = request.header(headers::REQUEST_PART, asked.part);
         }
         let request = request
             .body(Full::new(Bytes::from(body)))

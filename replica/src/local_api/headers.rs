@@ -6,6 +6,8 @@ pub(crate) const HOST: &str = "local-tailscaled.sock";
 pub(crate) const REQUEST_ID: &str = "lockstep-request-id";
 /// Request: digest of verb and arguments as the user asked, 64 hex digits.
 pub(crate) const REQUEST_DIGEST: &str = "lockstep-request-digest";
+/// Request: the place of this change among those of its request, from 0.
+pub(crate) const REQUEST_PART: &str = "lockstep-request-part";
 /// Answer: index of the record.
 pub(crate) const RECORD_INDEX: &str = "lockstep-record-index";
 /// Answer: hash of the record.
@@ -16,3 +18,5 @@ pub(crate) const OUTCOME: &str = "lockstep-outcome";
 pub(crate) const REPEATED: &str = "lockstep-repeated";
 /// Answer of a tailscaled, never of ours: its version.
 pub(crate) const TAILSCALED: &str = "tailscale-version";
+/// Answer: something to tell the person who asked, though the change was made.
+pub(crate) const WARNING: &str = "lockstep-warning";

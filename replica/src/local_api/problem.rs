@@ -105,7 +105,9 @@ impl From<NotPlanned> for Problem {
             | N::OwnNode(_)
             | N::OwnNodeKey(_)
             | N::Refused(_) => StatusCode::CONFLICT,
-            N::OwnKeyMissing(_) | N::BadKey(_) | N::WrongSecret => StatusCode::BAD_REQUEST,
+            N::OwnKeyMissing(_) | N::BadKey(_) | N::BadAuthKey(_) | N::WrongSecret => {
+                StatusCode::BAD_REQUEST
+            }
             N::UnknownNodeKey(_) | N::UnknownNode(_) => StatusCode::NOT_FOUND,
             N::Fault(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

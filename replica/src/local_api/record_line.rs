@@ -30,7 +30,7 @@ impl From<&Record> for RecordLine {
 }
 
 /// Milliseconds since 1970 as RFC 3339 in UTC; what lies beyond the year 9999 is shown as its end.
-fn rfc3339(ms: u64) -> String {
+pub(super) fn rfc3339(ms: u64) -> String {
     const LAST: u64 = 253_402_300_799_999;
     let ms = ms.min(LAST);
     let (days, of_day) = (ms / 86_400_000, ms % 86_400_000);

@@ -16,6 +16,7 @@ pub(super) enum Endpoint {
     Disable,
     AffectedSignatures,
     VerifyDeeplink,
+    WrapAuthKey,
     /// One of tailscaled's that this version does not serve yet.
     NotYet(&'static str),
     Identity,
@@ -29,6 +30,10 @@ pub(super) enum Endpoint {
     NodeAdd,
     NodeRotate,
     NodeRemove,
+    AuthKeys,
+    AuthKeyCreate,
+    AuthKeyRevoke,
+    CheckSecret,
 }
 
 /// What an endpoint asks of its caller.
@@ -48,6 +53,8 @@ const JSON: usize = 1 << 20;
 const SMALL: usize = 64 << 10;
 /// Bytes of a disablement secret (spec 12.8).
 const SECRET: usize = 1 << 20;
+/// Bytes of an auth key to be wrapped and the key that signs its credential (spec 12.8).
+const WRAP: usize = 12 << 10;
 /// Bytes of a key ID (spec 12.8).
 const KEY_ID: usize = 2048;
 
@@ -70,7 +77,7 @@ impl Endpoint {
             "tka/affected-sigs" => E::AffectedSignatures,
             "tka/verify-deeplink" => E::VerifyDeeplink,
             "tka/force-local-disable" => E::NotYet("local-disable"),
-            "tka/wrap-preauth-key" => E::NotYet("signing auth keys"),
+            "tka/wrap-preauth-key" => E::WrapAuthKey,
             "tka/generate-recovery-aum" | "tka/cosign-recovery-aum" | "tka/submit-recovery-aum" => {
                 E::NotYet("revoke-keys")
             }
@@ -84,6 +91,10 @@ impl Endpoint {
             "lockstep/nodes/add" => E::NodeAdd,
             "lockstep/nodes/rotate" => E::NodeRotate,
             "lockstep/nodes/remove" => E::NodeRemove,
+            "lockstep/authkeys" => E::AuthKeys,
+            "lockstep/authkeys/create" => E::AuthKeyCreate,
+            "lockstep/authkeys/revoke" => E::AuthKeyRevoke,
+            "lockstep/check-disablement" => E::CheckSecret,
             _ => return None,
         })
     }
@@ -113,15 +124,18 @@ impl Endpoint {
             | E::Epochs
             | E::Request(_)
             | E::Nodes
-            | E::NodeShow => read(Method::GET, 0),
+            | E::NodeShow
+            | E::AuthKeys => read(Method::GET, 0),
             E::AffectedSignatures => read(Method::POST, KEY_ID),
             E::VerifyDeeplink => read(Method::POST, SMALL),
             E::NotYet(_) => read(Method::POST, SMALL),
             E::Init => write("lock init access denied", JSON),
             E::Modify | E::RemoveKeys => write("tailnet-lock modify access denied", JSON),
             E::Sign => write("lock sign access denied", SMALL),
-            E::Disable => write("tailnet-lock modify access denied", SECRET),
+            E::Disable | E::CheckSecret => write("tailnet-lock modify access denied", SECRET),
+            E::WrapAuthKey => write("tailnet-lock modify access denied", WRAP),
             E::NodeAdd | E::NodeRotate | E::NodeRemove => write("node access denied", SMALL),
+            E::AuthKeyCreate | E::AuthKeyRevoke => write("auth key access denied", SMALL),
         }
     }
 }

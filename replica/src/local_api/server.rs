@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use super::endpoints::Api;
 use super::headers;
 use super::http::{self, BadBody, Body};
-use super::permissions::Occupancy;
+use super::permissions::{Occupancy, Place};
 use super::problem::Problem;
 use super::routes::Endpoint;
 
@@ -165,8 +165,19 @@ pub(super) struct Call {
     pub(super) query: Option<String>,
     pub(super) request_id: Option<String>,
     pub(super) digest: Option<String>,
+    pub(super) part: Option<String>,
     pub(super) body: hyper::body::Bytes,
     pub(super) occupancy: Arc<Occupancy>,
+}
+
+impl Call {
+    /// A place for one run of the disablement KDF.
+    pub(super) fn derivation(&self) -> Result<Place, Problem> {
+        self.occupancy.derivation(self.uid).ok_or_else(|| {
+            let text = "another secret of yours is being checked";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, text)
+        })
+    }
 }
 
 async fn answer(
@@ -229,6 +240,7 @@ async fn admit(
     };
     let request_id = text(headers::REQUEST_ID)?;
     let digest = text(headers::REQUEST_DIGEST)?;
+    let part = text(headers::REQUEST_PART)?;
     let query = request.uri().query().map(str::to_owned);
     let (parts, body) = request.into_parts();
     let body = http::read_body(&parts.headers, body, demands.max_body).await.map_err(|error| {
@@ -239,7 +251,8 @@ async fn admit(
         };
         Problem::new(status, text)
     })?;
-    Ok(Call { endpoint, uid, query, request_id, digest, body, occupancy: occupancy.clone() })
+    let occupancy = occupancy.clone();
+    Ok(Call { endpoint, uid, query, request_id, digest, part, body, occupancy })
 }
 
 #[cfg(test)]
@@ -288,6 +301,10 @@ mod tests {
             "lockstep/nodes/add",
             "lockstep/nodes/rotate",
             "lockstep/nodes/remove",
+            "tka/wrap-preauth-key",
+            "lockstep/authkeys/create",
+            "lockstep/authkeys/revoke",
+            "lockstep/check-disablement",
         ] {
             // The permission comes before the method, and both before the body.
             for method in ["POST", "GET"] {
@@ -305,7 +322,9 @@ mod tests {
                 assert!(answer.starts_with("HTTP/1.1 405 "), "{uid} {path}: {answer}");
             }
         }
-        for path in ["status", "tka/status", "lockstep/records", "lockstep/nodes"] {
+        for path in
+            ["status", "tka/status", "lockstep/records", "lockstep/nodes", "lockstep/authkeys"]
+        {
             let request = format!("GET /localapi/v0/{path} HTTP/1.1\r\nHost:\r\n\r\n");
             let answer = ask(&api, 1000, &request).await;
             assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");

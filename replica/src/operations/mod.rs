@@ -4,6 +4,7 @@
 //! return an event or say why there is none. Whoever calls them submits the event and, when the
 //! view was stale, asks again with a fresh one.
 
+pub mod auth_keys;
 pub mod disable;
 pub mod enrol;
 pub mod init;
@@ -71,6 +72,9 @@ pub enum NotPlanned {
     /// A key that cannot be trusted because of what it is.
     #[error("{0}")]
     BadKey(String),
+    /// What was shown is not an auth key as a node shows it. The text is not repeated.
+    #[error("{0}")]
+    BadAuthKey(&'static str),
     /// Every key would be gone.
     #[error("cannot remove the last trusted signing key")]
     LastKey,
@@ -109,6 +113,7 @@ impl NotPlanned {
             NotPlanned::OwnKeyWhileResigning => {
                 "run the command on a different node or with --re-sign=false"
             }
+            NotPlanned::BadAuthKey(_) => "create one (lockstep authkey create)",
             NotPlanned::WrongSecret => {
                 "use one of the secrets that were printed when the lock was initialized"
             }

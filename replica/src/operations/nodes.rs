@@ -1,21 +1,38 @@
 //! `node add`, `node rotate`, `node remove`: the roster.
 
 use ledger::history::roster::Node;
-use ledger::history::{ChangedNode, Event, NewNode, ReplicaId};
+use ledger::history::{AuthKeyUse, ChangedNode, Event, NewNode, ReplicaId};
 use ledger::ids::{LockKey, NodeKey};
 use ledger::lock::node_keys::NodeKeySignature;
 
 use super::{Ground, NotPlanned};
 
-/// Plans a new node. While the lock is on it is locked out until somebody signs it.
-pub fn add(name: &str, node_key: NodeKey, lock_key: Option<LockKey>) -> Event {
+/// A node that is to join.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Its name.
+    pub name: String,
+    /// Its node key.
+    pub node_key: NodeKey,
+    /// Its tailnet-lock key.
+    pub lock_key: Option<LockKey>,
+    /// The auth key that it shows.
+    pub auth_key: Option<AuthKeyUse>,
+    /// The signature that it brings: with a wrapped auth key, the one made by the credential.
+    pub signature: Option<NodeKeySignature>,
+}
+
+/// Plans a new node. While the lock is on and it brings no signature it is locked out until
+/// somebody signs it; while the lock is off no signature means anything, so it brings none.
+pub fn add(ground: Ground<'_>, order: &Order) -> Event {
+    let signature = order.signature.clone().filter(|_| ground.fold.authority().is_some());
     Event::NodeAdded(NewNode {
-        name: name.to_owned(),
-        node_key,
-        lock_key,
+        name: order.name.clone(),
+        node_key: order.node_key,
+        lock_key: order.lock_key,
         own: false,
-        signature: None,
-        auth_key: None,
+        signature,
+        auth_key: order.auth_key.clone(),
     })
 }
 

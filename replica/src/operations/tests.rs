@@ -46,6 +46,17 @@ fn locked(seeds: &[u8]) -> Group {
     group
 }
 
+fn joining(group: &Group, name: &str) -> Event {
+    let order = nodes::Order {
+        name: name.to_owned(),
+        node_key: node_key(1),
+        lock_key: None,
+        auth_key: None,
+        signature: None,
+    };
+    nodes::add(ground(group), &order)
+}
+
 fn add_keys(seeds: &[u8]) -> modify::Order {
     modify::Order { add: seeds.iter().map(|s| trusted(*s)).collect(), ..Default::default() }
 }
@@ -54,7 +65,8 @@ fn add_keys(seeds: &[u8]) -> modify::Order {
 #[test]
 fn an_init_for_an_old_roster_is_refused_whole_and_planned_again() {
     let mut group = Group::new();
-    sealed(&mut group, nodes::add("a", node_key(1), None));
+    let joining = joining(&group, "a");
+    sealed(&mut group, joining);
     let order = order(&[trusted(1)]);
     let stale = init::plan(ground(&group), &order, &key(1)).unwrap();
     let node = roster::by_name(&group.rows, "a").unwrap().unwrap();
@@ -158,7 +170,8 @@ fn a_start_records_what_the_machine_holds_and_no_more() {
 #[test]
 fn a_machine_takes_another_name_when_its_own_is_taken() {
     let mut group = Group::new();
-    sealed(&mut group, nodes::add("first", node_key(1), None));
+    let joining = joining(&group, "first");
+    sealed(&mut group, joining);
     let own = enrol::Own { log_key: LogKey([5; 32]), lock: None, node_key: node_key(2) };
     while let Some(event) = enrol::next(ground(&group), ReplicaId(1), "first", own).unwrap() {
         sealed(&mut group, event);

@@ -53,6 +53,7 @@ async fn keys_replaced_in_the_middle_of_an_init() {
                     name: format!("n{byte}"),
                     node_key: node_key(byte).to_string(),
                     lock_key: None,
+                    ..Default::default()
                 };
                 daemon.client.node_add(&request, &Asked::default()).await.unwrap();
             }

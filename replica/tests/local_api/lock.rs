@@ -16,6 +16,7 @@ async fn add_node(daemon: &Daemon, name: &str, node_key: NodeKey, lock_key: Opti
         name: name.into(),
         node_key: node_key.to_string(),
         lock_key: lock_key.map(|key| key.to_tlpub()),
+        ..Default::default()
     };
     daemon.client.node_add(&request, &Asked::default()).await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! The daemon as its clients see it: over a real socket, on a real disk.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod auth_keys;
 mod hostile;
 mod keys;
 mod lock;

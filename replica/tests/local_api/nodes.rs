@@ -29,6 +29,7 @@ async fn a_node_from_added_to_its_signers_removal() {
         name: "web".into(),
         node_key: node_key(1).to_string(),
         lock_key: Some(key(6).public().to_tlpub()),
+        ..Default::default()
     };
     let added = client.node_add(&request, &asked).await.unwrap();
     assert!(!added.value.signed);
@@ -74,6 +75,7 @@ async fn the_roster_keeps_names_and_keys_apart() {
         name: name.into(),
         node_key: node_key(byte).to_string(),
         lock_key: None,
+        ..Default::default()
     };
     client.node_add(&request("a", 1), &asked).await.unwrap();
     assert_eq!(refused(client.node_add(&request("a", 2), &asked).await).0, 409);

@@ -15,6 +15,7 @@ async fn records_are_linked_and_paged() {
             name: format!("n{byte}"),
             node_key: ledger::testing::node_key(byte).to_string(),
             lock_key: None,
+            ..Default::default()
         };
         daemon.client.node_add(&request, &Asked::default()).await.unwrap();
     }
@@ -62,7 +63,7 @@ async fn what_is_not_served_yet_says_so() {
     assert_eq!((status, text.contains("request ID")), (400, true));
     let answer = super::hostile::send(
         &daemon,
-        b"POST /localapi/v0/tka/wrap-preauth-key HTTP/1.1\r\nHost:\r\nContent-Length: 2\r\n\r\n{}",
+        b"POST /localapi/v0/tka/generate-recovery-aum HTTP/1.1\r\nHost:\r\nContent-Length: 2\r\n\r\n{}",
     )
     .await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");

@@ -13,7 +13,7 @@ async fn the_same_request_returns_the_first_record() {
     let daemon = Daemon::start(dir.path()).await;
     let client = &daemon.client;
     // As the command line does it: the digest stands for what was asked, the values are new.
-    let asked = Asked { request_id: Some("init-1".into()), digest: Some([7; 32]) };
+    let asked = Asked { digest: Some([7; 32]), ..Asked::by("init-1") };
     let own = key_body(daemon.lock_key().await);
     let request = |value: Vec<u8>| InitRequest {
         keys: Some(vec![own.clone()]),

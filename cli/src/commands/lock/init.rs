@@ -122,6 +122,7 @@ fn earlier(request: &Request, session: &Session) -> Result<Option<Receipt>, Fail
         record_hash: found.record_hash,
         request_id: Some(found.request_id),
         repeated: true,
+        warning: None,
     }))
 }
 

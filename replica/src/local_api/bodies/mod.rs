@@ -5,10 +5,13 @@
 mod ours;
 mod tailscaled;
 
+use std::fmt;
+
 use data_encoding::BASE64;
 use ledger::ids::{AumHash, LockKey, NodeKey};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
 
 pub use ours::*;
 pub use tailscaled::*;
@@ -27,6 +30,40 @@ impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         BASE64.decode(text.as_bytes()).map(Base64).map_err(D::Error::custom)
+    }
+}
+
+/// Text that is a secret: shown by nothing, wiped when dropped.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    /// Takes a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        SecretText(Zeroizing::new(text.into()))
+    }
+
+    /// The text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText")
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(SecretText::new)
     }
 }
 
@@ -153,7 +190,7 @@ pub fn from_go_json<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, ser
 }
 
 /// The names of all request fields of tailscaled's endpoints.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "Keys",
     "DisablementValues",
     "SupportDisablement",
@@ -167,6 +204,7 @@ const NAMES: [&str; 13] = [
     "Meta",
     "URL",
     "TSKey",
+    "TKAKey",
 ];
 
 fn unify_names(value: &mut serde_json::Value) {

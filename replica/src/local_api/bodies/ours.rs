@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Base64;
+use super::{Base64, SecretText};
 
 /// Answer of `GET lockstep/identity`: who answers, and how far its history goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +113,55 @@ pub struct NodeAddRequest {
     /// Its tailnet-lock key.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lock_key: Option<String>,
+    /// The auth key that it shows, without the credential of a wrapped one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub auth_key: Option<SecretText>,
+    /// A signature on its node key, as it makes one with a wrapped auth key. Means nothing while
+    /// the lock is off.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signature: Option<Base64>,
+}
+
+/// An auth key, as `GET lockstep/authkeys` and `authkey list --json` show it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthKeyBody {
+    /// Its ID.
+    pub id: String,
+    /// `valid`, `used`, `expired` or `revoked`.
+    pub state: String,
+    /// Whether more than one node may join by it.
+    pub reusable: bool,
+    /// When it ends, RFC 3339; `null` if it does not.
+    pub expires: Option<String>,
+    /// The record that issued it.
+    pub created_record: u64,
+    /// How many nodes have joined by it.
+    pub uses: u64,
+    /// The record by which the last of them joined.
+    pub last_use_record: Option<u64>,
+    /// The record that revoked it.
+    pub revoked_record: Option<u64>,
+}
+
+/// Request of `POST lockstep/authkeys/create`: an auth key that the asker has made and keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthKeyCreateRequest {
+    /// Its ID: 1 to 32 letters and digits.
+    pub id: String,
+    /// The hash of its text, 64 hex digits.
+    pub hash: String,
+    /// Whether more than one node may join by it.
+    pub reusable: bool,
+    /// When it ends, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_ms: Option<u64>,
+}
+
+/// Request of `POST lockstep/authkeys/revoke`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthKeyRevokeRequest {
+    /// Its ID.
+    pub id: String,
 }
 
 /// Request of `POST lockstep/nodes/rotate`.

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use ledger::ids::{AumHash, LockKey, NodeKey};
 use serde::{Deserialize, Serialize};
 
-use super::{Base64, hash_numbers, nlpub, node_key, nullable_hash_numbers, nullable_node_key};
+use super::{
+    Base64, SecretText, hash_numbers, nlpub, node_key, nullable_hash_numbers, nullable_node_key,
+};
 
 /// Answer of `GET tka/status` and `POST tka/init`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,6 +172,18 @@ impl Default for SignRequest {
     fn default() -> Self {
         SignRequest { node_key: no_node_key(), rotation_public: None }
     }
+}
+
+/// Request of `POST tka/wrap-preauth-key`. The answer is the wrapped key as plain text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WrapRequest {
+    /// The auth key; any text.
+    #[serde(rename = "TSKey")]
+    pub ts_key: SecretText,
+    /// The private key that signs its credential: `nlpriv:` and 128 hex digits.
+    #[serde(rename = "TKAKey")]
+    pub tka_key: SecretText,
 }
 
 /// One AUM in the answer of `GET tka/log`.

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use hyper::{Response, StatusCode};
+use hyper::Response;
 use ledger::Fault;
 use ledger::formats::deeplink::Deeplink;
 use ledger::history::{ChangeReason, roster};
 use ledger::ids::LockKey;
+use ledger::limits::{KEYS_WARNING, MAX_KEYS};
 use ledger::lock::Authority;
 
-use super::{Api, body, empty, json, keys, limit, list, log_of, marked, no_content, ours};
+use super::{Api, body, empty, json, keys, limit, list, log_of, marked, no_content, ours, warn};
 use crate::local_api::answers;
 use crate::local_api::bodies::{
     Base64, DeeplinkAnswer, DeeplinkRequest, InitRequest, ModifyRequest, RemoveRequest,
@@ -105,7 +106,25 @@ impl Api {
         };
         let done =
             self.modify_keys(call, "modify", &to_json(&request), order).await.map_err(fail)?;
-        Ok(marked(no_content(), &done))
+        let mut response = marked(no_content(), &done);
+        if request.add_keys.is_some_and(|keys| !keys.is_empty())
+            && let Some(warning) = self.crowded()
+        {
+            warn(&mut response, &warning);
+        }
+        Ok(response)
+    }
+
+    /// What to say when hardly any key can be added any more.
+    fn crowded(&self) -> Option<String> {
+        let trusted = self.node.view().fold().authority()?.state().keys().len();
+        (trusted >= KEYS_WARNING).then(|| {
+            format!(
+                "{trusted} keys are trusted; with {MAX_KEYS} no more can be added. Remove those \
+                 that are not needed; 'lockstep lock remove --unused-preauth-keys' finds those of \
+                 auth keys by which no node is in."
+            )
+        })
     }
 
     pub(super) async fn remove_keys(&self, call: &Call) -> Result<Response<Body>, Problem> {
@@ -173,10 +192,7 @@ impl Api {
 
     pub(super) async fn disable(&self, call: &Call) -> Result<Response<Body>, Problem> {
         let fail = |problem: Problem| problem.during("tailnet-lock disable failed: ");
-        let _place = call.occupancy.derivation(call.uid).ok_or_else(|| {
-            let text = "another secret of yours is being checked";
-            fail(Problem::new(StatusCode::SERVICE_UNAVAILABLE, text))
-        })?;
+        let _place = call.derivation().map_err(fail)?;
         let secret = zeroize::Zeroizing::new(call.body.to_vec());
         let plan: Arc<Plan> = {
             let secret = secret.clone();

@@ -1,5 +1,6 @@
 //! What each endpoint does.
 
+mod auth_keys;
 mod history;
 mod lock;
 mod nodes;
@@ -7,6 +8,7 @@ mod nodes;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use ledger::Fault;
 use ledger::history::Event;
@@ -24,7 +26,7 @@ use super::http::{self, Body};
 use super::problem::Problem;
 use super::routes::{Endpoint, query};
 use super::server::Call;
-use super::{Access, answers};
+use super::{Access, answers, headers};
 use crate::keys::Keys;
 use crate::node::{Handle, View};
 use crate::operations::{Ground, NotPlanned};
@@ -103,6 +105,7 @@ impl Api {
             E::Disable => self.disable(call).await,
             E::AffectedSignatures => self.affected_signatures(call).await,
             E::VerifyDeeplink => self.verify_deeplink(call).await,
+            E::WrapAuthKey => self.wrap_auth_key(call).await,
             E::NotYet(what) => Err(Problem::new(
                 StatusCode::NOT_FOUND,
                 format!("{what} is not part of this version of Lockstep"),
@@ -118,6 +121,10 @@ impl Api {
             E::NodeAdd => self.node_add(call).await,
             E::NodeRotate => self.node_rotate(call).await,
             E::NodeRemove => self.node_remove(call).await,
+            E::AuthKeys => self.auth_keys().await,
+            E::AuthKeyCreate => self.auth_key_create(call).await,
+            E::AuthKeyRevoke => self.auth_key_revoke(call).await,
+            E::CheckSecret => self.check_secret(call).await,
         }
     }
 }
@@ -191,4 +198,11 @@ fn no_content() -> Response<Body> {
 fn marked(mut response: Response<Body>, done: &Done) -> Response<Body> {
     done.mark(&mut response);
     response
+}
+
+/// Says something to the person who asked for what was done.
+fn warn(response: &mut Response<Body>, warning: &str) {
+    if let Ok(value) = HeaderValue::from_str(warning) {
+        response.headers_mut().insert(HeaderName::from_static(headers::WARNING), value);
+    }
 }

@@ -12,7 +12,7 @@ use super::{Api, blocking, json, marked, ours, parsed};
 use crate::keys::NodePrivateKey;
 use crate::local_api::answers;
 use crate::local_api::bodies::{
-    NodeAddRequest, NodeBody, NodeRemoveRequest, NodeRotateRequest, to_json,
+    Base64, NodeAddRequest, NodeBody, NodeRemoveRequest, NodeRotateRequest, to_json,
 };
 use crate::local_api::changes::{Done, Plan};
 use crate::local_api::http::Body;
@@ -20,7 +20,7 @@ use crate::local_api::problem::Problem;
 use crate::local_api::routes::query;
 use crate::local_api::server::Call;
 use crate::operations::enrol;
-use crate::operations::{Ground, NotPlanned, nodes};
+use crate::operations::{Ground, NotPlanned, auth_keys, nodes};
 
 impl Api {
     pub(super) async fn node_list(&self) -> Result<Response<Body>, Problem> {
@@ -42,9 +42,20 @@ impl Api {
         let node_key: NodeKey = parsed("node_key", &request.node_key)?;
         let lock_key: Option<LockKey> =
             request.lock_key.as_deref().map(|key| parsed("lock_key", key)).transpose()?;
-        let name = request.name.clone();
-        let plan: Arc<Plan> = Arc::new(move |_| Ok(Some(nodes::add(&name, node_key, lock_key))));
-        let done = self.change(call, "node add", &to_json(&request), plan).await?;
+        let auth_key =
+            request.auth_key.as_ref().map(|key| auth_keys::shown(key.expose())).transpose()?;
+        // What was asked, without the secret in it.
+        let mut arguments = to_json(&NodeAddRequest { auth_key: None, ..request.clone() });
+        arguments.extend(auth_key.iter().flat_map(|shown| shown.hash.0));
+        let order = nodes::Order {
+            name: request.name.clone(),
+            node_key,
+            lock_key,
+            auth_key,
+            signature: signature(request.signature.as_ref())?,
+        };
+        let plan: Arc<Plan> = Arc::new(move |ground| Ok(Some(nodes::add(ground, &order))));
+        let done = self.change(call, "node add", &arguments, plan).await?;
         self.shown(&request.name, &done).await
     }
 
@@ -54,12 +65,7 @@ impl Api {
             return self.rotate_own(call, &request).await;
         };
         let node_key: NodeKey = parsed("node_key", node_key)?;
-        let signature = request
-            .signature
-            .as_ref()
-            .map(|bytes| NodeKeySignature::decode(&bytes.0))
-            .transpose()
-            .map_err(|error| Problem::bad(format!("the signature: {error}")))?;
+        let signature = signature(request.signature.as_ref())?;
         let text = request.node.clone();
         let own = self.node.replica();
         let plan: Arc<Plan> = Arc::new(move |ground| {
@@ -150,6 +156,11 @@ impl Api {
         });
         Ok(marked(response.await?, done))
     }
+}
+
+fn signature(bytes: Option<&Base64>) -> Result<Option<NodeKeySignature>, Problem> {
+    let decoded = bytes.map(|bytes| NodeKeySignature::decode(&bytes.0)).transpose();
+    decoded.map_err(|error| Problem::bad(format!("the signature: {error}")))
 }
 
 /// An entry that is no longer there, for whoever repeats a request.
