@@ -13,7 +13,7 @@ use crate::lock::{Authority, ChainId, Sealed, State};
 use crate::rows::tables;
 use crate::{Failure, Fault};
 
-/// Begins the next epoch (spec 5.4, and the rules in docs/ledger-format.md 5).
+/// Begins the next epoch (spec 5.4, and docs/ledger-format.md 5).
 pub(super) fn initialize(
     step: &mut Step<'_>,
     lifecycle: Lifecycle,

@@ -1,0 +1,351 @@
+//! The document against the code: examples, limits, names; and the verifier over both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use ledger::history::{Event, Fold, Proposal, SignedProposal, Verdict};
+use ledger::limits;
+use ledger::rows::watermark::{FILE_BYTES, Watermark, slot_offset};
+use ledger::rows::{raft, tables};
+use ledger::testing::Group;
+use proptest::prelude::*;
+
+use crate::cbor::{Value, decode, encode};
+use crate::example::{Step, example};
+use crate::moves::{moves, played};
+use crate::verifier::Verifier;
+
+fn path(below: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(below)
+}
+
+fn document() -> String {
+    fs::read_to_string(path("../docs/ledger-format.md")).unwrap()
+}
+
+/// The text of a block that begins with "```text NAME".
+fn block<'a>(document: &'a str, name: &str) -> &'a str {
+    let open = format!("```text {name}\n");
+    let at = document.find(&open).unwrap_or_else(|| panic!("the document has no block {name}"));
+    let rest = &document[at + open.len()..];
+    rest.split_once("```").unwrap_or_else(|| panic!("block {name} does not end")).0
+}
+
+/// Hex in lines of 128 digits.
+fn hex_lines(bytes: &[u8]) -> String {
+    let hex = HEXLOWER.encode(bytes);
+    let lines = hex.as_bytes().chunks(128).map(|line| std::str::from_utf8(line).unwrap());
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// What section 3 shows of an event: its diagnostic notation, then its bytes.
+fn shown_event(event: &Value) -> String {
+    format!("{}\n\n{}", event.shown(0), hex_lines(&encode(event)))
+}
+
+fn event_of(step: &Step) -> Value {
+    let signed = decode(step.record.proposal().bytes()).unwrap();
+    let proposal = signed.fields(&[1, 2, 3], &[]).unwrap().get(1).bytes().unwrap().to_vec();
+    let all: Vec<u64> = (1..=10).collect();
+    decode(&proposal).unwrap().fields(&all, &[]).unwrap().get(10).clone()
+}
+
+/// Every example of the document, by the name of its block.
+fn examples() -> BTreeMap<String, String> {
+    let steps = example();
+    let mut blocks = BTreeMap::new();
+    for step in &steps {
+        let event = event_of(step);
+        let kind = event.tuple::<2>().unwrap()[0].uint().unwrap();
+        blocks.entry(format!("event-{kind}")).or_insert_with(|| shown_event(&event));
+    }
+    // Rules 2 do not exist, so no history of today holds this one.
+    let activation = Value::Map(vec![(Value::Uint(1), Value::Uint(2))]);
+    let activation = Value::Array(vec![Value::Uint(10), activation]);
+    blocks.insert("event-10".into(), shown_event(&activation));
+
+    let mut hashes = String::new();
+    for step in &steps {
+        let record = &step.record;
+        hashes += &format!(
+            "record {} {}\n  record hash {}\n            = {}\n  fold hash   {}\n  Merkle root {}\n",
+            record.index(),
+            record.proposal().proposal().event.kind_name(),
+            record.hash().to_hex(),
+            record.hash(),
+            step.fold_hash,
+            HEXLOWER.encode(&step.merkle_root),
+        );
+    }
+    blocks.insert("hashes".into(), hashes);
+
+    let record = decode(steps[2].record.bytes()).unwrap();
+    let signed = decode(steps[2].record.proposal().bytes()).unwrap();
+    let proposal = decode(signed.fields(&[1, 2, 3], &[]).unwrap().get(1).bytes().unwrap()).unwrap();
+    let shown = [record, signed, proposal].map(|value| value.shown(0) + "\n");
+    blocks.insert("record-2".into(), shown.join("\n"));
+
+    let records = steps
+        .iter()
+        .map(|step| format!("record {}\n{}", step.record.index(), hex_lines(step.record.bytes())));
+    blocks.insert("records".into(), records.collect());
+
+    let mark = Watermark { term: 3, vote: 1, last_term: 3, last_index: 40 };
+    let slot = format!(
+        "write 5 of term 3, vote 1, last term 3, last index 40, at byte {}:\n",
+        slot_offset(5)
+    );
+    blocks.insert("watermark".into(), slot + &hex_lines(&mark.to_slot(5)));
+    blocks
+}
+
+/// `UPDATE_FORMAT=1` writes the examples into the document, to be read.
+#[test]
+fn the_examples_are_as_the_code_makes_them() {
+    let mut text = document();
+    for (name, made) in examples() {
+        if env::var_os("UPDATE_FORMAT").is_some() {
+            let shown = format!("```text {name}\n{}```", block(&text, &name));
+            text = text.replace(&shown, &format!("```text {name}\n{made}```"));
+        } else {
+            assert_eq!(block(&text, &name), made, "example {name} is stale");
+        }
+    }
+    if env::var_os("UPDATE_FORMAT").is_some() {
+        fs::write(path("../docs/ledger-format.md"), &text).unwrap();
+    }
+    let shown = text.matches("```text ").count();
+    assert_eq!(shown, examples().len(), "the document has a block that no example fills");
+}
+
+/// The records in the document, from its text.
+fn documented_records() -> Vec<Vec<u8>> {
+    let mut records: Vec<String> = Vec::new();
+    for line in block(&document(), "records").lines() {
+        if line.starts_with("record ") {
+            records.push(String::new());
+        } else {
+            records.last_mut().unwrap().push_str(line);
+        }
+    }
+    records.iter().map(|hex| HEXLOWER.decode(hex.as_bytes()).unwrap()).collect()
+}
+
+/// What is written there about each record, by what it is.
+fn documented(what: &str) -> Vec<String> {
+    let text = document();
+    let lines = block(&text, "hashes").lines().filter_map(|line| line.trim().strip_prefix(what));
+    lines.map(|rest| rest.trim().to_owned()).collect()
+}
+
+#[test]
+fn the_verifier_confirms_the_example() {
+    let mut verifier = Verifier::default();
+    let (records, folds, roots) =
+        (documented("record hash"), documented("fold hash"), documented("Merkle root"));
+    let texts = documented("=");
+    for (i, record) in documented_records().iter().enumerate() {
+        verifier.take(record).unwrap_or_else(|e| panic!("record {i}: {e}"));
+        let hash = verifier.last_hash();
+        assert_eq!(HEXLOWER.encode(&hash), records[i]);
+        assert_eq!(BASE32_NOPAD.encode(&hash), texts[i]);
+        assert_eq!(HEXLOWER.encode(&verifier.fold_hash), folds[i]);
+        assert_eq!(HEXLOWER.encode(&verifier.merkle_root()), roots[i]);
+    }
+    assert_eq!(folds.len(), documented_records().len());
+}
+
+fn after(records: &[Vec<u8>]) -> Verifier {
+    let mut verifier = Verifier::default();
+    records.iter().for_each(|record| verifier.take(record).unwrap());
+    verifier
+}
+
+#[test]
+fn the_verifier_refuses_a_changed_example() {
+    let records = documented_records();
+    for (i, record) in records.iter().enumerate() {
+        for at in (i % 7..record.len()).step_by(7) {
+            let mut changed = record.clone();
+            changed[at] ^= 1 << (at % 8);
+            assert!(after(&records[..i]).take(&changed).is_err(), "record {i}, byte {at}");
+        }
+        let elsewhere = records.iter().enumerate().filter(|(j, _)| *j != i);
+        for (j, other) in elsewhere {
+            assert!(after(&records[..i]).take(other).is_err(), "record {j} as record {i}");
+        }
+    }
+}
+
+/// A record of a proposal that nobody sealed.
+fn forged(fold: &Fold, signed: &SignedProposal) -> Vec<u8> {
+    let prev = fold.last_hash().map_or(Value::Null, |hash| Value::Bytes(hash.0.to_vec()));
+    let fields = [Value::Uint(fold.next_index()), prev, Value::Bytes(signed.bytes().to_vec())];
+    let keyed = fields.into_iter().zip(1..).map(|(value, key)| (Value::Uint(key), value));
+    encode(&Value::Map(keyed.collect()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// On whatever history: what the ledger seals, the verifier takes, with the same hashes; what
+    /// the ledger does not, the verifier refuses too.
+    #[test]
+    fn the_verifier_agrees_with_the_ledger(moves in moves(40)) {
+        let (_, made) = played(&moves);
+        let mut group = Group::unfounded();
+        let mut sealed: Vec<Vec<u8>> = Vec::new();
+        for (signed, verdict) in made {
+            prop_assert_eq!(&group.admit_signed(signed.clone()), &verdict);
+            match verdict {
+                Verdict::Sealed(record) => {
+                    sealed.push(record.bytes().to_vec());
+                }
+                other => {
+                    let record = forged(&group.fold, &signed);
+                    prop_assert!(after(&sealed).take(&record).is_err(), "{:?}", other);
+                }
+            }
+        }
+        let verifier = after(&sealed);
+        prop_assert_eq!(verifier.last_hash(), group.fold.last_hash().unwrap().0);
+        prop_assert_eq!(verifier.fold_hash, group.fold.fold_hash().0);
+        prop_assert_eq!(verifier.merkle_root(), group.fold.merkle_root());
+    }
+}
+
+/// The rows of the table whose header is `header`: their cells.
+fn table(header: &str) -> Vec<Vec<String>> {
+    let text = document();
+    let at = text.find(header).unwrap_or_else(|| panic!("no table {header}"));
+    let rows = text[at..].lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        row.trim_matches('|').split(" | ").map(|cell| cell.trim().replace('`', "")).collect()
+    })
+    .collect()
+}
+
+macro_rules! values {
+    ($($name:ident),* $(,)?) => {
+        BTreeMap::from([$((stringify!($name), u64::try_from(limits::$name).unwrap())),*])
+    };
+}
+
+#[test]
+fn limits_are_documented() {
+    let values = values![
+        PROPOSAL_BYTES,
+        RECORD_BYTES,
+        REQUEST_ID_BYTES,
+        REQUEST_PARTS,
+        ACTOR_NAME_BYTES,
+        NAME_BYTES,
+        NOTE_BYTES,
+        EVENT_AUMS,
+        EVENT_SIGNATURES,
+        DISABLEMENT_SECRET_BYTES,
+        ROSTER_AT_ONCE,
+        ROSTER_NODES,
+        AUTH_KEY_ID_BYTES,
+        CBOR_DEPTH,
+        CBOR_ARRAY_ELEMENTS,
+        CBOR_MAP_PAIRS,
+        MAX_VOTES,
+        MAX_KEY_META_BYTES,
+        MAX_KEYS,
+        MAX_DISABLEMENT_VALUES,
+        DISABLEMENT_VALUE_BYTES,
+    ];
+    // These bind nobody but ourselves: what we propose, offer, keep and warn of.
+    let ours = [
+        "KEYS_WARNING",
+        "CHECKPOINT_EVERY",
+        "OFFER_WALK",
+        "ROTATION_KEYS_KEPT",
+        "COMPACTION_MIN_CHAIN",
+        "COMPACTION_MIN_AGE_SECS",
+    ];
+    let source = fs::read_to_string(path("src/limits.rs")).unwrap();
+    let consts = source.lines().filter_map(|line| line.strip_prefix("pub const "));
+    let names: BTreeSet<&str> = consts.map(|rest| rest.split(':').next().unwrap()).collect();
+    let known: BTreeSet<&str> = values.keys().copied().chain(ours).collect();
+    assert_eq!(names, known);
+    let documented: BTreeMap<String, u64> = table("| limit | value |")
+        .iter()
+        .map(|row| (row[0].clone(), row[1].parse().unwrap()))
+        .collect();
+    let values: BTreeMap<String, u64> =
+        values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    assert_eq!(documented, values);
+}
+
+/// The names of an enum's variants, from its source.
+fn variants(source: &str) -> BTreeSet<String> {
+    let body = source.split_once("pub enum EventRefusal {").unwrap().1;
+    let body = body.split_once("\n}").unwrap().0;
+    let named = body.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+    named
+        .map(|line| line.trim().chars().take_while(|c| c.is_alphanumeric()).collect::<String>())
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase()))
+        .collect()
+}
+
+#[test]
+fn refusals_are_documented() {
+    let source = fs::read_to_string(path("src/history/refusal.rs")).unwrap();
+    let names = variants(&source);
+    assert!(names.contains("Shape") && names.contains("RecordRepeats"));
+    let documented: BTreeSet<String> =
+        table("| refusal | when |").into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(documented, names);
+}
+
+/// A kind is documented with its number and name, and no other kind decodes.
+#[test]
+fn kinds_are_documented() {
+    let text = document();
+    let events = example().into_iter().map(|step| step.record.proposal().proposal().event.clone());
+    let mut named: BTreeMap<u64, &str> =
+        events.map(|event| (event.kind(), event.kind_name())).collect();
+    let activation = Event::RulesActivated(2);
+    named.insert(activation.kind(), activation.kind_name());
+    for (kind, name) in &named {
+        assert!(text.contains(&format!("### Kind {kind}: `{name}`\n")), "{name}");
+    }
+    assert_eq!(text.matches("### Kind ").count(), named.len());
+
+    let mut group = Group::new();
+    let Value::Map(fields) = decode(&group.proposal(activation).to_cbor()).unwrap() else {
+        panic!("a proposal is a map")
+    };
+    for kind in 0..64 {
+        let mut fields = fields.clone();
+        fields[9].1 = Value::Array(vec![Value::Uint(kind), Value::Map(Vec::new())]);
+        let refusal = Proposal::decode(&encode(&Value::Map(fields))).unwrap_err().to_string();
+        let unknown = refusal == format!("unknown kind of event: {kind}");
+        assert_eq!(unknown, !named.contains_key(&kind), "{kind}: {refusal}");
+    }
+}
+
+#[test]
+fn effects_and_tables_are_documented() {
+    let source = fs::read_to_string(path("src/history/effects.rs")).unwrap();
+    let calls = source.split("self.effect(").skip(1);
+    let numbers: BTreeSet<String> =
+        calls.map(|call| call.chars().take_while(char::is_ascii_digit).collect()).collect();
+    let documented: BTreeSet<String> =
+        table("| effect | array |").into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(documented, numbers);
+
+    let text = document();
+    for table in tables::ALL.iter().chain(raft::TABLES) {
+        assert!(text.contains(&format!("| `{}` | ", table.0)), "table {}", table.0);
+    }
+    for key in [raft::BASE, raft::HARD, raft::APPLIED, raft::GROUP, raft::IDENTITY] {
+        let key = std::str::from_utf8(key).unwrap();
+        assert!(text.contains(&format!("| `{key}` | ")), "row {key}");
+    }
+    assert_eq!(FILE_BYTES, 8192);
+}

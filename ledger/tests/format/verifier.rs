@@ -1,0 +1,782 @@
+//! A verifier written from docs/ledger-format.md alone: no code of the ledger, only CBOR heads,
+//! hashes, Ed25519 and Argon2 from their crates. Numbers are those of the document's sections.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use blake2::{Blake2s256, Digest};
+use sha2::Sha256;
+
+use crate::cbor::{Fields, Result, Value, decode, encode};
+
+type Hash = [u8; 32];
+type KeyId = Vec<u8>;
+
+fn blake2s(parts: &[&[u8]]) -> Hash {
+    let mut hash = Blake2s256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
+}
+
+fn check(holds: bool, what: &str) -> Result<()> {
+    if holds { Ok(()) } else { Err(what.into()) }
+}
+
+fn zip215(key: &[u8], message: &[u8], signature: &[u8]) -> Result<()> {
+    let key = ed25519_zebra::VerificationKey::try_from(key).map_err(|e| e.to_string())?;
+    let signature = ed25519_zebra::Signature::try_from(signature).map_err(|e| e.to_string())?;
+    key.verify(&signature, message).map_err(|e| e.to_string())
+}
+
+fn standard(key: &[u8], message: &[u8], signature: &[u8]) -> Result<()> {
+    use ed25519_dalek::Verifier as _;
+    let key = key.try_into().map_err(|_| "not 32 bytes")?;
+    let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|e| e.to_string())?;
+    let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|e| e.to_string())?;
+    check(!key.is_weak(), "a weak wrapping key")?;
+    key.verify(message, &signature).map_err(|e| e.to_string())
+}
+
+fn weak(key: &[u8]) -> bool {
+    key.try_into().is_ok_and(|key| {
+        ed25519_dalek::VerifyingKey::from_bytes(key).is_ok_and(|key| key.is_weak())
+    })
+}
+
+/// A member, log or lock key.
+fn own_key(value: &Value) -> Result<Hash> {
+    let key: Hash = value.fixed()?;
+    check(!weak(&key), "a key of small order")?;
+    Ok(key)
+}
+
+fn node_key(value: &Value) -> Result<Hash> {
+    let key: Hash = value.fixed()?;
+    let mut x = key;
+    x[31] &= 0x7f;
+    // Small numbers, and those next to p; the two of order 8 are left to readers.
+    let low = x[1..].iter().all(|byte| *byte == 0) && x[0] < 2;
+    let high = x[0] >= 0xec && x[1..31].iter().all(|byte| *byte == 0xff) && x[31] == 0x7f;
+    check(!(low || high && x[0] <= 0xee), "a node key of small order")?;
+    Ok(key)
+}
+
+fn name(value: &Value) -> Result<String> {
+    let name = value.text()?;
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let fits = (1..=63).contains(&name.len())
+        && name.chars().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    check(fits, "not a name")?;
+    Ok(name.to_owned())
+}
+
+/// Section 12: a trusted key.
+#[derive(Clone, PartialEq)]
+struct Key {
+    id: KeyId,
+    votes: u64,
+    meta: BTreeMap<String, String>,
+}
+
+/// Section 12: trusted keys in their order.
+#[derive(Clone, PartialEq)]
+struct State {
+    keys: Vec<Key>,
+    values: Vec<Vec<u8>>,
+    id: (u64, u64),
+}
+
+impl State {
+    fn read(value: &Value) -> Result<State> {
+        let fields = value.fields(&[1, 2, 3], &[4, 5])?;
+        check(*fields.get(1) == Value::Null, "a checkpoint with a last AUM")?;
+        let values: Result<Vec<_>> =
+            fields.get(2).list()?.iter().map(|v| v.bytes().map(<[u8]>::to_vec)).collect();
+        let keys: Vec<_> = fields.get(3).list()?.iter().map(trusted_key).collect::<Result<_>>()?;
+        let part = |key| fields.may(key).map_or(Ok(0), Value::uint);
+        let state = State { keys, values: values?, id: (part(4)?, part(5)?) };
+        let ids: BTreeSet<&KeyId> = state.keys.iter().map(|key| &key.id).collect();
+        check((1..=512).contains(&ids.len()) && ids.len() == state.keys.len(), "its keys")?;
+        let values: BTreeSet<&Vec<u8>> = state.values.iter().collect();
+        check((1..=32).contains(&values.len()) && values.len() == state.values.len(), "values")?;
+        check(values.iter().all(|value| value.len() == 32), "a value's length")?;
+        Ok(state)
+    }
+
+    fn key(&self, id: &[u8]) -> Option<&Key> {
+        self.keys.iter().find(|key| key.id == id)
+    }
+
+    fn votes(&self, id: &[u8]) -> Option<u64> {
+        self.key(id).map(|key| key.votes)
+    }
+}
+
+fn trusted_key(value: &Value) -> Result<Key> {
+    let fields = value.fields(&[1, 2, 3], &[12])?;
+    let votes = fields.get(2).uint()?;
+    check(fields.get(1).uint()? == 1 && (1..=4096).contains(&votes), "kind or votes")?;
+    let meta = fields.may(12).map_or(Ok(BTreeMap::new()), metadata)?;
+    Ok(Key { id: fields.get(3).bytes()?.to_vec(), votes, meta })
+}
+
+fn metadata(value: &Value) -> Result<BTreeMap<String, String>> {
+    let Value::Map(pairs) = value else { return Err("metadata that is no map".into()) };
+    let pair =
+        |(key, value): &(Value, Value)| Ok((key.text()?.to_owned(), value.text()?.to_owned()));
+    let meta = pairs.iter().map(pair).collect::<Result<BTreeMap<_, _>>>()?;
+    let bytes: usize = meta.iter().map(|(key, value)| key.len() + value.len()).sum();
+    check(!meta.is_empty() && bytes <= 512, "metadata")?;
+    Ok(meta)
+}
+
+struct Aum {
+    hash: Hash,
+    parent: Option<Hash>,
+    kind: u64,
+    signers: Vec<KeyId>,
+    key: Option<Key>,
+    key_id: Vec<u8>,
+    state: Option<State>,
+    votes: Option<u64>,
+    meta: Option<BTreeMap<String, String>>,
+}
+
+impl Aum {
+    /// Decodes one and checks its signatures.
+    fn read(value: &Value) -> Result<Aum> {
+        let bytes = value.bytes()?;
+        let document = decode(bytes)?;
+        let fields = document.fields(&[1, 2], &[3, 4, 5, 6, 7, 23])?;
+        let parent = match fields.get(2) {
+            Value::Null => None,
+            parent => Some(parent.fixed()?),
+        };
+        let signed = blake2s(&[&encode(&fields.without(23))]);
+        let mut signers = Vec::new();
+        for signature in fields.may(23).ok_or("an unsigned AUM")?.list()? {
+            let signature = signature.fields(&[1, 2], &[])?;
+            let key = signature.get(1).bytes()?;
+            zip215(key, &signed, signature.get(2).bytes()?)?;
+            signers.push(key.to_vec());
+        }
+        check(!signers.is_empty(), "an unsigned AUM")?;
+        let kind = fields.get(1).uint()?;
+        let given = |key| fields.may(key).is_some();
+        let only =
+            |allowed: &[u64]| [3, 4, 5, 6, 7].iter().all(|k| !given(*k) || allowed.contains(k));
+        let fits = match kind {
+            1 => given(3) && only(&[3]),
+            2 => given(4) && only(&[4]),
+            4 => given(4) && (given(6) || given(7)) && only(&[4, 6, 7]),
+            5 => given(5) && only(&[5]),
+            _ => true,
+        };
+        check(fits && kind < 256, "fields of another kind")?;
+        Ok(Aum {
+            hash: blake2s(&[bytes]),
+            parent,
+            kind,
+            signers,
+            key: fields.may(3).map(trusted_key).transpose()?,
+            key_id: fields.may(4).map_or(Ok(&[][..]), Value::bytes)?.to_vec(),
+            state: fields.may(5).map(State::read).transpose()?,
+            votes: fields.may(6).map(Value::uint).transpose()?,
+            meta: fields.may(7).map(metadata).transpose()?,
+        })
+    }
+
+    fn weight(&self, at_parent: &State) -> Result<u64> {
+        let signers: BTreeSet<&KeyId> = self.signers.iter().collect();
+        let votes = signers.into_iter().map(|id| at_parent.votes(id).ok_or("an untrusted signer"));
+        Ok(votes.sum::<std::result::Result<u64, _>>()?)
+    }
+
+    fn apply(&self, before: &State) -> Result<State> {
+        let mut state = before.clone();
+        let place = state.keys.iter().position(|key| key.id == self.key_id);
+        match self.kind {
+            1 => {
+                let key = self.key.clone().ok_or("no key")?;
+                check(state.key(&key.id).is_none(), "trusted already")?;
+                state.keys.push(key);
+            }
+            2 => {
+                state.keys.remove(place.ok_or("not trusted")?);
+                check(!state.keys.is_empty(), "the last key")?;
+            }
+            4 => {
+                let key = &mut state.keys[place.ok_or("not trusted")?];
+                key.votes = self.votes.unwrap_or(key.votes);
+                check((1..=4096).contains(&key.votes), "votes")?;
+                key.meta = self.meta.clone().unwrap_or_else(|| key.meta.clone());
+            }
+            5 => {
+                state = self.state.clone().ok_or("no state")?;
+                check(state.id == before.id, "another lock")?;
+            }
+            _ => {}
+        }
+        Ok(state)
+    }
+
+    /// Section 5: nobody becomes trusted who cannot be.
+    fn trusts_well(&self, now: Option<&State>) -> Result<()> {
+        let named: &[Key] = match self.kind {
+            1 => self.key.as_slice(),
+            5 => self.state.as_ref().map_or(&[], |state| &state.keys),
+            _ => &[],
+        };
+        let news = |id: &KeyId| now.is_none_or(|state| state.key(id).is_none());
+        let bad = named.iter().any(|key| news(&key.id) && (key.id.len() != 32 || weak(&key.id)));
+        check(!bad, "a key that cannot be trusted")
+    }
+}
+
+/// A stored AUM.
+struct Node {
+    parent: Option<Hash>,
+    /// Least is preferred.
+    preference: (std::cmp::Reverse<u64>, bool, Hash),
+    state: State,
+}
+
+/// An epoch's chain of AUMs.
+struct Chain {
+    genesis: Hash,
+    aums: BTreeMap<Hash, Node>,
+    head: Hash,
+}
+
+impl Chain {
+    fn new(genesis: &Aum) -> Result<Chain> {
+        check(genesis.parent.is_none() && genesis.kind == 5, "not a genesis")?;
+        let state = genesis.state.clone().ok_or("no state")?;
+        genesis.weight(&state)?;
+        let preference = (std::cmp::Reverse(0), true, genesis.hash);
+        let node = Node { parent: None, preference, state };
+        let hash = genesis.hash;
+        Ok(Chain { genesis: hash, aums: BTreeMap::from([(hash, node)]), head: hash })
+    }
+
+    fn state(&self) -> &State {
+        &self.aums[&self.head].state
+    }
+
+    fn take(&mut self, aum: &Aum) -> Result<()> {
+        let parent = aum.parent.ok_or("no parent")?;
+        let below = &self.aums.get(&parent).ok_or("an unknown parent")?.state;
+        let weight = aum.weight(below)?;
+        let state = aum.apply(below)?;
+        let preference = (std::cmp::Reverse(weight), aum.kind != 2, aum.hash);
+        self.aums.insert(aum.hash, Node { parent: Some(parent), preference, state });
+        self.head = self.genesis;
+        while let Some(next) = self.active_child() {
+            self.head = next;
+        }
+        Ok(())
+    }
+
+    fn active_child(&self) -> Option<Hash> {
+        let children = self.aums.values().filter(|node| node.parent == Some(self.head));
+        children.map(|node| node.preference).min().map(|(_, _, hash)| hash)
+    }
+}
+
+/// Checks every level of a node-key signature; gives the node key and the key on which it rests.
+fn node_key_signature(value: &Value) -> Result<(Vec<u8>, KeyId)> {
+    fn level(value: &Value, outermost: bool) -> Result<(Vec<u8>, KeyId, Vec<u8>)> {
+        let fields = value.fields(&[1], &[2, 3, 4, 5, 6])?;
+        let bytes = |key| -> Result<Vec<u8>> {
+            let field = fields.may(key).map_or(Ok(&[][..]), Value::bytes)?;
+            check(fields.may(key).is_none() || !field.is_empty(), "an empty field")?;
+            Ok(field.to_vec())
+        };
+        let message = blake2s(&[&encode(&fields.without(4))]);
+        let (pubkey, key_id, signature, wrapping) = (bytes(2)?, bytes(3)?, bytes(4)?, bytes(6)?);
+        let kind = fields.get(1).uint()?;
+        check(!outermost || kind != 3, "a credential by itself")?;
+        check(kind == 3 && pubkey.is_empty() || well_formed(&pubkey), "no node key")?;
+        match (kind, fields.may(5)) {
+            (1 | 3, None) => {
+                zip215(&key_id, &message, &signature)?;
+                Ok((pubkey, key_id, wrapping))
+            }
+            (2, Some(nested)) => {
+                let (_, rests_on, inherited) = level(nested, false)?;
+                standard(&inherited, &message, &signature)?;
+                let wrapping = if wrapping.is_empty() { inherited } else { wrapping };
+                Ok((pubkey, rests_on, wrapping))
+            }
+            _ => Err("an unknown kind of signature".into()),
+        }
+    }
+    let (pubkey, rests_on, _) = level(&decode(value.bytes()?)?, true)?;
+    Ok((pubkey, rests_on))
+}
+
+fn well_formed(pubkey: &[u8]) -> bool {
+    pubkey.len() == 34 && pubkey.starts_with(b"np")
+}
+
+#[derive(Clone)]
+struct Member {
+    key: Hash,
+    log_key: Hash,
+    lock_key: Option<Hash>,
+    rules: u64,
+    node: Option<u64>,
+}
+
+#[derive(Clone)]
+struct RosterNode {
+    name: String,
+    key: Hash,
+    member: Option<u64>,
+    signature: Option<(Vec<u8>, KeyId)>,
+    side: u64,
+}
+
+#[derive(Clone)]
+struct AuthKey {
+    hash: Hash,
+    reusable: bool,
+    expires: Option<u64>,
+    used: bool,
+    revoked: bool,
+}
+
+/// What the records so far come to.
+#[derive(Default)]
+pub struct Verifier {
+    cluster: Option<[u8; 16]>,
+    next: u64,
+    last: Option<Hash>,
+    pub fold_hash: Hash,
+    members: BTreeMap<u64, Member>,
+    requests: BTreeMap<String, (Hash, BTreeSet<u64>)>,
+    nodes: BTreeMap<u64, RosterNode>,
+    numbered: u64,
+    auth_keys: BTreeMap<String, AuthKey>,
+    lock: Option<Chain>,
+    state_ids: BTreeSet<(u64, u64)>,
+    leaves: Vec<Hash>,
+    effects: Vec<u8>,
+}
+
+impl Verifier {
+    /// Takes the next record, or says why it is none. After an error the verifier is spent.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        check(bytes.len() <= 4_194_560, "too large")?;
+        let record = decode(bytes)?;
+        let record = record.fields(&[1, 2, 3], &[])?;
+        check(record.get(1).uint()? == self.next, "another index")?;
+        let prev = match record.get(2) {
+            Value::Null => None,
+            prev => Some(prev.fixed()?),
+        };
+        check(prev == self.last, "another link")?;
+        self.effects.clear();
+        self.signed(record.get(3).bytes()?)?;
+
+        self.fold_hash = blake2s(&[b"lockstep fold 1\0", &self.fold_hash, &self.effects]);
+        let hash = blake2s(&[b"lockstep record 1\0", bytes]);
+        self.last = Some(hash);
+        self.leaves.push(Sha256::new().chain_update([0]).chain_update(hash).finalize().into());
+        self.next += 1;
+        Ok(())
+    }
+
+    /// The record hash of the last record.
+    pub fn last_hash(&self) -> Hash {
+        self.last.unwrap()
+    }
+
+    /// Section 4.
+    pub fn merkle_root(&self) -> Hash {
+        fn root(leaves: &[Hash]) -> Hash {
+            if let [leaf] = leaves {
+                return *leaf;
+            }
+            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+            let inner = Sha256::new().chain_update([1]).chain_update(root(left));
+            inner.chain_update(root(right)).finalize().into()
+        }
+        if self.leaves.is_empty() { Sha256::digest([]).into() } else { root(&self.leaves) }
+    }
+
+    fn effect(&mut self, items: Vec<Value>) {
+        self.effects.extend(encode(&Value::Array(items)));
+    }
+
+    fn signed(&mut self, bytes: &[u8]) -> Result<()> {
+        let signed = decode(bytes)?;
+        let signed = signed.fields(&[1, 2, 3], &[])?;
+        let proposal = signed.get(1).bytes()?;
+        check(proposal.len() <= 4_194_304, "too large")?;
+        let key: Hash = signed.get(2).fixed()?;
+        let message = [&b"lockstep member signature 1\0"[..], &blake2s(&[proposal])].concat();
+        zip215(&key, &message, &signed.get(3).fixed::<64>()?)?;
+        self.proposal(&decode(proposal)?, key)
+    }
+
+    fn proposal(&mut self, proposal: &Value, key: Hash) -> Result<()> {
+        let p = proposal.fields(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], &[])?;
+        check(p.get(1).text()? == "lockstep proposal 1", "the tag")?;
+        let request = p.get(5).text()?;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        check((1..=64).contains(&request.len()) && request.bytes().all(plain), "request ID")?;
+        let digest: Hash = p.get(6).fixed()?;
+        let part = p.get(7).uint()?;
+        check(part < 65_536, "part")?;
+        let [actor, who, actor_name] = p.get(8).tuple()?;
+        match who.list()? {
+            [Value::Uint(0)] => {}
+            [Value::Uint(1), uid] => check(uid.uint()? <= u32::MAX.into(), "user ID")?,
+            _ => return Err("an unknown kind of actor".into()),
+        }
+        check(actor_name.text()?.len() <= 256, "actor's name")?;
+        let time = p.get(9).uint()?;
+        let [kind, body] = p.get(10).tuple()?;
+        let (actor, kind) = (actor.uint()?, kind.uint()?);
+
+        let cluster: [u8; 16] = p.get(2).fixed()?;
+        if self.next == 0 {
+            check(kind == 1, "no group")?;
+            let incarnation = p.get(3).uint()?;
+            check(incarnation == 1, "incarnation")?;
+            self.cluster = Some(cluster);
+            self.effect(vec![
+                Value::Uint(1),
+                Value::Bytes(cluster.to_vec()),
+                Value::Uint(incarnation),
+            ]);
+            self.found(body)?;
+        }
+        check(self.cluster == Some(cluster), "another cluster")?;
+        check(p.get(3).uint()? == 1, "another incarnation")?;
+        let member = self.members.get(&actor).ok_or("an unknown member")?.clone();
+        check(member.key == key, "another member's key")?;
+        let known = self.requests.entry(request.to_owned()).or_insert((digest, BTreeSet::new()));
+        check(known.0 == digest, "the request ID is used")?;
+        check(known.1.insert(part), "a repetition")?;
+        check(self.next <= p.get(4).uint()?, "expired")?;
+        self.effect(vec![
+            Value::Uint(2),
+            Value::Text(request.to_owned()),
+            Value::Bytes(digest.to_vec()),
+            Value::Uint(part),
+            Value::Uint(self.next),
+        ]);
+        self.event(kind, body, actor, &member, time)
+    }
+
+    fn found(&mut self, body: &Value) -> Result<()> {
+        let body = body.fields(&[1, 2, 3], &[])?;
+        check(body.get(1).uint()? == 1, "the first member is number 1")?;
+        let key = own_key(body.get(2))?;
+        let member = details(body.get(3), key, None)?;
+        self.put_member(1, member);
+        Ok(())
+    }
+
+    fn put_member(&mut self, id: u64, member: Member) {
+        self.effect(vec![
+            Value::Uint(3),
+            Value::Uint(id),
+            Value::Bytes(member.key.to_vec()),
+            Value::Bytes(member.log_key.to_vec()),
+            member.lock_key.map_or(Value::Null, |key| Value::Bytes(key.to_vec())),
+            Value::Uint(member.rules),
+            member.node.map_or(Value::Null, Value::Uint),
+        ]);
+        self.members.insert(id, member);
+    }
+
+    /// Sets a node's entry, on the side on which it is now.
+    fn put_node(&mut self, id: u64, mut node: RosterNode) {
+        let rests_on = node.signature.as_ref().map(|(_, rests_on)| rests_on);
+        node.side = match (&self.lock, rests_on) {
+            (None, _) => 0,
+            (Some(lock), Some(key)) if lock.state().votes(key).is_some() => 1,
+            _ => 2,
+        };
+        self.effect(vec![
+            Value::Uint(4),
+            Value::Uint(id),
+            Value::Text(node.name.clone()),
+            Value::Bytes(node.key.to_vec()),
+            node.member.map_or(Value::Null, Value::Uint),
+            node.signature.clone().map_or(Value::Null, |(bytes, _)| Value::Bytes(bytes)),
+            Value::Uint(node.side),
+        ]);
+        self.nodes.insert(id, node);
+    }
+
+    /// A signature that lets the node key in now: its bytes, and the key on which it rests.
+    fn accepted(&self, signature: &Value, key: Hash) -> Result<(Vec<u8>, KeyId)> {
+        let (pubkey, rests_on) = node_key_signature(signature)?;
+        let lock = self.lock.as_ref().ok_or("the lock is off")?;
+        check(pubkey == [&b"np"[..], &key].concat(), "a signature for another node key")?;
+        check(lock.state().votes(&rests_on).is_some(), "an untrusted signer")?;
+        Ok((signature.bytes()?.to_vec(), rests_on))
+    }
+
+    /// Section 3's *signatures*, applied.
+    fn sign(&mut self, signatures: &Value) -> Result<()> {
+        let list = signatures.list()?;
+        check((1..=16_384).contains(&list.len()), "number of signatures")?;
+        let mut last = None;
+        for item in list {
+            let [id, signature] = item.tuple()?;
+            let id = id.uint()?;
+            check(last < Some(id), "nodes out of order")?;
+            last = Some(id);
+            let mut node = self.nodes.get(&id).ok_or("an unknown node")?.clone();
+            node.signature = Some(self.accepted(signature, node.key)?);
+            self.put_node(id, node);
+        }
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        kind: u64,
+        body: &Value,
+        actor: u64,
+        member: &Member,
+        time: u64,
+    ) -> Result<()> {
+        match kind {
+            1 => check(self.next == 0, "another group"),
+            2 => self.initialize(body.fields(&[1], &[2])?, member),
+            3 => self.add_aums(body.fields(&[1, 2], &[3, 4, 5])?),
+            4 => {
+                check(self.lock.is_some(), "the lock is off")?;
+                self.sign(body.fields(&[1], &[])?.get(1))
+            }
+            5 => self.disable(body.fields(&[1, 2], &[])?),
+            6 => {
+                let body = body.fields(&[1, 2, 4], &[3, 5, 6])?;
+                let rests_on = self.add_node(body, actor, member)?;
+                body.may(6).map_or(Ok(()), |shown| self.show_auth_key(shown, rests_on, time))
+            }
+            7 => self.change_node(body.fields(&[1, 2], &[3, 4])?),
+            8 => {
+                let id = body.fields(&[1], &[])?.get(1).uint()?;
+                let node = self.nodes.remove(&id).ok_or("an unknown node")?;
+                self.effect(vec![Value::Uint(5), Value::Uint(id)]);
+                if let Some(owner) = node.member {
+                    let own = self.members[&owner].clone();
+                    self.put_member(owner, Member { node: None, ..own });
+                }
+                Ok(())
+            }
+            9 => {
+                let changed = details(body, member.key, member.node)?;
+                self.put_member(actor, changed);
+                Ok(())
+            }
+            10 => Err("only rules 1 are known".into()),
+            14 => self.issue_auth_key(body.fields(&[1, 2, 3], &[4])?, time),
+            15 => {
+                let id = auth_key_id(body.fields(&[1], &[])?.get(1))?;
+                let key = self.auth_keys.get(&id).ok_or("an unknown auth key")?.clone();
+                check(!key.revoked, "revoked already")?;
+                self.put_auth_key(id, AuthKey { revoked: true, ..key });
+                Ok(())
+            }
+            _ => Err("an unknown kind of event".into()),
+        }
+    }
+
+    fn put_auth_key(&mut self, id: String, key: AuthKey) {
+        self.effect(vec![
+            Value::Uint(14),
+            Value::Text(id.clone()),
+            Value::Bytes(key.hash.to_vec()),
+            Value::Bool(key.reusable),
+            key.expires.map_or(Value::Null, Value::Uint),
+            Value::Bool(key.revoked || key.used && !key.reusable),
+        ]);
+        self.auth_keys.insert(id, key);
+    }
+
+    fn issue_auth_key(&mut self, body: Fields<'_>, time: u64) -> Result<()> {
+        let id = auth_key_id(body.get(1))?;
+        let (hash, reusable) = (body.get(2).fixed()?, body.get(3).bool()?);
+        let expires = body.may(4).map(Value::uint).transpose()?;
+        check(!self.auth_keys.contains_key(&id), "an auth key that was there")?;
+        check(expires.is_none_or(|expires| time < expires), "expired when it is issued")?;
+        let key = AuthKey { hash, reusable, expires, used: false, revoked: false };
+        self.put_auth_key(id, key);
+        Ok(())
+    }
+
+    /// A node came in by showing an auth key; `rests_on` is what its signature rests on.
+    fn show_auth_key(&mut self, shown: &Value, rests_on: Option<KeyId>, time: u64) -> Result<()> {
+        let [id, hash] = shown.tuple()?;
+        let (id, hash): (String, Hash) = (auth_key_id(id)?, hash.fixed()?);
+        let key = self.auth_keys.get(&id).ok_or("an unknown auth key")?.clone();
+        check(key.hash == hash, "another secret")?;
+        check(!key.revoked && (key.reusable || !key.used), "revoked or used")?;
+        check(key.expires.is_none_or(|expires| time < expires), "expired")?;
+        let signer = self.lock.as_ref().and_then(|lock| lock.state().key(&rests_on?));
+        let pre_auth = signer
+            .map(|key| &key.meta)
+            .filter(|meta| meta.get("purpose").is_some_and(|purpose| purpose == "pre-auth key"));
+        let made_for = pre_auth.and_then(|meta| meta.get("authkey_stableid"));
+        check(made_for.is_none_or(|other| *other == id), "another auth key's credential")?;
+        self.put_auth_key(id, AuthKey { used: true, ..key });
+        Ok(())
+    }
+
+    fn initialize(&mut self, body: Fields<'_>, member: &Member) -> Result<()> {
+        check(self.lock.is_none(), "the lock is on")?;
+        let genesis = Aum::read(body.get(1))?;
+        let chain = Chain::new(&genesis)?;
+        genesis.trusts_well(None)?;
+        let own = member.lock_key.ok_or("the member has no lock key")?;
+        check(chain.state().votes(&own).is_some(), "the initializer is not trusted")?;
+        check(self.state_ids.insert(chain.state().id), "the state ID of an earlier epoch")?;
+        let signed: Vec<u64> = match body.may(2) {
+            None => Vec::new(),
+            Some(list) => list
+                .list()?
+                .iter()
+                .map(|item| item.tuple::<2>()?[0].uint())
+                .collect::<Result<_>>()?,
+        };
+        check(signed.iter().eq(self.nodes.keys()), "the roster has changed")?;
+        let epoch = self.state_ids.len() as u64;
+        let hash = || Value::Bytes(genesis.hash.to_vec());
+        self.effect(vec![Value::Uint(6), Value::Uint(epoch), hash()]);
+        self.effect(vec![Value::Uint(7), Value::Array(vec![hash()]), hash()]);
+        self.lock = Some(chain);
+        body.may(2).map_or(Ok(()), |signatures| self.sign(signatures))
+    }
+
+    fn add_aums(&mut self, body: Fields<'_>) -> Result<()> {
+        let list = body.get(1).list()?;
+        check((1..=1024).contains(&list.len()), "number of AUMs")?;
+        let aums: Vec<Aum> = list.iter().map(Aum::read).collect::<Result<_>>()?;
+        let fork = body.get(2).bool()?;
+        if let Some(reason) = body.may(4) {
+            check((1..=4).contains(&reason.uint()?), "reason")?;
+        }
+        if let Some(note) = body.may(5) {
+            check((1..=1024).contains(&note.text()?.len()), "note")?;
+        }
+        let chain = self.lock.as_mut().ok_or("the lock is off")?;
+        let before = chain.state().clone();
+        let mut follows = chain.head;
+        for aum in &aums {
+            check(fork || aum.parent == Some(follows), "not on the head")?;
+            follows = aum.hash;
+            check(!chain.aums.contains_key(&aum.hash), "on record already")?;
+            aum.trusts_well(Some(&before))?;
+            chain.take(aum)?;
+        }
+        let (after, head) = (chain.state().clone(), chain.head);
+        let hashes = aums.iter().map(|aum| Value::Bytes(aum.hash.to_vec())).collect();
+        self.effect(vec![Value::Uint(7), Value::Array(hashes), Value::Bytes(head.to_vec())]);
+        if let Some(signatures) = body.may(3) {
+            self.sign(signatures)?;
+        }
+        for (was, is) in [(&before, &after), (&after, &before)] {
+            let ids = |state: &State| state.keys.iter().map(|key| key.id.clone()).collect();
+            let (was, is): (BTreeSet<KeyId>, BTreeSet<KeyId>) = (ids(was), ids(is));
+            for key in was.difference(&is) {
+                let resting: Vec<(u64, RosterNode)> = self
+                    .nodes
+                    .iter()
+                    .filter(|(_, node)| node.signature.as_ref().is_some_and(|(_, on)| on == key))
+                    .map(|(id, node)| (*id, node.clone()))
+                    .collect();
+                resting.into_iter().for_each(|(id, node)| self.put_node(id, node));
+            }
+        }
+        Ok(())
+    }
+
+    fn disable(&mut self, body: Fields<'_>) -> Result<()> {
+        let secret = body.get(1).bytes()?;
+        check((1..=1024).contains(&secret.len()), "the secret's length")?;
+        let params = argon2::Params::new(16_384, 4, 4, Some(32)).unwrap();
+        let kdf = argon2::Argon2::new(argon2::Algorithm::Argon2i, argon2::Version::V0x13, params);
+        let mut value = [0; 32];
+        let salt = b"tailscale network-lock disablement salt";
+        kdf.hash_password_into(secret, salt, &mut value).map_err(|e| e.to_string())?;
+        check(value == body.get(2).fixed()?, "another value")?;
+        let lock = self.lock.take().ok_or("the lock is off")?;
+        check(lock.state().values.contains(&value.to_vec()), "not a value of the lock")?;
+        let epoch = self.state_ids.len() as u64;
+        self.effect(vec![Value::Uint(8), Value::Uint(epoch)]);
+        for (id, node) in self.nodes.clone() {
+            self.put_node(id, RosterNode { signature: None, ..node });
+        }
+        Ok(())
+    }
+
+    fn free(&self, name: &str, key: Hash, but: Option<u64>) -> Result<()> {
+        let others = || self.nodes.iter().filter(|(id, _)| Some(**id) != but).map(|(_, node)| node);
+        check(others().all(|node| node.name != name), "the name is taken")?;
+        check(others().all(|node| node.key != key), "the node key is taken")
+    }
+
+    /// A node joins; gives the key on which its signature rests, if it brings one.
+    fn add_node(&mut self, body: Fields<'_>, actor: u64, member: &Member) -> Result<Option<KeyId>> {
+        let (name, key) = (name(body.get(1))?, node_key(body.get(2))?);
+        body.may(3).map(own_key).transpose()?;
+        check(self.nodes.len() < 16_384 && self.numbered < 4_193_534, "the roster is full")?;
+        self.free(&name, key, None)?;
+        let own = body.get(4).bool()?;
+        check(!own || member.node.is_none(), "the member has a machine")?;
+        let signature = body.may(5).map(|sig| self.accepted(sig, key)).transpose()?;
+        let rests_on = signature.as_ref().map(|(_, rests_on)| rests_on.clone());
+        self.numbered += 1;
+        let id = self.numbered;
+        let node = RosterNode { name, key, member: own.then_some(actor), signature, side: 0 };
+        self.put_node(id, node);
+        if own {
+            self.put_member(actor, Member { node: Some(id), ..member.clone() });
+        }
+        Ok(rests_on)
+    }
+
+    fn change_node(&mut self, body: Fields<'_>) -> Result<()> {
+        let (id, key) = (body.get(1).uint()?, node_key(body.get(2))?);
+        body.may(3).map(own_key).transpose()?;
+        let mut node = self.nodes.get(&id).ok_or("an unknown node")?.clone();
+        self.free("", key, Some(id))?;
+        if node.key != key {
+            (node.key, node.signature) = (key, None);
+        }
+        if let Some(signature) = body.may(4) {
+            node.signature = Some(self.accepted(signature, key)?);
+        }
+        self.put_node(id, node);
+        Ok(())
+    }
+}
+
+fn auth_key_id(value: &Value) -> Result<String> {
+    let id = value.text()?;
+    let fits = (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    check(fits, "not an auth key's ID")?;
+    Ok(id.to_owned())
+}
+
+/// A member's details, for the member with that key and machine. Only rules 1 are known.
+fn details(value: &Value, key: Hash, node: Option<u64>) -> Result<Member> {
+    let body = value.fields(&[1, 2, 4], &[3])?;
+    name(body.get(1))?;
+    let log_key = own_key(body.get(2))?;
+    let lock_key = body.may(3).map(own_key).transpose()?;
+    let rules = body.get(4).uint()?;
+    check((1..=u64::from(u32::MAX)).contains(&rules), "rules")?;
+    let different = log_key != key && lock_key.is_none_or(|lock| lock != key && lock != log_key);
+    check(different, "one key for two purposes")?;
+    Ok(Member { key, log_key, lock_key, rules, node })
+}
