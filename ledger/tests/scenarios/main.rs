@@ -1,5 +1,8 @@
 //! Histories told step by step: what is recorded, what is refused and why, who is in and who out.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod bounds;
 mod door;
+mod rules;
 mod story;
+mod tampering;
