@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Change;
+use super::{Change, SignWith};
 
 /// A subcommand of `lock`.
 #[derive(Debug, Subcommand)]
@@ -17,6 +17,8 @@ pub(crate) enum LockCommand {
     Remove(Remove),
     /// Signs a node key
     Sign(Sign),
+    /// Records what 'lockstep key sign' signed on another machine
+    Submit(Submit),
     /// Consumes a disablement secret to shut down tailnet lock for the tailnet
     Disable(Disable),
     /// Computes a disablement value from a disablement secret
@@ -83,11 +85,16 @@ pub(crate) struct Status {
 
 /// Adds one or more trusted signing keys.
 ///
-/// Runs on a node whose own key is trusted. A key may carry its weight: tlpub:...?2.
+/// Runs on a node whose own key is trusted, or with another key. A key may carry its weight:
+/// tlpub:...?2.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  lockstep lock add tlpub:1234abcdef tlpub:5678?2")]
+#[command(after_help = "Examples:
+  lockstep lock add tlpub:1234abcdef tlpub:5678?2
+  lockstep lock add --key offline.key tlpub:1234abcdef
+  lockstep lock add --key tlpub:5678 --export request.json tlpub:1234abcdef")]
 pub(crate) struct Add {
+    #[command(flatten)]
+    pub(crate) with: SignWith,
     #[command(flatten)]
     pub(crate) change: Change,
     /// Keys to trust
@@ -97,13 +104,16 @@ pub(crate) struct Add {
 
 /// Removes one or more trusted signing keys.
 ///
-/// Runs on a node whose own key is trusted. Nodes whose signature rests on a removed key are
-/// signed again with this node's key first; with --resign=false they are locked out.
+/// Runs on a node whose own key is trusted, or with another key. Nodes whose signature rests on a
+/// removed key are signed again with the key that signs; with --resign=false they are locked out.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   lockstep lock remove tlpub:1234abcdef
-  lockstep lock remove --resign=false tlpub:1234abcdef")]
+  lockstep lock remove --resign=false tlpub:1234abcdef
+  lockstep lock remove --key offline.key tlpub:1234abcdef")]
 pub(crate) struct Remove {
+    #[command(flatten)]
+    pub(crate) with: SignWith,
     /// Sign again the nodes that would be locked out (default true)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) resign: Option<bool>,
@@ -124,13 +134,34 @@ pub(crate) struct Remove {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   lockstep lock sign nodekey:1abddef1 tlpub:1234abcdef
-  lockstep lock sign file:node.key")]
+  lockstep lock sign file:node.key
+  lockstep lock sign --key offline.key nodekey:1abddef1
+  lockstep lock sign --key tlpub:5678 --export request.json nodekey:1abddef1")]
 pub(crate) struct Sign {
+    #[command(flatten)]
+    pub(crate) with: SignWith,
     #[command(flatten)]
     pub(crate) change: Change,
     /// The node key, then the rotation key if there is one
     #[arg(value_name = "NODEKEY [ROTATION_KEY]")]
     pub(crate) keys: Vec<String>,
+}
+
+/// Records what was signed on another machine.
+///
+/// The file comes from 'lockstep key sign'. It is taken as long as it still fits: if the lock or the
+/// nodes in question have changed since the export, export and sign again.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  lockstep lock submit request.json.signed
+
+Submitting a file twice changes nothing twice.")]
+pub(crate) struct Submit {
+    #[command(flatten)]
+    pub(crate) change: Change,
+    /// The signed file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: std::path::PathBuf,
 }
 
 /// Consumes a disablement secret to shut down tailnet lock for the entire tailnet.

@@ -5,6 +5,7 @@
 
 mod audit;
 mod cluster;
+mod key;
 mod lock;
 mod node;
 mod serve;
@@ -15,7 +16,10 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use audit::AuditCommand;
 pub(crate) use cluster::{ClusterCommand, Records};
-pub(crate) use lock::{Add, Disable, DisablementKdf, Init, LockCommand, Log, Remove, Sign, Status};
+pub(crate) use key::{Generate, KeyCommand, PassphraseFrom, Seal, Show, SignFile, SignWith};
+pub(crate) use lock::{
+    Add, Disable, DisablementKdf, Init, LockCommand, Log, Remove, Sign, Status, Submit,
+};
 pub(crate) use node::{Added, List, Named, NamedChange, NodeCommand, Rotate};
 pub(crate) use serve::Serve;
 
@@ -86,6 +90,13 @@ Example:
     Node {
         #[command(subcommand)]
         command: NodeCommand,
+    },
+    /// Make and use tailnet lock keys outside a daemon
+    #[command(after_help = "Example:
+  lockstep key generate offline.key")]
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
     },
     /// Look at the replicas and the ledger
     #[command(after_help = "Example:

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Change;
+use super::{Change, SignWith};
 
 /// A subcommand of `node`.
 #[derive(Debug, Subcommand)]
@@ -28,8 +28,9 @@ While the lock is on, the node is locked out until its key is signed.")]
   lockstep node rotate laptop --node-key nodekey:1abddef1
   lockstep node rotate laptop --node-key nodekey:1abddef1 --key laptop.key
 
-With --key (the node's own lock key) or --signature (made elsewhere) the node
-stays in; otherwise it is locked out until its new key is signed.")]
+With --key (the node's own lock key, or one that the lock trusts) or --signature
+(made elsewhere) the node stays in; otherwise it is locked out until its new key
+is signed.")]
     Rotate(Rotate),
     /// Take a node out of the roster
     #[command(after_help = "Example:
@@ -92,11 +93,10 @@ pub(crate) struct Rotate {
     #[arg(long, value_name = "NODEKEY")]
     pub(crate) node_key: Option<String>,
     /// A rotation signature made elsewhere (CBOR)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
     pub(crate) signature: Option<PathBuf>,
-    /// The node's own lock key, which signs the rotation
-    #[arg(long, value_name = "FILE", conflicts_with = "signature")]
-    pub(crate) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) with: SignWith,
     #[command(flatten)]
     pub(crate) change: Change,
 }

@@ -1,5 +1,7 @@
 //! `lockstep serve`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 /// Runs a signing node in the foreground.
@@ -29,4 +31,11 @@ pub(crate) struct Serve {
     /// Group that may read from the socket
     #[arg(long, value_name = "GROUP")]
     pub(crate) socket_group: Option<String>,
+    /// The tailnet lock key: a file, credential:NAME, or none (default: made in
+    /// the data directory)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock_key: Option<PathBuf>,
+    /// Passphrase of a sealed lock key: file:PATH, fd:N or credential:NAME
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) passphrase_from: Option<String>,
 }

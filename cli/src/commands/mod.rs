@@ -3,8 +3,10 @@
 mod audit;
 mod change;
 mod cluster;
+mod key;
 mod lock;
 mod node;
+mod outside;
 mod serve;
 mod words;
 
@@ -22,6 +24,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     let Cli { global, command } = cli;
     let done = match command {
         Command::Audit { command } => return audit::run(command),
+        Command::Key { command } => key::run(command),
         Command::Serve(args) => serve::run(args, global),
         Command::Lock { command } => Session::new(global).and_then(|s| lock::run(command, &s)),
         Command::Node { command } => Session::new(global).and_then(|s| node::run(command, &s)),

@@ -2,13 +2,13 @@
 
 use ledger::ids::{LockKey, NodeKey};
 use replica::local_api::bodies::{
-    Base64, NodeAddRequest, NodeBody, NodeRemoveRequest, NodeRotateRequest,
+    AskedBody, Base64, NodeAddRequest, NodeBody, NodeRemoveRequest, NodeRotateRequest, RotateBody,
 };
 use replica::local_api::client::{Changed, ClientError};
 
 use super::Session;
 use super::change::{Done, Request};
-use super::words;
+use super::{outside, words};
 use crate::args::{Added, List, Named, NamedChange, NodeCommand, Rotate};
 use crate::exit::Failure;
 use crate::print;
@@ -57,22 +57,38 @@ fn show(args: Named, session: &Session) -> Result<(), Failure> {
 
 fn rotate(args: Rotate, session: &Session) -> Result<(), Failure> {
     let request = Request::new(&args.change)?;
-    let result = (|| {
-        let node_key = args
-            .node_key
-            .as_deref()
-            .map(|key| words::node_key("node-key", key))
-            .transpose()?
-            .as_ref()
-            .map(NodeKey::to_string);
-        let signature = match &args.signature {
-            Some(path) => Some(Base64(words::small_file(path)?)),
-            None => None,
+    match new_key(&args, &request, session) {
+        Ok(None) => Ok(()),
+        Ok(Some(done)) => conclude(&request, Ok(done)),
+        Err(failure) => conclude(&request, Err(failure)),
+    }
+}
+
+/// `None`: it is to be signed elsewhere.
+fn new_key(args: &Rotate, request: &Request, session: &Session) -> Result<Option<Done>, Failure> {
+    let node_key = args.node_key.as_deref();
+    let node_key = node_key.map(|key| words::node_key("node-key", key)).transpose()?;
+    if let Some(with) = args.with.chosen()? {
+        let Some(node_key) = node_key else {
+            return Err(Failure::usage("--key needs --node-key: it signs the new node key"));
         };
-        let body = NodeRotateRequest { node: args.node, node_key, signature };
-        done(&request, session.wait(session.client.node_rotate(&body, &request.asked())))
-    })();
-    conclude(&request, result)
+        let rotate = RotateBody { node: args.node.clone(), node_key: node_key.to_string() };
+        let asked = AskedBody { rotate: Some(rotate), ..AskedBody::default() };
+        let Some(done) = outside::change(asked, &with, request, session)? else {
+            return Ok(None);
+        };
+        // It is recorded, even if it cannot be shown.
+        let node = session.wait(session.client.node(&node_key.to_string())).ok();
+        return Ok(Some(Done { node, ..done }));
+    }
+    let signature = match &args.signature {
+        Some(path) => Some(Base64(words::small_file(path)?)),
+        None => None,
+    };
+    let node_key = node_key.as_ref().map(NodeKey::to_string);
+    let body = NodeRotateRequest { node: args.node.clone(), node_key, signature };
+    let changed = session.wait(session.client.node_rotate(&body, &request.asked()));
+    done(request, changed).map(Some)
 }
 
 fn remove(args: NamedChange, session: &Session) -> Result<(), Failure> {

@@ -17,6 +17,8 @@ pub(super) fn run(args: Serve, global: Global) -> Result<(), Failure> {
         socket_group: args.socket_group,
         operator: args.operator,
         name: args.name,
+        lock_key: args.lock_key,
+        passphrase_from: args.passphrase_from,
         peer_listen: address("--peer-listen", args.peer_listen.as_deref())?,
         health_listen: address("--health-listen", args.health_listen.as_deref())?,
         ..super::given(global)

@@ -146,6 +146,11 @@ pub(super) fn or_file(argument: &str) -> Result<Zeroizing<String>, Failure> {
 
 /// All of a regular file that a key, a secret or a signature fits into.
 pub(super) fn small_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    bounded_file(path, MAX_FILE_BYTES)
+}
+
+/// All of a regular file, if it has at most `max` bytes.
+pub(super) fn bounded_file(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
     let failed =
         |what: &dyn std::fmt::Display| Failure::new(format!("reading {}: {what}", path.display()));
     // A FIFO would block before it could be looked at.
@@ -155,10 +160,10 @@ pub(super) fn small_file(path: &Path) -> Result<Vec<u8>, Failure> {
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| failed(&error))?;
-    let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
+    let read = file.take(max + 1).read_to_end(&mut bytes);
     read.map_err(|error| failed(&error))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(failed(&format!("it has more than {MAX_FILE_BYTES} bytes")));
+    if bytes.len() as u64 > max {
+        return Err(failed(&format!("it has more than {max} bytes")));
     }
     Ok(bytes)
 }

@@ -20,7 +20,8 @@ pub(crate) fn text(aums: &[Sealed], colour: bool) -> String {
     out
 }
 
-fn change(out: &mut String, aum: &Aum) {
+/// What an AUM changes, line by line.
+pub(super) fn change(out: &mut String, aum: &Aum) {
     match aum.kind {
         AumKind::ADD_KEY => {
             if let Some(added) = &aum.key {

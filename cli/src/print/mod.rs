@@ -4,6 +4,7 @@ mod foreign;
 pub(crate) mod log;
 pub(crate) mod nodes;
 pub(crate) mod records;
+pub(crate) mod signing;
 pub(crate) mod status;
 
 use std::io::{ErrorKind, IsTerminal, Write};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::accounts::{self, AccountError};
+use crate::keys::{KeyFileError, KeySource, LockKeyChoice, LockKeyPlace, NotASource};
 
 /// Bytes of a configuration file, at most.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -29,6 +30,10 @@ pub struct Given {
     pub peer_listen: Option<SocketAddr>,
     /// `--health-listen`: where health and metrics are served.
     pub health_listen: Option<SocketAddr>,
+    /// `--lock-key`: a key file, `credential:NAME` or `none`.
+    pub lock_key: Option<PathBuf>,
+    /// `--passphrase-from`: `file:PATH`, `fd:N` or `credential:NAME`.
+    pub passphrase_from: Option<String>,
 }
 
 /// The configuration file: TOML, the flags' names with `_` for `-`. Unknown keys are refused.
@@ -42,6 +47,8 @@ struct ConfigFile {
     name: Option<String>,
     peer_listen: Option<SocketAddr>,
     health_listen: Option<SocketAddr>,
+    lock_key: Option<PathBuf>,
+    passphrase_from: Option<String>,
 }
 
 /// All settings, resolved.
@@ -61,6 +68,8 @@ pub struct Config {
     pub peer_listen: SocketAddr,
     /// Where health and metrics are served. Port 0 takes a free one.
     pub health_listen: SocketAddr,
+    /// The daemon's tailnet-lock key.
+    pub lock_key: LockKeyChoice,
 }
 
 /// Why the settings do not hold together.
@@ -90,6 +99,12 @@ pub enum ConfigError {
         /// Why.
         source: AccountError,
     },
+    /// What is to be the lock key's file is none.
+    #[error("--lock-key: {0}")]
+    LockKey(#[from] KeyFileError),
+    /// What is to be the passphrase's place is none.
+    #[error("--passphrase-from: {0}")]
+    Passphrase(#[from] NotASource),
     /// There is no default place for something.
     #[error("{0} is not given, and neither HOME nor an XDG directory says where it would be")]
     NoDefault(&'static str),
@@ -199,6 +214,9 @@ impl Config {
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let peer = flags.peer_listen.or(environment.peer_listen).or(file.peer_listen);
         let health = flags.health_listen.or(environment.health_listen).or(file.health_listen);
+        let lock_key = flags.lock_key.or(environment.lock_key).or(file.lock_key);
+        let passphrase =
+            flags.passphrase_from.or(environment.passphrase_from).or(file.passphrase_from);
         Ok(Config {
             data_dir,
             socket,
@@ -213,8 +231,19 @@ impl Config {
             name: flags.name.or(environment.name).or(file.name),
             peer_listen: peer.unwrap_or(loopback),
             health_listen: health.unwrap_or(loopback),
+            lock_key: LockKeyChoice {
+                place: lock_key.map_or(Ok(LockKeyPlace::DataDir), lock_key_place)?,
+                passphrase: passphrase.as_deref().map(str::parse).transpose()?,
+            },
         })
     }
+}
+
+fn lock_key_place(word: PathBuf) -> Result<LockKeyPlace, KeyFileError> {
+    if word.as_os_str() == "none" {
+        return Ok(LockKeyPlace::Nowhere);
+    }
+    KeySource::parse(word.as_os_str()).map(LockKeyPlace::Elsewhere)
 }
 
 /// The socket that commands talk to: flag, environment, configuration file, default.

@@ -145,7 +145,7 @@ pub async fn run(
         Some(_) => Start::Again,
         None => Start::First,
     };
-    let keys = Arc::new(Keys::open(&config.data_dir, start)?);
+    let keys = Arc::new(Keys::open(&config.data_dir, start, &config.lock_key)?);
     guard_memory();
 
     let own = local_api::own(&keys, keys.node.public());

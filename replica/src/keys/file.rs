@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::Kind;
 
 /// Bytes of a key file, at most.
-const MAX_BYTES: u64 = 1024;
+pub(super) const MAX_BYTES: usize = 1024;
 
 /// Why a key could not be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +27,8 @@ pub enum KeyFileError {
     },
     /// The file or directory belongs to another user.
     #[error(
-        "{} belongs to user {owner}, but the daemon runs as user {own}: make it the daemon's with \
-         chown, or run the daemon as that user",
+        "{} belongs to user {owner}, but this process runs as user {own}: make it this user's with \
+         chown, or run as the other",
         path.display()
     )]
     Owner {
@@ -36,7 +36,7 @@ pub enum KeyFileError {
         path: PathBuf,
         /// Its owner.
         owner: u32,
-        /// The daemon's user.
+        /// The process's user.
         own: u32,
     },
     /// Others may read or write the file or directory.
@@ -60,6 +60,82 @@ pub enum KeyFileError {
         path: PathBuf,
         /// What it should be.
         want: &'static str,
+    },
+    /// The file is larger than what belongs there.
+    #[error("{} has more than {max} bytes: it is another file", path.display())]
+    TooLarge {
+        /// Which one.
+        path: PathBuf,
+        /// Bytes, at most.
+        max: usize,
+    },
+    /// There is something where a key is to be put.
+    #[error(
+        "{} exists, and a key file never takes the place of another file: choose another name",
+        path.display()
+    )]
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Text where a file was expected that is no file's name.
+    #[error("a key is named by its file, or credential:NAME, and this is {what}: {advice}")]
+    NotAFile {
+        /// What it is.
+        what: &'static str,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The file does not hold a tailnet-lock key.
+    #[error(
+        "{place} holds no tailnet-lock key: {why}. Such files are made by 'lockstep key generate'"
+    )]
+    NotALockKey {
+        /// Which one.
+        place: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The key is sealed, and nobody said how to open it.
+    #[error(
+        "{place} is sealed: say with --passphrase-from where its passphrase is, or run this on a terminal"
+    )]
+    Sealed {
+        /// Which one.
+        place: String,
+    },
+    /// The passphrase does not open the key.
+    #[error("{place} does not open: the passphrase is another one, or the file is damaged")]
+    WrongPassphrase {
+        /// Which one.
+        place: String,
+    },
+    /// There is not enough memory to derive a key.
+    #[error("not enough memory to open or seal a key (64 MiB in a new file)")]
+    Memory,
+    /// There is no passphrase where it should be.
+    #[error("{place} gives no passphrase: it is empty, or longer than 1024 bytes")]
+    NoPassphrase {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// A passphrase can be asked for on a terminal only.
+    #[error("stdin is no terminal on which to ask for a passphrase: use --passphrase-from")]
+    NoTerminal,
+    /// The terminal failed.
+    #[error("asking for a passphrase on the terminal: {source}")]
+    Terminal {
+        /// Why.
+        source: io::Error,
+    },
+    /// The service manager has given no credentials.
+    #[error(
+        "there is no credential {name}: CREDENTIALS_DIRECTORY is not set. Add \
+         LoadCredential={name}:PATH or LoadCredentialEncrypted= to the unit"
+    )]
+    NoCredentials {
+        /// Which one was asked for.
+        name: String,
     },
     /// The file does not hold a key of its kind.
     #[error(
@@ -88,7 +164,6 @@ pub enum KeyFileError {
 /// The directory of the key files.
 pub(super) struct Directory {
     path: PathBuf,
-    own: u32,
 }
 
 impl Directory {
@@ -107,7 +182,7 @@ impl Directory {
             return Err(KeyFileError::Type { path: path.into(), want: "a directory" });
         }
         check_access(path, &metadata, own, "0700")?;
-        let directory = Directory { path: path.into(), own };
+        let directory = Directory { path: path.into() };
         for kind in [Kind::Member, Kind::Lock, Kind::Log, Kind::Node] {
             match fs::remove_file(directory.draft(kind)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -139,27 +214,11 @@ impl Directory {
     /// The text of a key file; `None` if there is none.
     pub(super) fn read(&self, kind: Kind) -> Result<Option<Zeroizing<String>>, KeyFileError> {
         let path = self.path(kind);
-        let io = |doing| {
-            let path = path.clone();
-            move |source| KeyFileError::Io { doing, path, source }
-        };
-        let nofollow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        let opened =
-            OpenOptions::new().read(true).custom_flags(nofollow.bits().cast_signed()).open(&path);
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io("opening")(error)),
-        };
-        let metadata = file.metadata().map_err(io("looking at"))?;
-        if !metadata.is_file() {
-            return Err(KeyFileError::Type { path, want: "a regular file" });
+        if !self.has(kind)? {
+            return Ok(None);
         }
-        check_access(&path, &metadata, self.own, "0600")?;
-        // Reserved in one piece, so that no copy of the key is left behind by growing.
-        let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES as usize + 1));
-        file.take(MAX_BYTES).read_to_string(&mut text).map_err(io("reading"))?;
-        Ok(Some(text))
+        let bytes = read_own(&path, MAX_BYTES)?;
+        text(&bytes).map(Some).ok_or(KeyFileError::Content { path })
     }
 
     /// Makes a key file, whole and synced or not at all. Fails if it exists.
@@ -194,6 +253,65 @@ impl Directory {
         file.write_all(b"\n").map_err(io)?;
         file.sync_all().map_err(io)
     }
+}
+
+/// All of a regular file that is this user's alone, if it has at most `max` bytes.
+pub(super) fn read_own(path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let own = rustix::process::geteuid().as_raw();
+    read_checked(path, max, |metadata| check_access(path, metadata, own, "0600"))
+}
+
+/// All of a regular file that passes a check, if it has at most `max` bytes.
+pub(super) fn read_checked(
+    path: &Path,
+    max: usize,
+    check: impl FnOnce(&fs::Metadata) -> Result<(), KeyFileError>,
+) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let io = |doing| move |source| KeyFileError::Io { doing, path: path.into(), source };
+    // Opening a FIFO must not wait for its writer.
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(io("opening"))?;
+    let metadata = file.metadata().map_err(io("looking at"))?;
+    if !metadata.is_file() {
+        return Err(KeyFileError::Type { path: path.into(), want: "a regular file" });
+    }
+    check(&metadata)?;
+    // Reserved in one piece, so that no copy of the key is left behind by growing.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max + 1));
+    file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(io("reading"))?;
+    if bytes.len() > max {
+        return Err(KeyFileError::TooLarge { path: path.into(), max });
+    }
+    Ok(bytes)
+}
+
+/// Bytes as text, if they are any.
+pub(super) fn text(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    str::from_utf8(bytes).ok().map(|text| Zeroizing::new(text.to_owned()))
+}
+
+/// Makes a key file of mode 0600 with one line of text, whole and synced or not at all. Fails if
+/// anything is there.
+pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyFileError> {
+    let io = |doing| move |source| KeyFileError::Io { doing, path: path.into(), source };
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.into() },
+        _ => io("creating")(error),
+    })?;
+    let line = Zeroizing::new(format!("{text}\n"));
+    let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // Half a key is none; what cannot be removed is found by its name in the message.
+        let _ = fs::remove_file(path);
+        return Err(io("writing")(error));
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_directory(parent.unwrap_or(Path::new(".")))
 }
 
 fn check_access(

@@ -1,4 +1,5 @@
-//! The daemon's private keys: files in `DATA_DIR/keys`, one a key, outside the database.
+//! Private keys: the daemon's, which are files in `DATA_DIR/keys`, one a key, outside the database;
+//! and tailnet-lock keys elsewhere, plain, sealed under a passphrase or as a systemd credential.
 //!
 //! Four keys, never shared: the member key signs proposals and identifies the replica to its
 //! peers, the tailnet-lock key signs AUMs and node keys, the log key signs Merkle heads, and the
@@ -6,7 +7,10 @@
 
 mod file;
 mod node;
+mod passphrase;
 mod process;
+mod sealed;
+mod source;
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +20,9 @@ use zeroize::Zeroizing;
 
 pub use file::KeyFileError;
 pub use node::NodePrivateKey;
+pub use passphrase::{NotASource, Passphrase, PassphraseSource, ask_passphrase};
 pub use process::guard_memory;
+pub use source::{KeySource, StoredKey, generate_lock_key, store_lock_key};
 
 use file::Directory;
 
@@ -73,6 +79,44 @@ pub struct Keys {
     pub node: Box<NodePrivateKey>,
 }
 
+/// Where the daemon's tailnet-lock key comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LockKeyPlace {
+    /// The data directory, which is given one if it has none.
+    #[default]
+    DataDir,
+    /// Somewhere else, where it must be.
+    Elsewhere(KeySource),
+    /// Nowhere: this daemon signs nothing itself.
+    Nowhere,
+}
+
+/// Where the daemon's tailnet-lock key is, and how it is opened if it is sealed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LockKeyChoice {
+    /// Where it is.
+    pub place: LockKeyPlace,
+    /// Where its passphrase is. Without one a terminal is asked.
+    pub passphrase: Option<PassphraseSource>,
+}
+
+impl LockKeyChoice {
+    fn open(&self, directory: &Directory) -> Result<Option<Box<PrivateKey>>, KeyFileError> {
+        let stored = match &self.place {
+            LockKeyPlace::Nowhere => return Ok(None),
+            LockKeyPlace::Elsewhere(source) => source.read()?,
+            LockKeyPlace::DataDir => match directory.read(Kind::Lock)? {
+                Some(text) => {
+                    let path = directory.path(Kind::Lock);
+                    StoredKey::parse(text.as_bytes(), path.display().to_string())?
+                }
+                None => return signing_key(directory, Kind::Lock).map(Box::new).map(Some),
+            },
+        };
+        stored.open(self.passphrase.as_ref()).map(Some)
+    }
+}
+
 /// Whether the data directory has a history already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -87,14 +131,14 @@ impl Keys {
     ///
     /// A lock, log or node key whose file was taken away is created anew; the daemon then records
     /// the change. Files of another owner, readable by others, or not regular are refused.
-    pub fn open(data_dir: &Path, start: Start) -> Result<Keys, KeyFileError> {
+    pub fn open(data_dir: &Path, start: Start, lock: &LockKeyChoice) -> Result<Keys, KeyFileError> {
         let directory = Directory::open(&data_dir.join(DIRECTORY))?;
         if start == Start::Again && !directory.has(Kind::Member)? {
             return Err(KeyFileError::MemberKeyLost { path: directory.path(Kind::Member) });
         }
         Ok(Keys {
             member: Box::new(signing_key(&directory, Kind::Member)?),
-            lock: Some(Box::new(signing_key(&directory, Kind::Lock)?)),
+            lock: lock.open(&directory)?,
             log: Box::new(signing_key(&directory, Kind::Log)?),
             node: Box::new(node_key(&directory)?),
         })
@@ -168,6 +212,10 @@ mod tests {
 
     use super::*;
 
+    fn open(data_dir: &Path, start: Start) -> Result<Keys, KeyFileError> {
+        Keys::open(data_dir, start, &LockKeyChoice::default())
+    }
+
     fn set_mode(path: &Path, mode: u32) {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -175,8 +223,8 @@ mod tests {
     #[test]
     fn keys_are_created_once_and_read_again() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Keys::open(dir.path(), Start::First).unwrap();
-        let again = Keys::open(dir.path(), Start::Again).unwrap();
+        let first = open(dir.path(), Start::First).unwrap();
+        let again = open(dir.path(), Start::Again).unwrap();
         assert_eq!(first.member.public(), again.member.public());
         assert_eq!(first.node.public(), again.node.public());
         let lock = |keys: &Keys| keys.lock.as_ref().unwrap().public();
@@ -192,48 +240,48 @@ mod tests {
     #[test]
     fn a_missing_lock_key_is_made_anew_but_a_member_key_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Keys::open(dir.path(), Start::First).unwrap();
+        let first = open(dir.path(), Start::First).unwrap();
         let keys = Keys::directory(dir.path());
         std::fs::remove_file(keys.join("lock.key")).unwrap();
-        let again = Keys::open(dir.path(), Start::Again).unwrap();
+        let again = open(dir.path(), Start::Again).unwrap();
         assert_ne!(first.lock.unwrap().public(), again.lock.unwrap().public());
         std::fs::remove_file(keys.join("member.key")).unwrap();
-        let error = Keys::open(dir.path(), Start::Again).unwrap_err();
+        let error = open(dir.path(), Start::Again).unwrap_err();
         assert!(matches!(error, KeyFileError::MemberKeyLost { .. }), "{error}");
     }
 
     #[test]
     fn what_others_could_read_or_swap_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        Keys::open(dir.path(), Start::First).unwrap();
+        open(dir.path(), Start::First).unwrap();
         let keys = Keys::directory(dir.path());
         let lock = keys.join("lock.key");
 
         set_mode(&lock, 0o640);
-        let error = Keys::open(dir.path(), Start::Again).unwrap_err();
+        let error = open(dir.path(), Start::Again).unwrap_err();
         assert!(matches!(error, KeyFileError::Mode { .. }), "{error}");
         set_mode(&lock, 0o600);
 
         set_mode(&keys, 0o755);
-        let error = Keys::open(dir.path(), Start::Again).unwrap_err();
+        let error = open(dir.path(), Start::Again).unwrap_err();
         assert!(matches!(error, KeyFileError::Mode { .. }), "{error}");
         set_mode(&keys, 0o700);
 
         std::fs::rename(&lock, keys.join("elsewhere")).unwrap();
         symlink(keys.join("elsewhere"), &lock).unwrap();
-        assert!(Keys::open(dir.path(), Start::Again).is_err());
+        assert!(open(dir.path(), Start::Again).is_err());
     }
 
     #[test]
     fn swapped_and_damaged_files_are_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        Keys::open(dir.path(), Start::First).unwrap();
+        open(dir.path(), Start::First).unwrap();
         let keys = Keys::directory(dir.path());
         let log = std::fs::read_to_string(keys.join("log.key")).unwrap();
         for text in [log.replace("-log-", "-member-").replacen('0', "1", 1), log, String::new()] {
             std::fs::write(keys.join("lock.key"), text).unwrap();
-            let error = Keys::open(dir.path(), Start::Again).unwrap_err();
-            assert!(matches!(error, KeyFileError::Content { .. }), "{error}");
+            let error = open(dir.path(), Start::Again).unwrap_err();
+            assert!(matches!(error, KeyFileError::NotALockKey { .. }), "{error}");
         }
     }
 
@@ -244,7 +292,42 @@ mod tests {
         std::fs::create_dir(&keys).unwrap();
         set_mode(&keys, 0o700);
         std::fs::write(keys.join("lock.key.new"), "nlpriv:00").unwrap();
-        Keys::open(dir.path(), Start::First).unwrap();
+        open(dir.path(), Start::First).unwrap();
         assert!(!keys.join("lock.key.new").exists());
+    }
+
+    #[test]
+    fn the_lock_key_may_be_elsewhere_sealed_or_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = open(dir.path(), Start::First).unwrap();
+        let own = first.lock.unwrap();
+        let file = |name: &str| dir.path().join(name);
+        let passphrase = |text: &str| {
+            file::create(&file(text), text).unwrap();
+            Some(PassphraseSource::File(file(text)))
+        };
+        let (right, wrong) = (passphrase("right"), passphrase("wrong"));
+        let with = |place, passphrase: &Option<_>| {
+            let choice = LockKeyChoice { place, passphrase: passphrase.clone() };
+            Keys::open(dir.path(), Start::Again, &choice).map(|keys| keys.lock)
+        };
+        assert!(with(LockKeyPlace::Nowhere, &None).unwrap().is_none());
+
+        let elsewhere = LockKeyPlace::Elsewhere(KeySource::File(file("other")));
+        assert!(with(elsewhere.clone(), &None).is_err(), "it is not made there");
+        let other = generate_lock_key().unwrap();
+        store_lock_key(&file("other"), &other, None).unwrap();
+        let lock = with(elsewhere, &None).unwrap().unwrap();
+        assert_eq!(lock.public(), other.public());
+
+        // The key in the data directory, sealed.
+        let path = Keys::directory(dir.path()).join("lock.key");
+        std::fs::remove_file(&path).unwrap();
+        let source = right.clone().unwrap();
+        store_lock_key(&path, &own, Some(&source.read().unwrap())).unwrap();
+        let lock = with(LockKeyPlace::DataDir, &right).unwrap().unwrap();
+        assert_eq!(lock.public(), own.public());
+        let error = with(LockKeyPlace::DataDir, &wrong).unwrap_err();
+        assert!(matches!(error, KeyFileError::WrongPassphrase { .. }), "{error}");
     }
 }

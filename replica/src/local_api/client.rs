@@ -18,7 +18,8 @@ use super::bodies::{
     AuthKeyBody, AuthKeyCreateRequest, AuthKeyRevokeRequest, Base64, DeeplinkAnswer,
     DeeplinkRequest, EpochBody, ErrorBody, Identity, InitRequest, LockStatus, LogEntry,
     MachineStatus, ModifyRequest, NodeAddRequest, NodeBody, NodeRemoveRequest, NodeRotateRequest,
-    RecordLine, RemoveRequest, RequestBody, SignRequest, WrapRequest,
+    RecordLine, RemoveRequest, RequestBody, SignRequest, SignedRequest, SigningRequest,
+    UnsignedRequest, WrapRequest,
 };
 use super::headers;
 
@@ -82,6 +83,12 @@ impl ClientError {
             ClientError::Status { receipt, .. } => receipt.outcome.as_deref() == Some("unknown"),
             _ => false,
         }
+    }
+
+    /// Whether what was signed outside the daemon has been overtaken: it can be asked for again
+    /// and signed as it is now.
+    pub fn overtaken(&self) -> bool {
+        matches!(self, ClientError::Status { status: 412, .. })
     }
 }
 
@@ -353,6 +360,25 @@ impl Client {
     pub async fn check_disablement(&self, secret: &[u8]) -> Result<(), ClientError> {
         let (path, body) = ("lockstep/check-disablement", secret.to_vec());
         self.call(Method::POST, path, body, &Asked::default()).await.map(drop)
+    }
+
+    /// `POST lockstep/unsigned`: what a key outside the daemon is to sign. Nothing, with a receipt,
+    /// if the same request is on record already.
+    pub async fn unsigned(
+        &self,
+        request: &UnsignedRequest,
+        asked: &Asked,
+    ) -> Result<Changed<Option<SigningRequest>>, ClientError> {
+        self.change("lockstep/unsigned", json(request), asked).await
+    }
+
+    /// `POST lockstep/signed`: has recorded what was signed.
+    pub async fn signed(
+        &self,
+        signed: &SignedRequest,
+        asked: &Asked,
+    ) -> Result<Changed<()>, ClientError> {
+        self.change_without_answer("lockstep/signed", json(signed), asked).await
     }
 
     // ---- how ----

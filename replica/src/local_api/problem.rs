@@ -105,9 +105,16 @@ impl From<NotPlanned> for Problem {
             | N::OwnNode(_)
             | N::OwnNodeKey(_)
             | N::Refused(_) => StatusCode::CONFLICT,
-            N::OwnKeyMissing(_) | N::BadKey(_) | N::BadAuthKey(_) | N::WrongSecret => {
-                StatusCode::BAD_REQUEST
+            N::SameNodeKey(_) | N::MayNotRotate { .. } | N::SignedForAnotherLock => {
+                StatusCode::CONFLICT
             }
+            // Whoever has the key at hand signs again.
+            N::SignedForAnotherState => StatusCode::PRECONDITION_FAILED,
+            N::OwnKeyMissing(_)
+            | N::BadKey(_)
+            | N::BadAuthKey(_)
+            | N::BadDraft(_)
+            | N::WrongSecret => StatusCode::BAD_REQUEST,
             N::UnknownNodeKey(_) | N::UnknownNode(_) => StatusCode::NOT_FOUND,
             N::Fault(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

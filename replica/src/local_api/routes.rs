@@ -3,6 +3,7 @@
 use hyper::Method;
 
 use super::Permission;
+use super::bodies::MAX_SIGNING_BYTES;
 
 /// An endpoint below `/localapi/v0/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(super) enum Endpoint {
     Epochs,
     Request(String),
     RemoveKeys,
+    Unsigned,
+    Signed,
     Nodes,
     NodeShow,
     NodeAdd,
@@ -86,6 +89,8 @@ impl Endpoint {
             "lockstep/log" => E::EpochLog,
             "lockstep/epochs" => E::Epochs,
             "lockstep/remove" => E::RemoveKeys,
+            "lockstep/unsigned" => E::Unsigned,
+            "lockstep/signed" => E::Signed,
             "lockstep/nodes" => E::Nodes,
             "lockstep/nodes/show" => E::NodeShow,
             "lockstep/nodes/add" => E::NodeAdd,
@@ -131,6 +136,9 @@ impl Endpoint {
             E::NotYet(_) => read(Method::POST, SMALL),
             E::Init => write("lock init access denied", JSON),
             E::Modify | E::RemoveKeys => write("tailnet-lock modify access denied", JSON),
+            E::Unsigned | E::Signed => {
+                write("tailnet-lock modify access denied", MAX_SIGNING_BYTES)
+            }
             E::Sign => write("lock sign access denied", SMALL),
             E::Disable | E::CheckSecret => write("tailnet-lock modify access denied", SECRET),
             E::WrapAuthKey => write("tailnet-lock modify access denied", WRAP),

@@ -261,14 +261,14 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::keys::{Keys, Start};
+    use crate::keys::{Keys, LockKeyChoice, Start};
     use crate::local_api::{Access, own};
     use crate::node::{Node, Options};
     use crate::operations::enrol::details;
 
     /// An API whose daemon runs as user 500 and has user 501 as its operator.
     async fn api(dir: &Path) -> (Node, Arc<Api>) {
-        let keys = Arc::new(Keys::open(dir, Start::First).unwrap());
+        let keys = Arc::new(Keys::open(dir, Start::First, &LockKeyChoice::default()).unwrap());
         let founder = details("first", own(&keys, keys.node.public()));
         let options = Options { dir: dir.into(), member: Arc::new(key(1)), founder: Some(founder) };
         let node = Node::start(options).await.unwrap();
@@ -298,6 +298,8 @@ mod tests {
             "tka/sign",
             "tka/disable",
             "lockstep/remove",
+            "lockstep/unsigned",
+            "lockstep/signed",
             "lockstep/nodes/add",
             "lockstep/nodes/rotate",
             "lockstep/nodes/remove",

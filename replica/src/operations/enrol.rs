@@ -5,11 +5,11 @@ use ledger::history::members::{self, Member};
 use ledger::history::roster::{self, Node};
 use ledger::history::{ChangedNode, Event, KNOWN_RULES, LogKey, MemberDetails, NewNode, ReplicaId};
 use ledger::ids::{LockKey, NodeKey};
-use ledger::lock::node_keys::{NodeKeySignature, SigKind, resign, sign_direct};
-use ledger::lock::signatures::{Signer, is_weak};
+use ledger::lock::node_keys::NodeKeySignature;
+use ledger::lock::signatures::Signer;
 use ledger::lock::{Authority, State};
 
-use super::{Ground, NotPlanned};
+use super::{Ground, NotPlanned, nodes};
 
 /// The daemon's keys as the ledger sees them.
 #[derive(Clone, Copy)]
@@ -106,28 +106,13 @@ fn changed_node(node: &Node, own: Own<'_>, state: Option<&State>) -> Option<Even
     }))
 }
 
-/// A signature that lets the machine's node key in, if the key at hand can make one: a rotation of
-/// the former signature where that names this lock key, or a direct one where it is trusted.
+/// A signature that lets the machine's node key in, if the key at hand can make one.
 fn own_signature(
     former: Option<&NodeKeySignature>,
     own: Own<'_>,
     state: Option<&State>,
 ) -> Option<NodeKeySignature> {
-    let (state, lock) = (state?, own.lock?);
-    let key = lock.public();
-    if let Some(former) = former.filter(|former| may_rotate(former, key, state))
-        && let Ok(signature) = resign(lock, own.node_key, former)
-    {
-        return Some(signature);
-    }
-    state.key(&key.0)?;
-    sign_direct(lock, own.node_key, Some(key).filter(|key| !is_weak(key))).ok()
-}
-
-fn may_rotate(former: &NodeKeySignature, key: LockKey, state: &State) -> bool {
-    former.kind != SigKind::CREDENTIAL
-        && former.wrapping_key() == Some(&key.0)
-        && former.authorizing_key().is_ok_and(|signer| state.key(&signer.0).is_some())
+    nodes::next_signature(former, own.node_key, own.lock_key(), own.lock?, state?)
 }
 
 /// The name, or the name and a number if another node has it.

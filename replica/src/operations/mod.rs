@@ -10,6 +10,7 @@ pub mod enrol;
 pub mod init;
 pub mod modify;
 pub mod nodes;
+pub mod outside;
 pub mod sign;
 
 use ledger::history::roster::{self, Node};
@@ -19,6 +20,8 @@ use ledger::lock::Authority;
 use ledger::lock::node_keys::CannotSign;
 use ledger::rows::Rows;
 use ledger::{Failure, Fault, Refusal};
+
+use outside::BadDraft;
 
 /// The state that a plan is made on.
 #[derive(Clone, Copy)]
@@ -69,6 +72,31 @@ pub enum NotPlanned {
     /// The node is the daemon's own, whose private key only the daemon has.
     #[error("node {0} is this daemon's own machine, which makes its node keys itself")]
     OwnNodeKey(NodeId),
+    /// The node has that node key already.
+    #[error("node {0} has that node key already")]
+    SameNodeKey(NodeId),
+    /// The node's signature names another key for rotations, and the lock does not trust this one.
+    #[error(
+        "{key} may not sign rotations of node {node}: by its signature {}",
+        Rotator(.names)
+    )]
+    MayNotRotate {
+        /// The node.
+        node: NodeId,
+        /// The key that was to sign.
+        key: LockKey,
+        /// The key that the node's signature names.
+        names: Option<LockKey>,
+    },
+    /// What was signed elsewhere is not what is to be signed.
+    #[error("what was signed elsewhere: {0}")]
+    BadDraft(BadDraft),
+    /// What was signed elsewhere was asked for when there was another lock.
+    #[error("what was signed elsewhere belongs to another lock, or to one that has ended")]
+    SignedForAnotherLock,
+    /// What was signed elsewhere no longer fits.
+    #[error("the lock or the roster has changed since this was made to be signed")]
+    SignedForAnotherState,
     /// A key that cannot be trusted because of what it is.
     #[error("{0}")]
     BadKey(String),
@@ -90,6 +118,18 @@ pub enum NotPlanned {
     /// Our own failure.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+/// Which key may rotate a node's signature, for people.
+struct Rotator<'a>(&'a Option<LockKey>);
+
+impl std::fmt::Display for Rotator<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(key) => write!(f, "{key} may"),
+            None => f.write_str("no key may"),
+        }
+    }
 }
 
 impl NotPlanned {
@@ -119,6 +159,14 @@ impl NotPlanned {
             }
             NotPlanned::Refused(refusal) => return refusal.remedy(),
             NotPlanned::OwnNodeKey(_) => "leave --node-key out",
+            NotPlanned::SameNodeKey(_) => "to sign it anew, use 'lockstep lock sign'",
+            NotPlanned::MayNotRotate { .. } => {
+                "use that key, or have the node signed again with this one as its rotation key"
+            }
+            NotPlanned::BadDraft(_) => "sign it again with 'lockstep key sign'",
+            NotPlanned::SignedForAnotherLock | NotPlanned::SignedForAnotherState => {
+                "ask again and sign what it is now"
+            }
             NotPlanned::OwnNode(_) | NotPlanned::BadKey(_) | NotPlanned::Fault(_) => return None,
         })
     }

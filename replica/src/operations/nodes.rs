@@ -3,7 +3,9 @@
 use ledger::history::roster::Node;
 use ledger::history::{AuthKeyUse, ChangedNode, Event, NewNode, ReplicaId};
 use ledger::ids::{LockKey, NodeKey};
-use ledger::lock::node_keys::NodeKeySignature;
+use ledger::lock::State;
+use ledger::lock::node_keys::{NodeKeySignature, SigKind, resign, sign_direct};
+use ledger::lock::signatures::{Signer, is_weak};
 
 use super::{Ground, NotPlanned};
 
@@ -40,6 +42,52 @@ pub fn add(ground: Ground<'_>, order: &Order) -> Event {
 /// node is locked out while the lock is on.
 pub fn rotate(node: &Node, node_key: NodeKey, signature: Option<NodeKeySignature>) -> Event {
     Event::NodeChanged(ChangedNode { node: node.id, node_key, lock_key: node.lock_key, signature })
+}
+
+/// The signature of `signer` that lets in a node's next key: a rotation where the node's present
+/// signature names that key for it, or a direct one where the lock trusts the key.
+pub fn rotation(
+    node: &Node,
+    node_key: NodeKey,
+    signer: &dyn Signer,
+    state: &State,
+) -> Result<NodeKeySignature, NotPlanned> {
+    if node.node_key == node_key {
+        return Err(NotPlanned::SameNodeKey(node.id));
+    }
+    let former = node.signature.as_ref();
+    next_signature(former, node_key, node.lock_key, signer, state).ok_or_else(|| {
+        let names = former.and_then(NodeKeySignature::wrapping_key);
+        NotPlanned::MayNotRotate {
+            node: node.id,
+            key: signer.public(),
+            names: names.and_then(|key| key.try_into().ok()).map(LockKey),
+        }
+    })
+}
+
+/// As [`rotation`], for a node whose entry need not be there yet; `lock_key` is its own.
+pub(super) fn next_signature(
+    former: Option<&NodeKeySignature>,
+    node_key: NodeKey,
+    lock_key: Option<LockKey>,
+    signer: &dyn Signer,
+    state: &State,
+) -> Option<NodeKeySignature> {
+    let key = signer.public();
+    if let Some(former) = former.filter(|former| may_rotate(former, key, state))
+        && let Ok(signature) = resign(signer, node_key, former)
+    {
+        return Some(signature);
+    }
+    state.key(&key.0)?;
+    sign_direct(signer, node_key, lock_key.filter(|key| !is_weak(key))).ok()
+}
+
+fn may_rotate(former: &NodeKeySignature, key: LockKey, state: &State) -> bool {
+    former.kind != SigKind::CREDENTIAL
+        && former.wrapping_key() == Some(&key.0)
+        && former.authorizing_key().is_ok_and(|signer| state.key(&signer.0).is_some())
 }
 
 /// Plans a node's removal. The daemon's own node stays.

@@ -1,5 +1,7 @@
 //! Plans against a group in memory, where a test can move the ground between plan and record.
 
+mod outside;
+
 use ledger::history::{Event, LogKey, ReplicaId, Verdict, roster};
 use ledger::ids::LockKey;
 use ledger::lock::Key;

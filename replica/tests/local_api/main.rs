@@ -6,6 +6,7 @@ mod hostile;
 mod keys;
 mod lock;
 mod nodes;
+mod outside;
 mod records;
 mod requests;
 mod shapes;

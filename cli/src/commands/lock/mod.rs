@@ -8,6 +8,7 @@ mod log;
 mod remove;
 mod sign;
 mod status;
+mod submit;
 
 use replica::local_api::bodies::LockStatus;
 
@@ -24,6 +25,7 @@ pub(super) fn run(command: Option<LockCommand>, session: &Session) -> Result<(),
         Some(LockCommand::Add(args)) => add::run(args, session),
         Some(LockCommand::Remove(args)) => remove::run(args, session),
         Some(LockCommand::Sign(args)) => sign::run(args, session),
+        Some(LockCommand::Submit(args)) => submit::run(&args, session),
         Some(LockCommand::Disable(args)) => disable::run(args, session),
         Some(LockCommand::DisablementKdf(args)) => disablement_kdf::run(args),
         Some(LockCommand::Log(args)) => log::run(args, session),

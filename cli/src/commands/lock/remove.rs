@@ -2,13 +2,16 @@
 
 use ledger::ids::{LockKey, NodeKey};
 use ledger::lock::node_keys::NodeKeySignature;
-use replica::local_api::bodies::{Base64, LockStatus, ModifyRequest, RemoveRequest, SignRequest};
+use replica::local_api::bodies::{
+    AskedBody, Base64, LockStatus, ModifyBody, ModifyRequest, RemoveRequest, SignRequest,
+};
 use replica::local_api::client::{Asked, ClientError};
 
 use super::add::missing_keys;
 use super::{Session, enabled};
 use crate::args::Remove;
 use crate::commands::change::{Done, Request};
+use crate::commands::outside::{self, With};
 use crate::commands::words::{Voter, can_ask, confirmed, listed};
 use crate::exit::Failure;
 use crate::print;
@@ -30,32 +33,39 @@ pub(super) fn run(args: Remove, session: &Session) -> Result<(), Failure> {
         (resign, re_sign) => resign.or(re_sign).unwrap_or(true),
     };
     let request = Request::new(&args.change)?;
-    match remove(&args.keys, resign, &request, session) {
-        Ok(None) => print::stdout("aborting removal of signing key(s)\n"),
-        Ok(Some(done)) => request.conclude(Ok(done)).map(drop),
-        Err(failure) => request.conclude(Err(failure)).map(drop),
-    }
+    outside::conclude(&request, remove(&args, resign, &request, session))
 }
 
-/// `None`: the user thought better of it.
+/// `None`: the user thought better of it, or it is to be signed elsewhere.
 fn remove(
-    keys: &[String],
+    args: &Remove,
     resign: bool,
     request: &Request,
     session: &Session,
 ) -> Result<Option<Done>, Failure> {
-    let keys = Voter::parse_all((1..).zip(listed(keys)))?;
+    let keys = Voter::parse_all((1..).zip(listed(&args.keys)))?;
     let status = enabled(session)?;
     if keys.is_empty() {
         return Err(missing_keys());
     }
     let keys: Vec<LockKey> = keys.iter().map(|voter| voter.key).collect();
-    allowed(&keys, resign, &status)?;
+    let with = args.with.chosen()?;
+    allowed(&keys, resign, with.as_ref().map_or(status.public_key, With::signer), &status)?;
     if !resign && can_ask() {
         print::stdout(WARNING)?;
         if !confirmed("Are you sure you want to remove the signing key(s)? [Y/n]", true)? {
+            print::stdout("aborting removal of signing key(s)\n")?;
             return Ok(None);
         }
+    }
+    if let Some(with) = with {
+        let modify = ModifyBody {
+            remove: keys.iter().map(LockKey::to_tlpub).collect(),
+            resign,
+            ..ModifyBody::default()
+        };
+        let asked = AskedBody { modify: Some(modify), ..AskedBody::default() };
+        return outside::change(asked, &with, request, session);
     }
     let failed = |error| request.failed(error);
     let body = RemoveRequest {
@@ -83,7 +93,12 @@ fn remove(
 }
 
 /// The two removals that the original refuses before it asks its daemon.
-fn allowed(keys: &[LockKey], resign: bool, status: &LockStatus) -> Result<(), Failure> {
+fn allowed(
+    keys: &[LockKey],
+    resign: bool,
+    signer: LockKey,
+    status: &LockStatus,
+) -> Result<(), Failure> {
     let trusted = status.trusted_keys.as_deref().unwrap_or_default();
     if trusted.len() == 1 {
         return Err(Failure::new(
@@ -91,7 +106,7 @@ fn allowed(keys: &[LockKey], resign: bool, status: &LockStatus) -> Result<(), Fa
              tailnet lock instead, or add another signing key before removing one",
         ));
     }
-    if resign && keys.contains(&status.public_key) {
+    if resign && keys.contains(&signer) {
         return Err(Failure::new(
             "cannot remove local trusted signing key while resigning; run command on a different \
              node or with --re-sign=false",

@@ -1,8 +1,10 @@
 //! What the LocalAPI's requests and answers say, as serde types.
 //!
-//! `tailscaled` has the original's own; `ours` is what lies below `/localapi/v0/lockstep/`.
+//! `tailscaled` has the original's own; `ours` is what lies below `/localapi/v0/lockstep/`, and
+//! `outside` the part of it that is about keys outside the daemon.
 
 mod ours;
+mod outside;
 mod tailscaled;
 
 use std::fmt;
@@ -14,6 +16,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 pub use ours::*;
+pub use outside::{
+    AskedBody, BadSigning, MAX_BYTES as MAX_SIGNING_BYTES, ModifyBody, REQUEST_SCHEMA, RotateBody,
+    SIGNED_SCHEMA, SignBody, SignedRequest, SigningRequest, UnsignedRequest, UnsignedSignature,
+    VoterBody,
+};
 pub use tailscaled::*;
 
 /// Bytes that Go writes as padded standard base64.

@@ -4,6 +4,7 @@ mod auth_keys;
 mod history;
 mod lock;
 mod nodes;
+mod outside;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -116,6 +117,8 @@ impl Api {
             E::Epochs => self.epochs().await,
             E::Request(id) => self.request(id).await,
             E::RemoveKeys => self.remove_keys(call).await,
+            E::Unsigned => self.unsigned(call).await,
+            E::Signed => self.signed(call).await,
             E::Nodes => self.node_list().await,
             E::NodeShow => self.node_show(call).await,
             E::NodeAdd => self.node_add(call).await,

@@ -1,0 +1,270 @@
+//! Signing with keys that the daemon does not hold: what the local API says, and what lies in the
+//! files that go to an offline machine and back.
+
+use ledger::history::ChangeReason;
+use ledger::ids::{AumHash, LockKey, NodeKey, TextError};
+use ledger::lock::node_keys::NodeKeySignature;
+use ledger::lock::signatures::Signer;
+use ledger::lock::{Key, Sealed};
+use serde::{Deserialize, Serialize};
+
+use super::Base64;
+use crate::operations::modify;
+use crate::operations::outside::{Asked, BadDraft, Draft, Presigned};
+
+/// Bytes of a request to sign or of its answer, at most.
+pub const MAX_BYTES: usize = 8 << 20;
+
+/// What a [`SigningRequest`] says it is.
+pub const REQUEST_SCHEMA: &str = "lockstep.signing-request/1";
+/// What a [`SignedRequest`] says it is.
+pub const SIGNED_SCHEMA: &str = "lockstep.signed-request/1";
+
+/// What is asked for, whoever signs it. One of the fields is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskedBody {
+    /// `lock add`, `lock remove`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub modify: Option<ModifyBody>,
+    /// `lock sign`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sign: Option<Vec<SignBody>>,
+    /// `node rotate`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rotate: Option<RotateBody>,
+}
+
+/// Other trusted keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModifyBody {
+    /// Keys to add.
+    pub add: Vec<VoterBody>,
+    /// Keys to remove, `tlpub:`.
+    pub remove: Vec<String>,
+    /// Whether to sign again the nodes that only removed keys let in.
+    pub resign: bool,
+    /// `compromised`, `rotated`, `left` or `other`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// Free text for the record.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
+}
+
+/// A key to trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoterBody {
+    /// `tlpub:`.
+    pub key: String,
+    /// 1 to 4096.
+    pub votes: u64,
+}
+
+/// A node key to let in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignBody {
+    /// `nodekey:`.
+    pub node_key: String,
+    /// The key that may rotate it, `tlpub:`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rotation_key: Option<String>,
+}
+
+/// Another node key for a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateBody {
+    /// Name, ID or present node key.
+    pub node: String,
+    /// The new node key.
+    pub node_key: String,
+}
+
+impl AskedBody {
+    /// What it asks for.
+    pub fn asked(&self) -> Result<Asked, BadSigning> {
+        let text = |what| move |error: TextError| BadSigning::Text(what, error);
+        match (&self.modify, &self.sign, &self.rotate) {
+            (Some(order), None, None) => Ok(Asked::Modify(order.order()?)),
+            (None, Some(keys), None) => {
+                let mut all = Vec::with_capacity(keys.len());
+                for item in keys {
+                    let node_key: NodeKey = item.node_key.parse().map_err(text("node_key"))?;
+                    let rotation = item.rotation_key.as_deref();
+                    let rotation = rotation.map(str::parse).transpose();
+                    all.push((node_key, rotation.map_err(text("rotation_key"))?));
+                }
+                Ok(Asked::Sign(all))
+            }
+            (None, None, Some(rotation)) => Ok(Asked::Rotate(
+                rotation.node.clone(),
+                rotation.node_key.parse().map_err(text("node_key"))?,
+            )),
+            _ => Err(BadSigning::NotOne),
+        }
+    }
+}
+
+impl ModifyBody {
+    fn order(&self) -> Result<modify::Order, BadSigning> {
+        let key = |key: &str| {
+            key.parse::<LockKey>().map_err(|error| BadSigning::Text("a lock key", error))
+        };
+        let add: Result<_, BadSigning> =
+            self.add.iter().map(|item| Ok(Key::ed25519(key(&item.key)?, item.votes))).collect();
+        let remove: Result<_, BadSigning> = self.remove.iter().map(|item| key(item)).collect();
+        let reason = self.reason.as_deref().map(|name| {
+            let found = ChangeReason::ALL.into_iter().find(|reason| reason.name() == name);
+            found.ok_or(BadSigning::Reason)
+        });
+        Ok(modify::Order {
+            add: add?,
+            remove: remove?,
+            resign: self.resign,
+            reason: reason.transpose()?,
+            note: self.note.clone(),
+        })
+    }
+}
+
+/// Request of `POST lockstep/unsigned`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnsignedRequest {
+    /// The key that is to sign, `tlpub:`.
+    pub signer: String,
+    /// What is asked for.
+    pub asked: AskedBody,
+    /// The head when this was first asked, if it was asked before and then lost a race.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub head: Option<String>,
+}
+
+/// What one key is to sign: answer of `POST lockstep/unsigned`, and the file of `--export`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SigningRequest {
+    /// `lockstep.signing-request/1`.
+    pub schema: String,
+    /// The ledger that asks.
+    pub cluster_id: String,
+    /// State ID of the lock, `a:b` in decimal.
+    pub state_id: String,
+    /// The head when this was first asked.
+    pub head: String,
+    /// The key that is to sign, `tlpub:`.
+    pub signer: String,
+    /// What was asked for.
+    pub asked: AskedBody,
+    /// The AUMs without signatures. Each names as its parent the one before as it stands here; the
+    /// signer puts in the hash of that one with its signature.
+    pub aums: Vec<Base64>,
+    /// The node-key signatures, without what is to be signed.
+    pub signatures: Vec<UnsignedSignature>,
+}
+
+/// A node-key signature to make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnsignedSignature {
+    /// The node's name, as the daemon says. The signature does not cover it.
+    pub node: String,
+    /// The signature without what is to be signed.
+    pub unsigned: Base64,
+}
+
+/// A signing request with its signatures: request of `POST lockstep/signed`, and the file that
+/// `key sign` makes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedRequest {
+    /// `lockstep.signed-request/1`.
+    pub schema: String,
+    /// What was to be signed.
+    pub request: SigningRequest,
+    /// The signatures: AUMs first, then node-key signatures, each from its innermost level.
+    pub signed: Vec<Base64>,
+}
+
+/// What is wrong with a signing request or its answer.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSigning {
+    /// Another kind or version of document.
+    #[error("it is no {0}")]
+    Schema(&'static str),
+    /// Not exactly one thing is asked for.
+    #[error("it asks for none or several of modify, sign and rotate")]
+    NotOne,
+    /// A key or hash that does not parse.
+    #[error("{0}: {1}")]
+    Text(&'static str, TextError),
+    /// An unknown reason.
+    #[error("the reason is none of compromised, rotated, left, other")]
+    Reason,
+    /// Bytes that are no AUM or signature.
+    #[error("{0} {1}: {2}")]
+    Bytes(&'static str, usize, ledger::cbor::Malformed),
+    /// Signature `0`, counted from 1, is not 64 bytes.
+    #[error("signature {0} has {1} bytes, expected 64")]
+    Length(usize, usize),
+    /// What is to be signed is not what a daemon asks for.
+    #[error(transparent)]
+    Draft(#[from] BadDraft),
+}
+
+impl SigningRequest {
+    /// The key that is to sign.
+    pub fn signer(&self) -> Result<LockKey, BadSigning> {
+        self.signer.parse().map_err(|error| BadSigning::Text("signer", error))
+    }
+
+    /// The head when this was first asked.
+    pub fn head(&self) -> Result<AumHash, BadSigning> {
+        self.head.parse().map_err(|error| BadSigning::Text("head", error))
+    }
+
+    /// What is to be signed, decoded and checked.
+    pub fn draft(&self) -> Result<Draft, BadSigning> {
+        if self.schema != REQUEST_SCHEMA {
+            return Err(BadSigning::Schema(REQUEST_SCHEMA));
+        }
+        let mut aums = Vec::with_capacity(self.aums.len());
+        for (place, bytes) in (1..).zip(&self.aums) {
+            let aum = Sealed::decode(&bytes.0);
+            aums.push(aum.map_err(|error| BadSigning::Bytes("AUM", place, error))?);
+        }
+        let mut signatures = Vec::with_capacity(self.signatures.len());
+        for (place, item) in (1..).zip(&self.signatures) {
+            let signature = NodeKeySignature::decode(&item.unsigned.0);
+            signatures
+                .push(signature.map_err(|e| BadSigning::Bytes("node-key signature", place, e))?);
+        }
+        Ok(Draft::new(self.signer()?, aums, signatures)?)
+    }
+
+    /// The request with the signatures of its key.
+    pub fn sign(self, signer: &dyn Signer) -> Result<SignedRequest, BadSigning> {
+        let signed = self.draft()?.sign(signer)?;
+        let signed = signed.into_iter().map(|signature| Base64(signature.to_vec())).collect();
+        Ok(SignedRequest { schema: SIGNED_SCHEMA.to_owned(), request: self, signed })
+    }
+}
+
+impl SignedRequest {
+    /// The signatures, if all of them hold.
+    pub fn presigned(&self) -> Result<Presigned, BadSigning> {
+        if self.schema != SIGNED_SCHEMA {
+            return Err(BadSigning::Schema(SIGNED_SCHEMA));
+        }
+        let mut made = Vec::with_capacity(self.signed.len());
+        for (place, bytes) in (1..).zip(&self.signed) {
+            let signature = <[u8; 64]>::try_from(bytes.0.as_slice());
+            made.push(signature.map_err(|_| BadSigning::Length(place, bytes.0.len()))?);
+        }
+        Ok(self.request.draft()?.signed(&made)?)
+    }
+}
