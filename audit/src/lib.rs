@@ -1,19 +1,28 @@
 //! Offline replay and verification of tailnet-lock histories.
 //!
-//! [`source`] yields bytes and where they lie; [`replay`] judges them by the ledger's rules;
-//! [`checks`] turn what was observed into findings; [`verdict`] sums up; [`report`] tells. Nothing
-//! stored is believed that can be recomputed, and nothing here opens a socket or writes a source.
+//! [`source`] yields bytes and where they lie; [`replay`] judges AUMs by the ledger's rules, and
+//! records go through the ledger's own fold; [`checks`] turn what was observed into findings;
+//! [`verdict`] sums up; [`report`] tells. Nothing stored is believed that can be recomputed, and
+//! nothing here opens a socket or writes a source.
 #![forbid(unsafe_code)]
 
 mod audit;
 pub mod checks;
 mod cores;
+mod log_tail;
+mod observations;
+mod progress;
+mod records;
 pub mod replay;
 pub mod report;
 mod rocks;
+mod scratch;
 pub mod source;
 pub mod trust_anchor;
 pub mod verdict;
 
-pub use audit::{Options, unreadable, verify_aums};
+pub use audit::{Live, Options, unreadable, verify_aums, verify_data_dir, verify_live};
 pub use cores::AllCores;
+pub use observations::Claimed;
+pub use progress::Progress;
+pub use records::Stored;

@@ -105,19 +105,14 @@ impl Replayed {
 
     /// The child that the active branch goes on with (spec 5.2).
     pub fn active_child(&self, node: usize) -> Option<usize> {
-        self.verified_children(node)
-            .reduce(|best, other| if self.prefers(other, best) { other } else { best })
-            .map(|(child, _)| child)
+        self.verified_children(node).min_by_key(|child| self.rank(*child)).map(|(child, _)| child)
     }
 
-    /// Whether `a` wins over its sibling `b` (spec 5.2).
-    fn prefers(&self, (a, a_weight): (usize, u64), (b, b_weight): (usize, u64)) -> bool {
-        let rank = |node: usize, weight: u64| {
-            let aum = &self.nodes[node].aum;
-            let removes = aum.kind == AumKind::REMOVE_KEY;
-            (std::cmp::Reverse(weight), std::cmp::Reverse(removes), aum.hash())
-        };
-        rank(a, a_weight) < rank(b, b_weight)
+    /// A node of that weight among its siblings: the least is preferred (spec 5.2).
+    pub(crate) fn rank(&self, (node, weight): (usize, u64)) -> impl Ord + use<> {
+        let aum = &self.nodes[node].aum;
+        let removes = aum.kind == AumKind::REMOVE_KEY;
+        (std::cmp::Reverse(weight), std::cmp::Reverse(removes), aum.hash())
     }
 
     /// How many AUMs stand so.
@@ -312,10 +307,16 @@ impl Replayed {
 }
 
 impl Departure {
-    const NONE: Departure = Departure { removed: 0, added: 0, changed: 0, disablement: false };
+    /// None at all.
+    pub const NONE: Departure = Departure { removed: 0, added: 0, changed: 0, disablement: false };
+
+    /// Whether the trusted keys differ.
+    pub fn keys(&self) -> bool {
+        (self.removed, self.added, self.changed) != (0, 0, 0)
+    }
 }
 
-fn departure(before: &State, after: &State) -> Departure {
+pub(crate) fn departure(before: &State, after: &State) -> Departure {
     let missing = |from: &State, other: &State| {
         from.keys().iter().filter(|key| key.id().is_none_or(|id| other.key(id).is_none())).count()
     };

@@ -3,18 +3,18 @@
 //! A forged history can be consistent in itself. Only a hash that did not come with the source
 //! tells whose history it is.
 
+use ledger::history::RecordHash;
 use ledger::ids::AumHash;
 
 use crate::checks::Finding;
 use crate::checks::catalog::HEAD_REWRITTEN;
-use crate::replay::{Replayed, Standing};
 
 /// What is known from elsewhere.
 #[derive(Debug, Clone, Default)]
 pub struct Anchors {
-    /// The AUM that the chain begins with.
+    /// The AUM that a chain begins with, or record 0.
     pub genesis: Option<AumHash>,
-    /// An AUM that was the head once.
+    /// An AUM that was the head once, or a record.
     pub head: Option<AumHash>,
     /// The two halves of the state ID. It proves nothing: whoever forges a chain copies it.
     pub state_id: Option<(u64, u64)>,
@@ -50,17 +50,16 @@ pub enum Anchored {
     },
 }
 
-/// Compares the anchors with every chain at hand: one for each epoch of a ledger, one otherwise.
-/// `current` is the last; an anchor may name an AUM of an earlier one.
+/// Compares the anchors with what is at hand.
 pub(crate) fn compare(
     anchors: &Anchors,
-    chains: &[Anchorable<'_>],
+    history: &Anchorable,
     findings: &mut Vec<Finding>,
 ) -> Anchored {
     let results = [
-        anchors.genesis.map(|hash| genesis(hash, chains)),
-        anchors.head.map(|hash| head(hash, chains, findings)),
-        anchors.state_id.map(|id| state_id(id, chains)),
+        anchors.genesis.map(|hash| genesis(hash, history)),
+        anchors.head.map(|hash| head(hash, history, findings)),
+        anchors.state_id.map(|id| state_id(id, history)),
     ];
     let mut best = Anchored::No;
     for result in results.into_iter().flatten() {
@@ -78,69 +77,80 @@ pub(crate) fn compare(
     best
 }
 
-/// One chain that an anchor may name.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Anchorable<'a> {
-    /// Its AUMs.
-    pub replayed: &'a Replayed,
-    /// Its root, if there is one.
-    pub root: Option<usize>,
+/// What anchors may name in a history.
+#[derive(Debug, Default)]
+pub(crate) struct Anchorable {
+    /// Its chains: one for each epoch of a ledger, one otherwise.
+    pub(crate) chains: Vec<AnchorableChain>,
+    /// The hash of record 0.
+    pub(crate) origin: Option<RecordHash>,
+    /// The record whose hash is the one that was named as head.
+    pub(crate) record: Option<u64>,
 }
 
-fn genesis(hash: AumHash, chains: &[Anchorable<'_>]) -> Anchored {
+/// What anchors may name in one chain.
+#[derive(Debug)]
+pub(crate) struct AnchorableChain {
+    /// Its first AUM here.
+    pub(crate) oldest: AumHash,
+    /// Whether something came before it that is not known here.
+    pub(crate) cut: bool,
+    /// The AUM that the active branch ends in.
+    pub(crate) head: AumHash,
+    /// The state ID of its states.
+    pub(crate) state_id: (u64, u64),
+    /// Where the AUM is that was named as head.
+    pub(crate) named: Whereabouts,
+}
+
+/// Where an AUM is in a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// On the active branch.
+    Active,
+    /// Verified, on a branch that lost.
+    Beaten,
+    /// Neither.
+    Absent,
+}
+
+fn genesis(hash: AumHash, history: &Anchorable) -> Anchored {
     let (kind, value) = ("genesis", hash.to_string());
-    let mut found = "no chain at all".to_owned();
-    let mut cut = false;
-    for chain in chains {
-        let Some(root) = chain.root.map(|root| &chain.replayed.roots[root]) else { continue };
-        let oldest = chain.replayed.nodes[root.node].aum.hash();
-        if oldest == hash {
-            return Anchored::By { kind, value };
-        }
-        cut |= root.assumed;
-        found = oldest.to_string();
+    let chains = &history.chains;
+    if chains.iter().any(|chain| chain.oldest == hash)
+        || history.origin.is_some_and(|origin| origin.0 == hash.0)
+    {
+        return Anchored::By { kind, value };
     }
-    match cut {
-        true => Anchored::Unknown { kind, value },
-        false => Anchored::Contradicted { kind, value, found },
+    if chains.iter().any(|chain| chain.cut) {
+        return Anchored::Unknown { kind, value };
     }
+    let found = chains.last().map_or("no chain at all".to_owned(), |c| c.oldest.to_string());
+    Anchored::Contradicted { kind, value, found }
 }
 
-fn head(hash: AumHash, chains: &[Anchorable<'_>], findings: &mut Vec<Finding>) -> Anchored {
+fn head(hash: AumHash, history: &Anchorable, findings: &mut Vec<Finding>) -> Anchored {
     let (kind, value) = ("head", hash.to_string());
-    let mut found = "no chain at all".to_owned();
-    let mut cut = false;
-    for chain in chains {
-        let Some(root) = chain.root else { continue };
-        let replayed = chain.replayed;
-        if replayed.is_active(root, hash) {
-            return Anchored::By { kind, value };
-        }
-        if let Some(node) = replayed.find(hash)
-            && let Standing::Verified { .. } = replayed.nodes[node].standing
-        {
-            let message = "the AUM that was named as head is not on the active branch any more";
-            findings.push(Finding::new(&HEAD_REWRITTEN, message).aum(hash));
-        }
-        cut |= replayed.roots[root].assumed && replayed.find(hash).is_none();
-        found = replayed.nodes[replayed.roots[root].head].aum.hash().to_string();
+    let chains = &history.chains;
+    let is = |place| chains.iter().any(|chain| chain.named == place);
+    if history.record.is_some() || is(Whereabouts::Active) {
+        return Anchored::By { kind, value };
     }
-    match cut {
-        true => Anchored::Unknown { kind, value },
-        false => Anchored::Contradicted { kind, value, found },
+    if is(Whereabouts::Beaten) {
+        let message = "the AUM that was named as head is not on the active branch any more";
+        findings.push(Finding::new(&HEAD_REWRITTEN, message).aum(hash));
+    } else if chains.iter().any(|chain| chain.cut) {
+        return Anchored::Unknown { kind, value };
     }
+    let found = chains.last().map_or("no chain at all".to_owned(), |c| c.head.to_string());
+    Anchored::Contradicted { kind, value, found }
 }
 
-fn state_id(id: (u64, u64), chains: &[Anchorable<'_>]) -> Anchored {
+fn state_id(id: (u64, u64), history: &Anchorable) -> Anchored {
     let text = |(a, b): (u64, u64)| format!("{a}:{b}");
-    let mut found = "no chain at all".to_owned();
-    for chain in chains {
-        let Some(root) = chain.root else { continue };
-        let state_id = chain.replayed.roots[root].state.state_id();
-        if state_id == id {
-            return Anchored::No;
-        }
-        found = text(state_id);
+    if history.chains.iter().any(|chain| chain.state_id == id) {
+        return Anchored::No;
     }
+    let found = history.chains.last().map_or("no chain at all".to_owned(), |c| text(c.state_id));
     Anchored::Contradicted { kind: "state-id", value: text(id), found }
 }

@@ -1,7 +1,7 @@
 //! What is wrong with AUMs: their bytes, signatures, signers, parents and transitions.
 
 use ledger::Refusal;
-use ledger::lock::NotAdmitted;
+use ledger::lock::{Aum, NotAdmitted};
 
 use super::catalog::{
     AUM_NONCANONICAL, AUM_PARENT, AUM_SIGNATURE, AUM_SIGNER, AUM_STATIC, AUM_TRANSITION,
@@ -25,7 +25,7 @@ pub(crate) fn chain(replayed: &Replayed, findings: &mut Vec<Finding>) {
     for (i, node) in replayed.nodes.iter().enumerate() {
         match &node.standing {
             Standing::Rejected(refusal) => {
-                let (check, message) = rejection(refusal, node);
+                let (check, message) = rejection(refusal, &node.aum);
                 findings.push(about(node, Finding::new(check, message)));
             }
             Standing::Unrooted if node.parent.is_none() => findings.push(gap(node)),
@@ -40,7 +40,10 @@ pub(crate) fn chain(replayed: &Replayed, findings: &mut Vec<Finding>) {
             _ => {}
         }
         if let Some(departs) = node.departs {
-            departure(replayed, i, departs, findings);
+            let forked =
+                node.parent.is_some_and(|parent| replayed.verified_children(parent).count() > 1);
+            let place = |finding| about(node, finding);
+            findings.extend(departure(departs, forked).map(place));
         }
     }
 }
@@ -56,37 +59,35 @@ fn gap(node: &Node) -> Finding {
 }
 
 /// Which rule an AUM broke.
-fn rejection(refusal: &Refusal, node: &Node) -> (&'static Check, String) {
+pub(super) fn rejection(refusal: &Refusal, aum: &Aum) -> (&'static Check, String) {
     let text = refusal.to_string();
     match refusal {
         Refusal::Invalid(_) => (&AUM_STATIC, text),
         Refusal::BadClaim(_) => (&AUM_SIGNATURE, text),
         Refusal::NotAdmitted(NotAdmitted::Unsigned) => (&AUM_UNSIGNED, text),
         Refusal::NotAdmitted(NotAdmitted::UntrustedSigner { .. }) => (&AUM_SIGNER, text),
-        Refusal::NotAdmitted(NotAdmitted::NoParent) if node.aum.parent.is_none() => {
-            let message =
-                format!("a {} has no parent; a chain begins with a checkpoint", node.aum.kind);
+        Refusal::NotAdmitted(NotAdmitted::NoParent) if aum.parent.is_none() => {
+            let message = format!("a {} has no parent; a chain begins with a checkpoint", aum.kind);
             (&ROOT_KIND, message)
         }
         _ => (&AUM_TRANSITION, text),
     }
 }
 
-/// A checkpoint that is not the plain sum of what came before. Where it stands beside a sibling
-/// it may be a revocation, which [`super::forks`] reports instead.
-fn departure(replayed: &Replayed, i: usize, departs: Departure, findings: &mut Vec<Finding>) {
-    let node = &replayed.nodes[i];
-    let forked = node.parent.is_some_and(|parent| replayed.verified_children(parent).count() > 1);
+/// Findings about a checkpoint that is not the plain sum of what came before. Where it stands
+/// beside a sibling it may be a revocation, which [`super::forks`] reports instead.
+pub(crate) fn departure(departs: Departure, forked: bool) -> impl Iterator<Item = Finding> {
     let Departure { removed, added, changed, disablement } = departs;
-    if !forked && (removed, added, changed) != (0, 0, 0) {
+    let not_sum = (!forked && departs.keys()).then(|| {
         let message = format!(
             "the checkpoint is not the sum of what came before: {removed} keys gone, {added} \
              new, {changed} changed"
         );
-        findings.push(about(node, Finding::new(&CHECKPOINT_NOT_SUM, message)));
-    }
-    if disablement {
+        Finding::new(&CHECKPOINT_NOT_SUM, message)
+    });
+    let disablement = disablement.then(|| {
         let message = "the checkpoint replaces the disablement values";
-        findings.push(about(node, Finding::new(&CHECKPOINT_DISABLEMENT, message)));
-    }
+        Finding::new(&CHECKPOINT_DISABLEMENT, message)
+    });
+    not_sum.into_iter().chain(disablement)
 }

@@ -1,7 +1,8 @@
 //! One finding and the place it is about.
 
 use data_encoding::HEXLOWER;
-use ledger::ids::{AumHash, LockKey};
+use ledger::ids::{AumHash, LockKey, NodeKey};
+use ledger::rows::Table;
 use sha2::{Digest, Sha256};
 
 use super::Check;
@@ -19,6 +20,10 @@ pub struct Finding {
     pub record: Option<u64>,
     /// The trusted key that it is about.
     pub key: Option<LockKey>,
+    /// The node key that it is about.
+    pub node: Option<NodeKey>,
+    /// The row of a database that it is about, as `table/key` with the key in hex.
+    pub row: Option<String>,
     /// The file below the source that it is about.
     pub file: Option<String>,
     /// The byte offset in that file, or in the source if it is one file.
@@ -29,7 +34,17 @@ impl Finding {
     /// A finding about the source as a whole.
     pub fn new(check: &'static Check, message: impl Into<String>) -> Self {
         let message = message.into();
-        Finding { check, message, aum: None, record: None, key: None, file: None, offset: None }
+        Finding {
+            check,
+            message,
+            aum: None,
+            record: None,
+            key: None,
+            node: None,
+            row: None,
+            file: None,
+            offset: None,
+        }
     }
 
     /// The finding, about an AUM.
@@ -45,6 +60,16 @@ impl Finding {
     /// The finding, about a trusted key.
     pub fn key(self, key: LockKey) -> Self {
         Finding { key: Some(key), ..self }
+    }
+
+    /// The finding, about a node key.
+    pub fn node(self, key: NodeKey) -> Self {
+        Finding { node: Some(key), ..self }
+    }
+
+    /// The finding, about a row of a database, or a whole table if the key is empty.
+    pub fn row(self, table: Table, key: &[u8]) -> Self {
+        Finding { row: Some(format!("{}/{}", table.0, HEXLOWER.encode(key))), ..self }
     }
 
     /// The finding, about a place in a file.
@@ -77,7 +102,18 @@ impl Finding {
         if let Some(key) = &self.key {
             field("key", &key.0);
         }
-        if self.aum.is_none() && self.record.is_none() && self.key.is_none() {
+        if let Some(node) = &self.node {
+            field("node", &node.0);
+        }
+        if let Some(row) = &self.row {
+            field("row", row.as_bytes());
+        }
+        let located = self.aum.is_some()
+            || self.record.is_some()
+            || self.key.is_some()
+            || self.node.is_some()
+            || self.row.is_some();
+        if !located {
             field("file", self.file.as_deref().unwrap_or_default().as_bytes());
             field("offset", &self.offset.unwrap_or_default().to_be_bytes());
         }

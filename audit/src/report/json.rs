@@ -4,12 +4,14 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use serde_json::{Map, Value, json};
 
 use super::Report;
+use crate::audit::origin;
 use crate::checks::Finding;
 use crate::trust_anchor::Anchored;
 
 impl Report {
     /// The report as a JSON document. Counts are numbers; what can pass 2^53 is a string.
     pub fn to_json(&self) -> Value {
+        let ledger = self.ledger.as_ref();
         let hash = |bytes: &[u8; 32]| BASE32_NOPAD.encode(bytes);
         let mut source = Map::new();
         source.insert("kind".into(), json!(self.kind.map(|kind| kind.to_string())));
@@ -25,15 +27,23 @@ impl Report {
             "verdict": self.verdict.to_string(),
             "exit_code": self.exit_code,
             "anchor": anchor(&self.anchored),
-            "origin": self.origin,
-            "size": self.size,
-            "root": self.root.as_ref().map(hash),
+            "origin": ledger.and_then(|facts| facts.origin.as_ref()).map(origin),
+            "size": ledger.map(|facts| facts.verified_records),
+            "root": ledger.map(|facts| hash(&facts.root)),
             "oldest": self.oldest.map(|hash| hash.to_string()),
             "head": self.head.map(|hash| hash.to_string()),
             "state_id": self.state_id.map(|(a, b)| format!("{a}:{b}")),
             "aums": self.aums,
             "verified": self.verified,
-            "records": self.records,
+            "records": ledger.map_or(0, |facts| facts.records),
+            "record_hash": ledger.and_then(|facts| facts.record_hash).map(|h| h.to_string()),
+            "fold_hash": ledger.map(|facts| facts.fold_hash.to_string()),
+            "lock": ledger.map(|facts| facts.lock),
+            "nodes": ledger.map(|facts| json!({
+                "admitted": facts.nodes.admitted,
+                "locked_out": facts.nodes.locked_out,
+            })),
+            "waiting": ledger.map(|facts| facts.waiting),
             "epochs": self.epochs,
             "trusted_keys": keys.collect::<Vec<_>>(),
             "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
@@ -71,6 +81,8 @@ fn finding(finding: &Finding) -> Value {
     set("aum", finding.aum.map(|hash| json!(hash.to_string())));
     set("record", finding.record.map(|index| json!(index)));
     set("key", finding.key.map(|key| json!(key.to_tlpub())));
+    set("node", finding.node.map(|key| json!(key.to_string())));
+    set("row", finding.row.as_ref().map(|row| json!(row)));
     set("file", finding.file.as_ref().map(|file| json!(file)));
     set("offset", finding.offset.map(|offset| json!(offset)));
     Value::Object(object)

@@ -3,9 +3,10 @@
 mod json;
 mod text;
 
+use ledger::history::{FoldHash, RecordHash};
 use ledger::ids::{AumHash, LockKey};
 
-use crate::checks::Finding;
+use crate::checks::{Finding, Headcount};
 use crate::source::Kind;
 use crate::trust_anchor::Anchored;
 use crate::verdict::Verdict;
@@ -43,12 +44,6 @@ pub struct Report {
     pub exit_code: u8,
     /// What the trust anchors say.
     pub anchored: Anchored,
-    /// Identity of the group: `lockstep/` and the hash of record 0.
-    pub origin: Option<String>,
-    /// Records in the Merkle tree.
-    pub size: Option<u64>,
-    /// Root of the Merkle tree over the record hashes.
-    pub root: Option<[u8; 32]>,
     /// The AUM that the chain begins with here.
     pub oldest: Option<AumHash>,
     /// The recomputed head.
@@ -59,8 +54,6 @@ pub struct Report {
     pub aums: u64,
     /// AUMs present that were verified.
     pub verified: u64,
-    /// Records.
-    pub records: u64,
     /// Locks, one after the other, that the source shows.
     pub epochs: u64,
     /// Keys trusted at the head, in the order of the state.
@@ -71,6 +64,33 @@ pub struct Report {
     pub unchecked: Vec<Unchecked>,
     /// Why the verdict is undecidable, if it is and not for want of an anchor.
     pub undecided: Vec<String>,
+    /// What records say, if the source has them.
+    pub ledger: Option<LedgerFacts>,
+}
+
+/// What only records can say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerFacts {
+    /// The hash of record 0, which identifies the ledger.
+    pub origin: Option<RecordHash>,
+    /// Records present.
+    pub records: u64,
+    /// Records verified, from 0 on. What follows speaks of these.
+    pub verified_records: u64,
+    /// The root of the Merkle tree over their hashes.
+    pub root: [u8; 32],
+    /// The hash of the last one.
+    pub record_hash: Option<RecordHash>,
+    /// The fold hash after it.
+    pub fold_hash: FoldHash,
+    /// The lock after it: `on`, `off`, or `never initialized`.
+    pub lock: &'static str,
+    /// The nodes of the roster while the lock is on.
+    pub nodes: Headcount,
+    /// Proposals in the replica's log that have not been judged yet.
+    pub waiting: u64,
+    /// The process that is using the data directory.
+    pub holder: Option<u32>,
 }
 
 /// `tlpub:` and hex, for keys of any length.

@@ -2,8 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
-use crate::checks::{Finding, Severity};
+use data_encoding::BASE32_NOPAD;
+
+use super::{LedgerFacts, Report};
+use crate::audit::origin;
+use crate::checks::catalog::SOURCE_UNREADABLE;
+use crate::checks::{Finding, Headcount, Severity};
 use crate::trust_anchor::Anchored;
 use crate::verdict::Verdict;
 
@@ -25,8 +29,14 @@ impl Report {
         if let Some(oldest) = self.oldest {
             field(&mut out, "oldest", &oldest.to_string());
         }
-        if let Some((a, b)) = self.state_id {
-            field(&mut out, "lock", &format!("state ID {a}:{b}"));
+        let mut lock = Vec::new();
+        lock.extend(self.ledger.as_ref().map(|facts| facts.lock.to_owned()));
+        lock.extend(self.state_id.map(|(a, b)| format!("state ID {a}:{b}")));
+        if !lock.is_empty() {
+            field(&mut out, "lock", &lock.join(", "));
+        }
+        if let Some(facts) = &self.ledger {
+            write_ledger(&mut out, facts);
         }
         field(&mut out, "counts", &self.counts());
         self.write_keys(&mut out);
@@ -37,14 +47,26 @@ impl Report {
 
     fn source_line(&self) -> String {
         let kind = self.kind.map_or("unknown form".to_owned(), |kind| kind.to_string());
-        format!("{} ({kind})", plain(&self.source))
+        let holder = self.ledger.as_ref().and_then(|facts| facts.holder);
+        let holder = holder.map_or(String::new(), |pid| format!(", in use by process {pid}"));
+        format!("{} ({kind}{holder})", plain(&self.source))
     }
 
     fn status(&self) -> String {
         let mut text = match self.verdict {
-            Verdict::Holds => {
-                format!("All {} AUMs were verified from the oldest to the head.", self.aums)
-            }
+            Verdict::Holds => match &self.ledger {
+                Some(facts) => format!(
+                    "Every record was verified from the first to the last: {}, with {}.",
+                    some(facts.records, "record"),
+                    some(self.aums, "AUM")
+                ),
+                None => {
+                    format!(
+                        "Every AUM was verified from the oldest on: {}.",
+                        some(self.aums, "AUM")
+                    )
+                }
+            },
             Verdict::Broken => {
                 let is_error = |finding: &&Finding| finding.check.severity == Severity::Error;
                 let errors = self.findings.iter().filter(is_error).count();
@@ -67,6 +89,10 @@ impl Report {
             Anchored::No if self.verdict == Verdict::Holds => {
                 write!(text, " Consistent, but whose? Nothing from outside vouches for it.")
             }
+            Anchored::No if self.lacks_anchor() => write!(
+                text,
+                " It is consistent, but nothing from outside vouches for it, as was demanded."
+            ),
             Anchored::No => Ok(()),
         };
         text
@@ -78,11 +104,16 @@ impl Report {
                 "Find out where this source comes from; do not rely on it."
             }
             (_, Verdict::Broken) => "Do not rely on this source. Each error below says what to do.",
-            (_, Verdict::Undecidable) => {
+            (_, Verdict::Undecidable)
+                if self.findings.iter().any(|f| f.check.id == SOURCE_UNREADABLE.id) =>
+            {
+                SOURCE_UNREADABLE.remedy
+            }
+            (_, Verdict::Undecidable) if !self.lacks_anchor() => {
                 "Audit a source that reaches back to the genesis, such as a longer export."
             }
             (Anchored::By { .. }, Verdict::Holds) => "None.",
-            (_, Verdict::Holds) => {
+            _ => {
                 "Get the genesis or head hash from somebody you trust and give it with --genesis \
                  or --head."
             }
@@ -90,11 +121,28 @@ impl Report {
         .to_owned()
     }
 
+    /// Whether nothing but a missing anchor keeps the verdict open.
+    fn lacks_anchor(&self) -> bool {
+        self.verdict == Verdict::Undecidable
+            && self.undecided.is_empty()
+            && self.anchored == Anchored::No
+    }
+
     fn counts(&self) -> String {
         let mut text = format!("{} of {} verified", self.verified, some(self.aums, "AUM"));
-        if self.records > 0 {
-            let _ = write!(text, ", {}", some(self.records, "record"));
+        if let Some(facts) = &self.ledger {
+            let records = some(facts.records, "record");
+            let _ = write!(text, ", {} of {records}", facts.verified_records);
             let _ = write!(text, ", {}", some(self.epochs, "epoch"));
+            if facts.lock == "on" {
+                let Headcount { admitted, locked_out } = facts.nodes;
+                let _ = write!(text, "; {} let in", some(admitted, "node"));
+                let _ = write!(text, ", {locked_out} locked out");
+            }
+            if facts.waiting > 0 {
+                let waiting = some(facts.waiting, "proposal");
+                let _ = write!(text, "; {waiting} in the log not judged yet");
+            }
         }
         text
     }
@@ -133,6 +181,16 @@ impl Report {
     }
 }
 
+fn write_ledger(out: &mut String, facts: &LedgerFacts) {
+    if let Some(record_0) = &facts.origin {
+        field(out, "origin", &origin(record_0));
+    }
+    if let Some(hash) = &facts.record_hash {
+        field(out, "record", &format!("{} {hash}", facts.verified_records.saturating_sub(1)));
+    }
+    field(out, "tree", &BASE32_NOPAD.encode(&facts.root));
+}
+
 fn write_finding(out: &mut String, finding: &Finding) {
     let first = format!("  {} {}: ", finding.check.severity, finding.check.id);
     wrapped(out, &first, 4, &plain(&finding.message));
@@ -145,6 +203,12 @@ fn write_finding(out: &mut String, finding: &Finding) {
     }
     if let Some(key) = finding.key {
         place.push(format!("key {key}"));
+    }
+    if let Some(node) = finding.node {
+        place.push(format!("node {node}"));
+    }
+    if let Some(row) = &finding.row {
+        place.push(format!("row {}", plain(row)));
     }
     if let Some(file) = &finding.file {
         place.push(format!("file {}", plain(file)));

@@ -34,5 +34,6 @@ pub(super) fn read(bytes: &[u8]) -> Aums {
         one_branch: false,
         findings: Vec::new(),
         unread,
+        shown: None,
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Aums, MAX_FILE_BYTES, cbor, log_json, state_dir};
 
 /// What a path or a stream turned out to be.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 #[derive(Debug)]
 pub enum Detected {
     /// A socket: a live daemon, which the caller asks.

@@ -17,6 +17,7 @@ pub(super) fn read(bytes: &[u8]) -> Aums {
         one_branch: true,
         findings: Vec::new(),
         unread: None,
+        shown: None,
     };
     match log_json::read(bytes) {
         Ok(export) => {

@@ -4,19 +4,24 @@
 //! what a daemon serves is fetched by the caller.
 
 mod cbor;
+mod data_dir;
 mod detect;
 mod log_json;
 mod state_dir;
+mod tailscaled;
 
 use std::fmt;
 
 use ledger::cbor::Malformed;
-use ledger::ids::AumHash;
+use ledger::ids::{AumHash, LockKey, NodeKey};
 use ledger::lock::Sealed;
+use ledger::lock::node_keys::NodeKeySignature;
 
 use crate::checks::Finding;
 
+pub(crate) use data_dir::DataDir;
 pub use detect::{Detected, Unreadable, detect, detect_bytes, detect_stream};
+pub use tailscaled::tailscaled;
 
 /// Bytes of a single file that are read, at most.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -26,6 +31,8 @@ pub const MAX_FILE_BYTES: u64 = 1 << 30;
 pub enum Kind {
     /// A running Lockstep daemon.
     Daemon,
+    /// A running tailscaled.
+    Tailscaled,
     /// A Lockstep data directory.
     DataDir,
     /// The output of `lock log --json`.
@@ -40,6 +47,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Kind::Daemon => "daemon",
+            Kind::Tailscaled => "tailscaled",
             Kind::DataDir => "data-dir",
             Kind::LogJson => "log-json",
             Kind::StateDir => "state-dir",
@@ -57,6 +65,30 @@ pub struct Place {
     pub offset: Option<u64>,
     /// The index of the record that holds it.
     pub record: Option<u64>,
+}
+
+/// The lock as a daemon's status shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The head; none while the lock is off.
+    pub head: Option<AumHash>,
+    /// The trusted keys with their votes, in the order of the state.
+    pub trusted_keys: Vec<(LockKey, u64)>,
+    /// The nodes that are listed.
+    pub nodes: Vec<ShownNode>,
+}
+
+/// A node as a daemon's status shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownNode {
+    /// Its name.
+    pub name: String,
+    /// Its node key.
+    pub node_key: NodeKey,
+    /// The signature on it.
+    pub signature: Option<NodeKeySignature>,
+    /// Whether it is shown as let in.
+    pub admitted: bool,
 }
 
 /// An AUM as it was found.
@@ -85,4 +117,6 @@ pub struct Aums {
     pub findings: Vec<Finding>,
     /// Why the source may hold more than could be read; the verdict is then undecidable.
     pub unread: Option<String>,
+    /// What the source says of the lock as it stands.
+    pub shown: Option<Shown>,
 }

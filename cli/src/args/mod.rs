@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use audit::AuditCommand;
+pub(crate) use audit::{AuditCommand, Verify};
 pub(crate) use cluster::{ClusterCommand, Records};
 pub(crate) use key::{Generate, KeyCommand, PassphraseFrom, Seal, Show, SignFile, SignWith};
 pub(crate) use lock::{

@@ -53,11 +53,7 @@ impl Session {
         let surroundings = Surroundings::of_process();
         let socket = resolve_client_socket(&given, &Given::in_environment(), &surroundings)
             .map_err(|error| Failure::usage(error.to_string()))?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(format!("starting: {error}")))?;
-        Ok(Session { socket_flag, client: Client::new(socket), runtime })
+        Ok(Session { socket_flag, client: Client::new(socket), runtime: runtime()? })
     }
 
     /// Waits for a call of the client.
@@ -72,6 +68,14 @@ impl Session {
             None => String::new(),
         }
     }
+}
+
+/// What waits for a daemon's answers.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("starting: {error}")))
 }
 
 /// The global flags as the daemon's settings take them.

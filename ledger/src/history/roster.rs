@@ -158,13 +158,16 @@ fn by_index(rows: &dyn Rows, table: Table, key: &[u8]) -> Result<Option<Node>, F
 
 /// All nodes, ascending by number.
 pub fn list(rows: &dyn Rows) -> Result<Vec<Node>, Fault> {
-    rows.scan(tables::ROSTER, &[][..]..&[][..])?
-        .map(|item| {
-            let (key, value) = item?;
-            let id = NodeId(row::number(tables::ROSTER, &key)?);
-            row::decode(tables::ROSTER, &key, &value, |reader| Node::read(id, reader))
-        })
-        .collect()
+    nodes(rows)?.collect()
+}
+
+/// All nodes, ascending by number, one after the other.
+pub fn nodes(rows: &dyn Rows) -> Result<impl Iterator<Item = Result<Node, Fault>> + '_, Fault> {
+    Ok(rows.scan(tables::ROSTER, &[][..]..&[][..])?.map(|item| {
+        let (key, value) = item?;
+        let id = NodeId(row::number(tables::ROSTER, &key)?);
+        row::decode(tables::ROSTER, &key, &value, |reader| Node::read(id, reader))
+    }))
 }
 
 /// The nodes whose signatures rest on that key, trusted or not, ascending by number.

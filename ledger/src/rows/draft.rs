@@ -29,6 +29,11 @@ impl Changes {
         self.tables.values().map(BTreeMap::len).sum()
     }
 
+    /// Drops what would change in one table.
+    pub fn discard(&mut self, table: Table) {
+        self.tables.remove(&table);
+    }
+
     /// The changes in order, without taking them.
     pub fn iter(&self) -> impl Iterator<Item = (Table, &[u8], Option<&[u8]>)> {
         self.tables.iter().flat_map(|(table, rows)| {

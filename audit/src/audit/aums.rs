@@ -1,28 +1,20 @@
-//! One audit from source to report.
+//! Auditing AUMs alone, without records.
 
 use ledger::ids::AumHash;
 
-use crate::checks::catalog::{EXPORT_RESPELLED, ROOT_SEVERAL, SOURCE_UNREADABLE};
-use crate::checks::{Finding, chain, forks, standing, unreadable as unreadable_bytes};
+use super::{Options, compare_lock, trusted_keys};
+use crate::checks::catalog::{EXPORT_RESPELLED, ROOT_SEVERAL};
+use crate::checks::{Finding, chain, fork, forks_of, shown_nodes, standing, unreadable};
 use crate::replay::{Replayed, Root, Standing, replay};
-use crate::report::{Report, TrustedKey, Unchecked, tlpub};
+use crate::report::{Report, Unchecked};
 use crate::source::{Aums, Kind};
-use crate::trust_anchor::{Anchorable, Anchored, Anchors, compare};
-use crate::verdict::{Demands, judge};
-
-/// What the auditor brings along.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Hashes known from elsewhere.
-    pub anchors: Anchors,
-    /// What is demanded beyond the rules.
-    pub demands: Demands,
-}
+use crate::trust_anchor::{Anchorable, AnchorableChain, Anchored, Whereabouts, compare};
+use crate::verdict::judge;
 
 /// Audits a source of AUMs alone. `name` is what the user called the source.
-pub fn verify_aums(name: &str, aums: Aums, options: &Options) -> Report {
-    let Aums { kind, sha256, found, oldest, one_branch, mut findings, unread } = aums;
-    unreadable_bytes(&found, &mut findings);
+pub fn verify_aums(name: &str, aums: Aums, options: &Options<'_>) -> Report {
+    let Aums { kind, sha256, found, oldest, one_branch, mut findings, unread, shown } = aums;
+    unreadable(&found, &mut findings);
     let readable = found.iter().filter(|found| found.aum.is_ok()).count();
     let first = found.iter().find_map(|found| found.aum.as_ref().ok()).map(|aum| aum.hash());
     let replayed = replay(found);
@@ -31,7 +23,9 @@ pub fn verify_aums(name: &str, aums: Aums, options: &Options) -> Report {
         findings.push(Finding::new(&EXPORT_RESPELLED, message));
     }
     chain(&replayed, &mut findings);
-    forks(&replayed, &mut findings);
+    for found in forks_of(&replayed) {
+        fork(&found, &mut findings);
+    }
     let named = if one_branch { first } else { oldest };
     let root = choose_root(&replayed, named);
     let mut undecided = undecided(&replayed, unread);
@@ -45,61 +39,37 @@ pub fn verify_aums(name: &str, aums: Aums, options: &Options) -> Report {
             undecided.push("nothing says which of several chains is the tailnet's".to_owned());
         }
     }
-    if let Some(root) = root {
-        standing(&replayed, &replayed.roots[root], &mut findings);
+    let hash = |node: usize| replayed.nodes[node].aum.hash();
+    if let Some(Root { state, head, length, .. }) = root.map(|root| &replayed.roots[root]) {
+        standing(state, hash(*head), *length, &mut findings);
+        if let Some(shown) = &shown {
+            compare_lock(shown, Some((hash(*head), state)), &mut findings);
+            shown_nodes(&shown.nodes, state, &mut findings);
+        }
     }
-    let chains = [Anchorable { replayed: &replayed, root }];
-    let anchored = compare(&options.anchors, &chains, &mut findings);
+    let chain = root.map(|root| anchorable(&replayed, root, options.anchors.head));
+    let history = Anchorable { chains: chain.into_iter().collect(), ..Anchorable::default() };
+    let anchored = compare(&options.anchors, &history, &mut findings);
     let (verdict, exit_code) = judge(&findings, !undecided.is_empty(), &anchored, options.demands);
     let root = root.map(|root| &replayed.roots[root]);
-    let hash = |node: usize| replayed.nodes[node].aum.hash();
     Report {
         source: name.to_owned(),
         kind: Some(kind),
         sha256,
         verdict,
         exit_code,
-        origin: None,
-        size: None,
-        root: None,
         oldest: root.map(|root| hash(root.node)),
         head: root.map(|root| hash(root.head)),
         state_id: root.map(|root| root.state.state_id()),
         aums: replayed.nodes.len() as u64,
         verified: verified(&replayed),
-        records: 0,
         epochs: u64::from(root.is_some()),
-        trusted_keys: root.map(trusted_keys).unwrap_or_default(),
+        trusted_keys: root.map(|root| trusted_keys(&root.state)).unwrap_or_default(),
         findings,
-        unchecked: unchecked_of_aums(one_branch, root, &anchored),
+        unchecked: unchecked(one_branch, shown.is_some(), root, &anchored),
         undecided,
         anchored,
-    }
-}
-
-/// The report on a source that cannot be read at all.
-pub fn unreadable(name: &str, reason: &str) -> Report {
-    Report {
-        source: name.to_owned(),
-        kind: None,
-        sha256: None,
-        verdict: crate::verdict::Verdict::Undecidable,
-        exit_code: 3,
-        anchored: Anchored::No,
-        origin: None,
-        size: None,
-        root: None,
-        oldest: None,
-        head: None,
-        state_id: None,
-        aums: 0,
-        verified: 0,
-        records: 0,
-        epochs: 0,
-        trusted_keys: Vec::new(),
-        findings: vec![Finding::new(&SOURCE_UNREADABLE, reason)],
-        unchecked: Vec::new(),
-        undecided: vec![reason.to_owned()],
+        ledger: None,
     }
 }
 
@@ -135,21 +105,36 @@ fn verified(replayed: &Replayed) -> u64 {
     replayed.count(|standing| matches!(standing, Standing::Verified { .. })) as u64
 }
 
-fn trusted_keys(root: &Root) -> Vec<TrustedKey> {
-    let key = |key: &ledger::lock::Key| TrustedKey {
-        key: tlpub(key.public.as_deref()),
-        votes: key.votes,
+fn anchorable(replayed: &Replayed, root: usize, named: Option<AumHash>) -> AnchorableChain {
+    let named = match named {
+        Some(hash) if replayed.is_active(root, hash) => Whereabouts::Active,
+        Some(hash) if replayed.root_of(hash).is_some() => Whereabouts::Beaten,
+        _ => Whereabouts::Absent,
     };
-    root.state.keys().iter().map(key).collect()
+    let root = &replayed.roots[root];
+    AnchorableChain {
+        oldest: replayed.nodes[root.node].aum.hash(),
+        cut: root.assumed,
+        head: replayed.nodes[root.head].aum.hash(),
+        state_id: root.state.state_id(),
+        named,
+    }
 }
 
-fn unchecked_of_aums(one_branch: bool, root: Option<&Root>, anchored: &Anchored) -> Vec<Unchecked> {
+fn unchecked(
+    one_branch: bool,
+    nodes: bool,
+    root: Option<&Root>,
+    anchored: &Anchored,
+) -> Vec<Unchecked> {
     let mut unchecked = Vec::new();
     let mut add = |id, reason: &str| unchecked.push(Unchecked { id, reason: reason.to_owned() });
     if one_branch {
         add("forks", "an export lists one branch; others that exist cannot be seen in it");
     }
-    add("nodes", "the source holds no node-key signatures");
+    if !nodes {
+        add("nodes", "the source holds no node-key signatures");
+    }
     add("times", "AUMs carry no time");
     add("actors", "AUMs say which key signed, not who asked");
     add("freshness", "AUMs newer than this source cannot be missed in it");

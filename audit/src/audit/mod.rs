@@ -1,0 +1,78 @@
+//! One audit from source to report.
+
+mod aums;
+mod ledger;
+
+use std::path::PathBuf;
+
+use ::ledger::ids::AumHash;
+use ::ledger::lock::{Key, State};
+
+use crate::checks::Finding;
+use crate::checks::catalog::{CACHE_DIFFERS, SOURCE_UNREADABLE};
+use crate::progress::Progress;
+use crate::report::{Report, TrustedKey, tlpub};
+use crate::source::{Kind, Shown};
+use crate::trust_anchor::{Anchored, Anchors};
+use crate::verdict::{Demands, Verdict};
+
+pub use aums::verify_aums;
+pub(crate) use ledger::origin;
+pub use ledger::{Live, verify_data_dir, verify_live};
+
+/// What the auditor brings along.
+#[derive(Debug, Clone, Default)]
+pub struct Options<'a> {
+    /// Hashes known from elsewhere.
+    pub anchors: Anchors,
+    /// What is demanded beyond the rules.
+    pub demands: Demands,
+    /// Where long histories may have scratch files; the system's place if not given.
+    pub tmp: Option<PathBuf>,
+    /// Whom to tell how far the work is.
+    pub progress: Progress<'a>,
+}
+
+/// The report on a source that cannot be read at all.
+pub fn unreadable(name: &str, kind: Option<Kind>, reason: &str) -> Report {
+    Report {
+        source: name.to_owned(),
+        kind,
+        sha256: None,
+        verdict: Verdict::Undecidable,
+        exit_code: 3,
+        anchored: Anchored::No,
+        oldest: None,
+        head: None,
+        state_id: None,
+        aums: 0,
+        verified: 0,
+        epochs: 0,
+        trusted_keys: Vec::new(),
+        findings: vec![Finding::new(&SOURCE_UNREADABLE, reason)],
+        unchecked: Vec::new(),
+        undecided: vec![reason.to_owned()],
+        ledger: None,
+    }
+}
+
+fn trusted_keys(state: &State) -> Vec<TrustedKey> {
+    let key = |key: &Key| TrustedKey { key: tlpub(key.public.as_deref()), votes: key.votes };
+    state.keys().iter().map(key).collect()
+}
+
+/// Whether a status shows the head and the trusted keys that the history gives.
+fn compare_lock(shown: &Shown, is: Option<(AumHash, &State)>, findings: &mut Vec<Finding>) {
+    let mut differs = |message: String| findings.push(Finding::new(&CACHE_DIFFERS, message));
+    let head = is.map(|(head, _)| head);
+    if shown.head != head {
+        let text = |head: Option<AumHash>| head.map_or("none".to_owned(), |head| head.to_string());
+        let (shown, is) = (text(shown.head), text(head));
+        differs(format!("the status shows head {shown}; the history gives {is}"));
+    }
+    let keys = is.map(|(_, state)| state.keys()).unwrap_or_default().iter();
+    let keys: Vec<_> = keys.filter_map(|key| Some((key.lock_key()?, key.votes))).collect();
+    if shown.trusted_keys != keys {
+        differs("the status shows other trusted keys or votes than the history gives".to_owned());
+    }
+}

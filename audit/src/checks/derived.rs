@@ -1,0 +1,101 @@
+//! Whether a database's derived rows are what the records give.
+
+use std::cmp::Ordering;
+
+use data_encoding::HEXLOWER;
+use ledger::Fault;
+use ledger::rows::{RowIter, Rows, Table, tables};
+
+use super::Finding;
+use super::catalog::CACHE_DIFFERS;
+
+/// Rows of one table that are reported one by one; the rest is counted.
+const SHOWN: usize = 5;
+
+/// Findings about every derived table. A fault is one of reading `ours`, what the records give.
+pub(crate) fn derived(
+    ours: &dyn Rows,
+    theirs: &dyn Rows,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Fault> {
+    for table in tables::ALL.iter().filter(|table| **table != tables::RECORDS) {
+        compare(*table, ours, theirs, findings)?;
+    }
+    Ok(())
+}
+
+fn compare(
+    table: Table,
+    ours: &dyn Rows,
+    theirs: &dyn Rows,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Fault> {
+    let all = || &[][..]..&[][..];
+    let mut ours = ours.scan(table, all())?;
+    let mut found = 0usize;
+    let mut differs = |key: &[u8], how: &str| {
+        found += 1;
+        if found <= SHOWN {
+            findings.push(about(table, key, how));
+        }
+    };
+    let mut theirs = match theirs.scan(table, all()) {
+        Ok(rows) => Theirs::Rows(rows),
+        Err(fault) => Theirs::Broken(fault),
+    };
+    let (mut our, mut their) = (ours.next().transpose()?, theirs.next());
+    while let Theirs::Rows(_) = theirs {
+        let order = match (&our, &their) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((our, _)), Some((their, _))) => our.cmp(their),
+        };
+        match (order, &our, &their) {
+            (Ordering::Less, Some((key, _)), _) => differs(key, "is missing"),
+            (Ordering::Greater, _, Some((key, _))) => differs(key, "should not be there"),
+            (_, Some((key, our)), Some((_, their))) if our != their => {
+                differs(key, "is another than the records give");
+            }
+            _ => {}
+        }
+        if order.is_le() {
+            our = ours.next().transpose()?;
+        }
+        if order.is_ge() {
+            their = theirs.next();
+        }
+    }
+    if found > SHOWN {
+        let message = format!("{} more rows of table {} differ", found - SHOWN, table.0);
+        findings.push(Finding::new(&CACHE_DIFFERS, message).row(table, &[]));
+    }
+    if let Theirs::Broken(fault) = theirs {
+        findings.push(Finding::new(&CACHE_DIFFERS, fault.to_string()).row(table, &[]));
+    }
+    Ok(())
+}
+
+fn about(table: Table, key: &[u8], how: &str) -> Finding {
+    let message = format!("row {} of table {} {how}", HEXLOWER.encode(key), table.0);
+    Finding::new(&CACHE_DIFFERS, message).row(table, key)
+}
+
+/// The rows of a database that may not be readable to their end.
+enum Theirs<'a> {
+    Rows(RowIter<'a>),
+    Broken(Fault),
+}
+
+impl Theirs<'_> {
+    fn next(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let Theirs::Rows(rows) = self else { return None };
+        match rows.next()? {
+            Ok(row) => Some(row),
+            Err(fault) => {
+                *self = Theirs::Broken(fault);
+                None
+            }
+        }
+    }
+}

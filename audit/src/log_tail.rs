@@ -1,0 +1,259 @@
+//! The end of a replica's Raft log, which its records must have come from.
+//!
+//! A record's place is not signed: whoever can write to a disk could drop the last records, or
+//! leave one out and link those after it anew, and derive all rows from what is left. The log still
+//! holds the last entries, and the fold says exactly which of them had to become records. And the
+//! watermark beside the database says how far the log must reach.
+
+use std::collections::BTreeMap;
+
+use ledger::Fault;
+use ledger::history::{Fold, Record, SignedProposal, Verdict};
+use ledger::lock::signatures::{Unverified, verify_one};
+use ledger::rows::raft::{
+    APPLIED, BASE, GROUP, Group, HARD, HardState, Position, RAFT_LOG, RAFT_STATE, applied_from_row,
+    entry_from_row, log_index, log_key,
+};
+use ledger::rows::watermark::Watermark;
+use ledger::rows::{Draft, Rows};
+
+use crate::checks::Finding;
+use crate::checks::catalog::{
+    LOG_DAMAGED, RECORD_MISSING, RECORD_TRUNCATED, RECORD_UNLOGGED, WATERMARK_MISSING,
+};
+
+/// Bytes of entries that are read, at most. A replica cuts its log long before.
+const MAX_BYTES: usize = 256 << 20;
+
+/// An entry that carries a proposal.
+struct Entry {
+    index: u64,
+    proposal: Vec<u8>,
+}
+
+/// The entries with proposals, and how far the records have used them up.
+#[derive(Default)]
+pub(crate) struct LogTail {
+    entries: Vec<Entry>,
+    /// The places in `entries` of each proposal, descending.
+    places: BTreeMap<Vec<u8>, Vec<usize>>,
+    /// The first entry that no record has come from yet.
+    next: usize,
+    /// Whether the records come from these entries from now on.
+    begun: bool,
+    applied: u64,
+    last: Position,
+    hard: HardState,
+}
+
+/// What is left of a log when the records are over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// Proposals that were not applied yet: the replica judges them when it starts.
+    pub(crate) waiting: u64,
+}
+
+impl LogTail {
+    /// Reads a replica's log. Damage is a finding; what can be read counts all the same.
+    pub(crate) fn read(rows: &dyn Rows, findings: &mut Vec<Finding>) -> Self {
+        let mut tail = LogTail::default();
+        if let Err(what) = tail.load(rows) {
+            findings.push(Finding::new(&LOG_DAMAGED, what.to_string()));
+            // Half a log proves nothing about records.
+            tail.entries.clear();
+            tail.places.clear();
+            tail.begun = false;
+        }
+        tail
+    }
+
+    fn load(&mut self, rows: &dyn Rows) -> Result<(), Fault> {
+        let row = |key: &[u8]| {
+            rows.get(RAFT_STATE, key)?.ok_or_else(|| {
+                Fault::new(format!("the row `{}` is missing", String::from_utf8_lossy(key)))
+            })
+        };
+        let damaged = |e| Fault::from_error("a row of the Raft state is damaged", e);
+        let base = Position::from_row(&row(BASE)?).map_err(damaged)?;
+        self.hard = HardState::from_row(&row(HARD)?).map_err(damaged)?;
+        self.applied = applied_from_row(&row(APPLIED)?).map_err(damaged)?;
+        Group::from_row(&row(GROUP)?).map_err(damaged)?;
+        self.last = base;
+        let mut bytes = 0;
+        let start = log_key(base.index.saturating_add(1));
+        for found in rows.scan(RAFT_LOG, &start[..]..&[][..])? {
+            let (key, value) = found?;
+            let index = log_index(&key).ok_or_else(|| Fault::new("a key is no index"))?;
+            let (term, proposal) = entry_from_row(&value)
+                .map_err(|e| Fault::from_error(format!("entry {index} is damaged"), e))?;
+            if index != self.last.index.saturating_add(1) || term < self.last.term {
+                return Err(Fault::new(format!(
+                    "entry {index} of term {term} follows entry {} of term {}",
+                    self.last.index, self.last.term
+                )));
+            }
+            self.last = Position { index, term };
+            bytes += proposal.len();
+            if bytes > MAX_BYTES {
+                return Err(Fault::new(format!("it holds more than {MAX_BYTES} bytes")));
+            }
+            if !proposal.is_empty() {
+                self.entries.push(Entry { index, proposal });
+            }
+        }
+        let HardState { term, commit, .. } = self.hard;
+        if self.applied < base.index
+            || commit < self.applied
+            || self.last.index < commit
+            || term < self.last.term
+        {
+            return Err(Fault::new(format!(
+                "it begins after entry {}, is applied up to {}, committed up to {commit} and ends \
+                 at {} of term {}; the term is {term}",
+                base.index, self.applied, self.last.index, self.last.term
+            )));
+        }
+        for (place, entry) in self.entries.iter().enumerate().rev() {
+            self.places.entry(entry.proposal.clone()).or_default().push(place);
+        }
+        // A log that was never cut has an entry for every record.
+        self.begun = base.index <= 1 && !self.entries.is_empty();
+        Ok(())
+    }
+
+    /// Compares the log's end with what the replica has promised.
+    pub(crate) fn promised(&self, mark: Option<Watermark>, findings: &mut Vec<Finding>) {
+        let Some(mark) = mark else {
+            let message = "the watermark is missing or damaged: nothing says how far the log, and \
+                           with it the records, must reach";
+            findings.push(Finding::new(&WATERMARK_MISSING, message));
+            return;
+        };
+        let reached = Watermark {
+            term: self.hard.term,
+            vote: self.hard.vote,
+            last_term: self.last.term,
+            last_index: self.last.index,
+        };
+        if !mark.kept_by(&reached) {
+            let message = format!(
+                "the log ends at entry {} of term {} (term {}, vote {}), but entry {} of term {} \
+                 (term {}, vote {}) was promised",
+                reached.last_index,
+                reached.last_term,
+                reached.term,
+                reached.vote,
+                mark.last_index,
+                mark.last_term,
+                mark.term,
+                mark.vote
+            );
+            findings.push(Finding::new(&RECORD_TRUNCATED, message));
+        }
+    }
+
+    /// A record comes next; `fold` and `rows` are as the one before left them. Entries that it
+    /// passes over must be such as the fold refuses there.
+    pub(crate) fn before(
+        &mut self,
+        fold: &Fold,
+        rows: &Draft<'_>,
+        record: &Record,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), Fault> {
+        let places = self.places.get_mut(record.proposal().bytes());
+        let place = places.and_then(|places| {
+            while places.last().is_some_and(|place| *place < self.next) {
+                places.pop();
+            }
+            places.pop()
+        });
+        let Some(place) = place else {
+            if self.begun {
+                let message = "the replica's log has no entry from which this record came, in its \
+                               place";
+                findings.push(Finding::new(&RECORD_UNLOGGED, message).record(record.index()));
+                // One is enough: what follows is shifted.
+                self.stop();
+            }
+            return Ok(());
+        };
+        if self.entries.get(place).is_some_and(|entry| entry.index > self.applied) {
+            let message = format!(
+                "record {} came from an entry that is not applied by the log's own account",
+                record.index()
+            );
+            findings.push(Finding::new(&LOG_DAMAGED, message));
+        }
+        for passed in self.next..place {
+            self.passed_over(passed, fold, rows, findings)?;
+        }
+        self.begun = true;
+        self.next = place.saturating_add(1);
+        Ok(())
+    }
+
+    /// The records are over. Entries that were applied must be such as the fold refuses.
+    pub(crate) fn after(
+        &mut self,
+        fold: &Fold,
+        rows: &dyn Rows,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Rest, Fault> {
+        let draft = Draft::on(rows);
+        for passed in self.next..self.entries.len() {
+            if self.entries.get(passed).is_some_and(|entry| entry.index <= self.applied)
+                && self.passed_over(passed, fold, &draft, findings)?
+            {
+                // Whatever followed it is missing too.
+                break;
+            }
+        }
+        let waiting = self.entries.iter().filter(|entry| entry.index > self.applied).count();
+        Ok(Rest { waiting: waiting as u64 })
+    }
+
+    fn stop(&mut self) {
+        self.places.clear();
+        self.next = self.entries.len();
+        self.begun = false;
+    }
+
+    /// Whether an entry that became no record should have become one.
+    fn passed_over(
+        &self,
+        place: usize,
+        fold: &Fold,
+        rows: &Draft<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<bool, Fault> {
+        let Some(entry) = self.entries.get(place) else { return Ok(false) };
+        let Ok(proposal) = SignedProposal::decode(&entry.proposal) else { return Ok(false) };
+        let Ok(proposal) = verify_one(Unverified::new(proposal)) else { return Ok(false) };
+        let mut draft = Draft::on(rows);
+        let missing = matches!(fold.clone().admit(&mut draft, &proposal)?, Verdict::Sealed(_));
+        if missing {
+            let message = format!(
+                "entry {} of the replica's log was applied, and the rules admit it here, but it \
+                 is no record",
+                entry.index
+            );
+            findings.push(Finding::new(&RECORD_MISSING, message).record(fold.next_index()));
+        }
+        Ok(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_database_has_no_log() {
+        let mut findings = Vec::new();
+        let tail = LogTail::read(&ledger::rows::Memory::new(), &mut findings);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].check.id, "log.damaged");
+        assert!(!tail.begun);
+    }
+}

@@ -1,0 +1,107 @@
+//! What a replay of records is to remember besides the derived rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::Fault;
+use ledger::history::{Event, Fold, FoldHash, Record, RecordHash};
+use ledger::ids::AumHash;
+use ledger::rows::Rows;
+
+use crate::replay::{Departure, departure};
+
+/// What is looked out for, and what was seen.
+#[derive(Debug, Default)]
+pub(crate) struct Observations {
+    /// A hash that may be a record's.
+    looked_for: Option<AumHash>,
+    /// What somebody says of the history at some record.
+    claimed: Option<Claimed>,
+    /// The hash of record 0.
+    pub(crate) origin: Option<RecordHash>,
+    /// The record whose hash was looked for.
+    pub(crate) found: Option<u64>,
+    /// What is so at the record that [`Claimed`] is about.
+    pub(crate) instead: Option<Claimed>,
+    /// What is out of the ordinary in each epoch's chain, by number.
+    pub(crate) epochs: BTreeMap<u32, EpochSeen>,
+}
+
+/// Hashes at a record, as a daemon says or as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimed {
+    /// The record.
+    pub index: u64,
+    /// Its hash.
+    pub hash: RecordHash,
+    /// The fold hash after it.
+    pub fold_hash: FoldHash,
+}
+
+/// What is out of the ordinary in one epoch's chain.
+#[derive(Debug, Default)]
+pub(crate) struct EpochSeen {
+    /// AUMs at which the chain may fork.
+    pub(crate) forks: BTreeSet<AumHash>,
+    /// Records of the AUMs that began elsewhere than at the head.
+    pub(crate) records: BTreeMap<AumHash, u64>,
+    /// Checkpoints that are not the sum of what came before, and their records.
+    pub(crate) departs: BTreeMap<AumHash, (Departure, u64)>,
+}
+
+impl Observations {
+    pub(crate) fn new(looked_for: Option<AumHash>, claimed: Option<Claimed>) -> Self {
+        Observations { looked_for, claimed, ..Observations::default() }
+    }
+
+    /// What is claimed, if it is about this history and no record has shown otherwise.
+    pub(crate) fn claimed(&self) -> Option<Claimed> {
+        self.claimed
+    }
+
+    /// A record has this hash, admitted or not.
+    pub(crate) fn hash(&mut self, index: u64, hash: RecordHash) {
+        if self.looked_for.is_some_and(|looked_for| looked_for.0 == hash.0) {
+            self.found = Some(index);
+        }
+    }
+
+    /// A record was admitted; `rows` and `fold` are as it left them.
+    pub(crate) fn record(
+        &mut self,
+        rows: &dyn Rows,
+        fold: &Fold,
+        record: &Record,
+    ) -> Result<(), Fault> {
+        let index = record.index();
+        if index == 0 {
+            self.origin = Some(record.hash());
+        }
+        if self.claimed.is_some_and(|claimed| claimed.index == index) {
+            let (hash, fold_hash) = (record.hash(), fold.fold_hash());
+            self.instead = Some(Claimed { index, hash, fold_hash });
+        }
+        let (Event::AumsAdded(added), Some(authority)) =
+            (&record.proposal().proposal().event, fold.authority())
+        else {
+            return Ok(());
+        };
+        let seen = self.epochs.entry(authority.chain_id().0).or_default();
+        let chain = authority.chain(rows);
+        for aum in &added.aums {
+            let Some(parent) = aum.parent_hash() else { continue };
+            if added.fork {
+                seen.forks.insert(parent);
+                seen.records.insert(aum.hash(), index);
+            }
+            if let Some(new) = &aum.state
+                && let Some(before) = chain.state_at(&parent)?
+            {
+                let departs = departure(&before, new);
+                if departs != Departure::NONE {
+                    seen.departs.entry(aum.hash()).or_insert((departs, index));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! Replaying records, from nothing but their bytes, by the same fold that admitted them.
+//!
+//! One thread reads, decodes and checks signatures, on all cores, a batch ahead of the fold.
+
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use ledger::history::{Fold, Record, RecordHash, Verdict};
+use ledger::lock::signatures::{Verified, decode_and_verify};
+use ledger::rows::Draft;
+use ledger::{Fault, Refusal};
+
+use crate::checks::{Finding, records as checks};
+use crate::cores::AllCores;
+use crate::log_tail::LogTail;
+use crate::observations::Observations;
+use crate::progress::Progress;
+use crate::scratch::Scratch;
+
+/// Records of one batch, at most.
+const BATCH_RECORDS: usize = 2048;
+/// Bytes of one batch's records, after which it ends.
+const BATCH_BYTES: usize = 4 << 20;
+/// Batches that wait for the fold, at most.
+const BATCHES_AHEAD: usize = 1;
+
+/// A record as the source has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where the source puts it; none if that is no index.
+    pub index: Option<u64>,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The hash that the source shows with it, if it shows one.
+    pub shown: Option<RecordHash>,
+}
+
+/// What a replay comes to.
+pub(crate) struct Replay {
+    /// The fold after the last record that it admitted.
+    pub(crate) fold: Fold,
+    /// The derived rows there.
+    pub(crate) rows: Scratch,
+    /// Records present.
+    pub(crate) present: u64,
+    /// AUMs in records that were not admitted.
+    pub(crate) unverified_aums: u64,
+    /// What the records tell besides.
+    pub(crate) seen: Observations,
+    /// Why there may be more records than were read.
+    pub(crate) unread: Option<Fault>,
+}
+
+impl Replay {
+    /// Whether every record present was admitted.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.fold.next_index() == self.present
+    }
+}
+
+/// A record, decoded and with its signatures checked.
+struct Checked {
+    stored: Stored,
+    /// The hash of its bytes, whatever they are.
+    hash: RecordHash,
+    record: Result<Verified<Record>, Refusal>,
+}
+
+struct Batch {
+    records: Vec<Checked>,
+    /// Why nothing follows, although the source has not ended.
+    broken: Option<Fault>,
+}
+
+/// Replays records in the order of the source.
+pub(crate) fn replay<I>(
+    records: I,
+    mut rows: Scratch,
+    seen: Observations,
+    tail: &mut LogTail,
+    progress: &Progress<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<Replay, Fault>
+where
+    I: Iterator<Item = Result<Stored, Fault>> + Send,
+{
+    let mut walk = Walk {
+        fold: Fold::open(&rows)?,
+        next: 0,
+        prev: Prev::Known(None),
+        time_ms: None,
+        stopped: false,
+        present: 0,
+        unverified_aums: 0,
+        seen,
+    };
+    let mut unread = None;
+    thread::scope(|scope| {
+        let (send, batches) = sync_channel::<Batch>(BATCHES_AHEAD);
+        scope.spawn(move || read_ahead(records, &send));
+        for batch in batches {
+            let mut draft = Draft::on(&rows);
+            let folded = batch
+                .records
+                .into_iter()
+                .try_for_each(|record| walk.take(&mut draft, record, tail, findings));
+            let changes = draft.finish();
+            unread = folded.and_then(|()| rows.apply(changes)).err().or(batch.broken);
+            progress.tell("records replayed", walk.present);
+            if unread.is_some() {
+                break;
+            }
+        }
+    });
+    let Walk { fold, present, unverified_aums, seen, .. } = walk;
+    Ok(Replay { fold, rows, present, unverified_aums, seen, unread })
+}
+
+/// Reads and checks batch after batch until the source ends or nobody takes them any more.
+fn read_ahead(mut records: impl Iterator<Item = Result<Stored, Fault>>, send: &SyncSender<Batch>) {
+    loop {
+        let (mut batch, mut bytes, mut broken) = (Vec::new(), 0, None);
+        while batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
+            match records.next() {
+                Some(Ok(stored)) => {
+                    bytes += stored.bytes.len();
+                    batch.push(stored);
+                }
+                Some(Err(fault)) => {
+                    broken = Some(fault);
+                    break;
+                }
+                None => break,
+            }
+        }
+        let over = broken.is_some() || batch.is_empty();
+        let checked =
+            decode_and_verify(&batch, |stored: &Stored| Record::decode(&stored.bytes), &AllCores);
+        let records = batch.into_iter().zip(checked).map(|(stored, record)| Checked {
+            hash: match &record {
+                Ok(record) => record.get().hash(),
+                Err(_) => Record::hash_of(&stored.bytes),
+            },
+            stored,
+            record,
+        });
+        if send.send(Batch { records: records.collect(), broken }).is_err() || over {
+            return;
+        }
+    }
+}
+
+/// The hash of the record before the next one.
+enum Prev {
+    /// It is known; there is none before record 0.
+    Known(Option<RecordHash>),
+    /// The record before is missing.
+    Missing,
+}
+
+/// A walk through the records.
+struct Walk {
+    fold: Fold,
+    /// Where the next record belongs.
+    next: u64,
+    prev: Prev,
+    /// The time of the record before.
+    time_ms: Option<u64>,
+    /// Whether a record was not admitted: what follows is only looked at by itself.
+    stopped: bool,
+    present: u64,
+    unverified_aums: u64,
+    seen: Observations,
+}
+
+impl Walk {
+    fn take(
+        &mut self,
+        draft: &mut Draft<'_>,
+        record: Checked,
+        tail: &mut LogTail,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), Fault> {
+        self.present += 1;
+        let before = findings.len();
+        let Some(index) = record.stored.index else {
+            findings.push(checks::no_index());
+            self.stopped = true;
+            return Ok(());
+        };
+        if index != self.next {
+            findings.push(checks::out_of_place(index, self.next));
+            self.prev = Prev::Missing;
+        }
+        if let Some(shown) = record.stored.shown.filter(|shown| *shown != record.hash) {
+            findings.push(checks::shown_otherwise(index, shown, record.hash));
+        }
+        let admissible = match &record.record {
+            Ok(verified) => {
+                self.in_its_place(index, verified.get(), findings);
+                Some(verified)
+            }
+            Err(refusal) => {
+                findings.push(checks::undecodable_or_forged(index, &record.stored.bytes, refusal));
+                None
+            }
+        };
+        self.next = index.saturating_add(1);
+        self.prev = Prev::Known(Some(record.hash));
+        self.seen.hash(index, record.hash);
+        match admissible {
+            Some(verified) if findings.len() == before && !self.stopped => {
+                self.admit(draft, index, verified, tail, findings)?;
+            }
+            _ => self.stopped = true,
+        }
+        if let Ok(verified) = &record.record {
+            let proposal = verified.get().proposal().proposal();
+            if self.stopped {
+                self.unverified_aums += proposal.event.aums().len() as u64;
+            }
+            // Only now: an earlier time is no reason to stop.
+            let time_ms = proposal.time_ms;
+            if let Some(earlier) = self.time_ms.filter(|earlier| time_ms < *earlier) {
+                findings.push(checks::time_backwards(index, earlier, time_ms));
+            }
+            self.time_ms = Some(time_ms);
+        }
+        Ok(())
+    }
+
+    /// Whether a record says the same about its place as the source, and follows the one before.
+    fn in_its_place(&self, index: u64, record: &Record, findings: &mut Vec<Finding>) {
+        if record.index() != index {
+            findings.push(checks::says_other_index(index, record.index()));
+        }
+        if let Prev::Known(prev) = &self.prev
+            && record.prev() != *prev
+        {
+            findings.push(checks::link(index, record.prev(), *prev));
+        }
+    }
+
+    fn admit(
+        &mut self,
+        draft: &mut Draft<'_>,
+        index: u64,
+        record: &Verified<Record>,
+        tail: &mut LogTail,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), Fault> {
+        tail.before(&self.fold, draft, record.get(), findings)?;
+        match self.fold.replay(draft, record)? {
+            Verdict::Sealed(_) => {
+                self.seen.record(draft, &self.fold, record.get())?;
+            }
+            Verdict::Refused(refusal) => {
+                findings.push(checks::refused(index, record.get(), &refusal));
+                self.stopped = true;
+            }
+            // The fold's answer to a record is never this.
+            Verdict::Repeated { index: first, .. } => {
+                findings.push(checks::repeats(index, first));
+                self.stopped = true;
+            }
+        }
+        Ok(())
+    }
+}

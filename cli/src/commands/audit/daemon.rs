@@ -1,0 +1,163 @@
+//! Fetching what a running daemon serves, ours or a tailscaled, for the audit to judge.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use audit::report::Report;
+use audit::source::{Kind, Shown, ShownNode, tailscaled};
+use audit::{Claimed, Live, Options, Stored, unreadable, verify_aums, verify_live};
+use ledger::Fault;
+use ledger::history::{FoldHash, RecordHash};
+use ledger::lock::node_keys::{NodeKeySignature, SigKind};
+use replica::local_api::bodies::{Base64, Identity, LockStatus, RecordLine, Signature};
+use replica::local_api::client::{Client, ClientError};
+use tokio::runtime::Runtime;
+
+/// Records of one page.
+const PAGE: u64 = 1000;
+/// AUMs that are asked of a tailscaled, which has no limit of its own.
+const LOG_LIMIT: i64 = 1_000_000;
+
+/// Audits the daemon that listens at `socket`.
+pub(super) fn audit(name: &str, socket: &Path, runtime: &Runtime, options: &Options<'_>) -> Report {
+    let client = Client::new(socket);
+    let asked = match runtime.block_on(client.identity()) {
+        Ok(identity) => ours(name, &client, runtime, &identity, options),
+        Err(ClientError::NeedsLockstep { .. }) => theirs(name, &client, runtime, options),
+        Err(error) => Err((Kind::Daemon, error)),
+    };
+    asked.unwrap_or_else(|(kind, error)| unreadable(name, Some(kind), &error.to_string()))
+}
+
+/// A daemon of ours: its records, and whether its status says what they say.
+fn ours(
+    name: &str,
+    client: &Client,
+    runtime: &Runtime,
+    identity: &Identity,
+    options: &Options<'_>,
+) -> Result<Report, (Kind, ClientError)> {
+    let failed = |error| (Kind::Daemon, error);
+    let status = runtime.block_on(client.lock_status()).map_err(failed)?;
+    let after = runtime.block_on(client.identity()).map_err(failed)?;
+    let live = Live {
+        records: Box::new(Pages { client, runtime: Mutex::new(runtime), next: 0, page: None }),
+        claimed: claimed(&after),
+        // Only if nothing was recorded while it was asked for.
+        shown: (after.record_hash == identity.record_hash).then(|| shown(&status)),
+    };
+    Ok(verify_live(name, live, options))
+}
+
+/// What a daemon says of its last record.
+fn claimed(identity: &Identity) -> Option<Claimed> {
+    let fold_hash = data_encoding::HEXLOWER.decode(identity.fold_hash.as_bytes()).ok()?;
+    Some(Claimed {
+        index: identity.record_index,
+        hash: identity.record_hash.parse().ok()?,
+        fold_hash: FoldHash(fold_hash.try_into().ok()?),
+    })
+}
+
+/// A tailscaled: its log from the head back, and the nodes that its status shows.
+fn theirs(
+    name: &str,
+    client: &Client,
+    runtime: &Runtime,
+    options: &Options<'_>,
+) -> Result<Report, (Kind, ClientError)> {
+    let kind = Kind::Tailscaled;
+    let failed = |error| (kind, error);
+    let before = runtime.block_on(client.lock_status()).map_err(failed)?;
+    if !before.enabled {
+        return Ok(unreadable(name, Some(kind), "the lock is not on there: there is no history"));
+    }
+    let log = runtime.block_on(client.log(LOG_LIMIT)).map_err(failed)?;
+    let after = runtime.block_on(client.lock_status()).map_err(failed)?;
+    // Only if the head did not move while the log was asked for.
+    let shown = (after.head == before.head).then(|| shown(&after));
+    let log = log.into_iter().map(|entry| (entry.hash, entry.raw.0));
+    Ok(verify_aums(name, tailscaled(log, shown), options))
+}
+
+/// The records of a daemon, page by page.
+struct Pages<'a> {
+    client: &'a Client,
+    runtime: Mutex<&'a Runtime>,
+    next: u64,
+    /// None before the first page.
+    page: Option<std::vec::IntoIter<RecordLine>>,
+}
+
+impl Iterator for Pages<'_> {
+    type Item = Result<Stored, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(line) = self.page.as_mut().and_then(Iterator::next) {
+            return Some(Ok(stored(line)));
+        }
+        let runtime = self.runtime.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let page = match runtime.block_on(self.client.records(self.next, PAGE)) {
+            Ok(page) => page,
+            Err(error) => return Some(Err(Fault::from_error("ask for records", error))),
+        };
+        let last = page.last()?.index;
+        // A daemon that goes back would keep us for ever.
+        if last < self.next {
+            let what = format!("asked for records from {} on, the daemon sent others", self.next);
+            return Some(Err(Fault::new(what)));
+        }
+        self.next = last.saturating_add(1);
+        let mut page = page.into_iter();
+        let first = page.next()?;
+        self.page = Some(page);
+        Some(Ok(stored(first)))
+    }
+}
+
+fn stored(line: RecordLine) -> Stored {
+    // What is no hash is not the hash either.
+    let shown = line.hash.parse().unwrap_or(RecordHash([0; 32]));
+    Stored { index: Some(line.index), bytes: line.raw.0, shown: Some(shown) }
+}
+
+fn shown(status: &LockStatus) -> Shown {
+    let keys = status.trusted_keys.iter().flatten();
+    let own = status.node_key.filter(|key| !key.is_zero() && status.enabled).map(|key| ShownNode {
+        name: "the daemon's own node".to_owned(),
+        node_key: key,
+        signature: status.node_key_signature.as_ref().and_then(signature),
+        admitted: status.node_key_signed,
+    });
+    let listed = |peers: &Option<Vec<replica::local_api::bodies::Peer>>, admitted| {
+        let peer = |peer: &replica::local_api::bodies::Peer| ShownNode {
+            name: peer.name.trim_end_matches('.').to_owned(),
+            node_key: peer.node_key,
+            signature: signature(&peer.node_key_signature),
+            admitted,
+        };
+        peers.iter().flatten().map(peer).collect::<Vec<_>>()
+    };
+    let mut nodes: Vec<ShownNode> = own.into_iter().collect();
+    nodes.extend(listed(&status.visible_peers, true));
+    nodes.extend(listed(&status.filtered_peers, false));
+    Shown {
+        head: status.head.filter(|_| status.enabled),
+        // Keys that cannot be told apart are not compared.
+        trusted_keys: keys.filter(|k| !k.key.is_zero()).map(|k| (k.key, k.votes)).collect(),
+        nodes,
+    }
+}
+
+/// The signature; none if it is the empty one that stands for none.
+fn signature(body: &Signature) -> Option<NodeKeySignature> {
+    let bytes = |bytes: &Option<Base64>| bytes.clone().unwrap_or_default().0;
+    (*body != Signature::default()).then(|| NodeKeySignature {
+        kind: SigKind(body.sig_kind),
+        pubkey: bytes(&body.pubkey),
+        key_id: bytes(&body.key_id),
+        signature: bytes(&body.signature),
+        nested: body.nested.as_deref().and_then(signature).map(Box::new),
+        wrapping: bytes(&body.wrapping_pubkey),
+    })
+}
