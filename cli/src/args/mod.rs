@@ -4,6 +4,7 @@
 //! made from the same definitions. [`crate::go_flags`] spells a command line as clap expects it.
 
 mod audit;
+mod auth_key;
 mod cluster;
 mod key;
 mod lock;
@@ -15,10 +16,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use audit::{AuditCommand, Verify};
+pub(crate) use auth_key::{AuthKeyCommand, AuthKeyCreate, AuthKeyList, AuthKeyRevoke};
 pub(crate) use cluster::{ClusterCommand, Records};
 pub(crate) use key::{Generate, KeyCommand, PassphraseFrom, Seal, Show, SignFile, SignWith};
 pub(crate) use lock::{
-    Add, Disable, DisablementKdf, Init, LockCommand, Log, Remove, Sign, Status, Submit,
+    Add, Disable, DisablementKdf, Init, LockCommand, Log, Remove, Sign, Status, Submit, TskeyWrap,
 };
 pub(crate) use node::{Added, List, Named, NamedChange, NodeCommand, Rotate};
 pub(crate) use serve::Serve;
@@ -97,6 +99,16 @@ Example:
     Key {
         #[command(subcommand)]
         command: KeyCommand,
+    },
+    /// Issue and revoke keys by which nodes may enter the roster
+    #[command(
+        name = "authkey",
+        after_help = "Example:
+  lockstep authkey create"
+    )]
+    AuthKey {
+        #[command(subcommand)]
+        command: AuthKeyCommand,
     },
     /// Look at the replicas and the ledger
     #[command(after_help = "Example:

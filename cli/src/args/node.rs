@@ -10,10 +10,12 @@ use super::{Change, SignWith};
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
     /// Enter a node into the roster
-    #[command(after_help = "Example:
+    #[command(after_help = "Examples:
   lockstep node add laptop --node-key nodekey:1abddef1 --lock-key tlpub:1234abcdef
+  lockstep node add laptop --node-key nodekey:1abddef1 --auth-key file:auth.key
 
-While the lock is on, the node is locked out until its key is signed.")]
+While the lock is on, the node is locked out until its key is signed, unless it
+brings an auth key that 'lockstep lock sign' has wrapped.")]
     Add(Added),
     /// List the nodes
     #[command(after_help = "Example:
@@ -50,6 +52,10 @@ pub(crate) struct Added {
     /// Its own tailnet lock key, which may sign its key rotations
     #[arg(long, value_name = "TLPUB")]
     pub(crate) lock_key: Option<String>,
+    /// The auth key by which it joins; file:PATH reads it from a file, - from
+    /// stdin
+    #[arg(long, value_name = "AUTH_KEY")]
+    pub(crate) auth_key: Option<String>,
     #[command(flatten)]
     pub(crate) change: Change,
 }

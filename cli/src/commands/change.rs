@@ -5,7 +5,9 @@ use ledger::history::RequestId;
 use replica::local_api::bodies::NodeBody;
 use replica::local_api::client::{Asked, ClientError, Receipt};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
+use super::Session;
 use crate::args::Change;
 use crate::exit::{Code, Failure};
 use crate::print;
@@ -40,6 +42,8 @@ struct Outcome<'a> {
     error: Option<&'a str>,
     #[serde(flatten)]
     node: Option<&'a NodeBody>,
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
 }
 
 impl Request {
@@ -58,6 +62,48 @@ impl Request {
             }
         };
         Ok(Request { id, named: change.request_id.is_some(), json: change.json })
+    }
+
+    /// Text for people: on stdout, unless `--json` keeps that for the outcome.
+    pub(super) fn say(&self, text: &str) -> Result<(), Failure> {
+        if self.json {
+            print::note(text.trim_end());
+            Ok(())
+        } else {
+            print::stdout(text)
+        }
+    }
+
+    /// What became of this request earlier, if the user has named it: what it made and printed
+    /// was printed then. `digest` stands for what is asked now; it must be what was asked then.
+    pub(super) fn earlier(
+        &self,
+        digest: [u8; 32],
+        session: &Session,
+    ) -> Result<Option<Receipt>, Failure> {
+        if !self.named {
+            return Ok(None);
+        }
+        let found = session.wait(session.client.request(&self.id))?;
+        if !found.applied {
+            return Ok(None);
+        }
+        if found.digest != Some(HEXLOWER.encode(&digest)) {
+            return Err(Failure::new(format!(
+                "request {} was used for something else in record {}",
+                self.id,
+                found.record_index.unwrap_or_default()
+            ))
+            .remedy("Choose another request ID."));
+        }
+        Ok(Some(Receipt {
+            outcome: Some("applied".into()),
+            record_index: found.record_index,
+            record_hash: found.record_hash,
+            request_id: Some(found.request_id),
+            repeated: true,
+            warning: None,
+        }))
     }
 
     /// As the client wants it.
@@ -84,17 +130,33 @@ impl Request {
         &self,
         result: Result<Done, Failure>,
     ) -> Result<Option<NodeBody>, Failure> {
+        self.conclude_with(result, &Map::new())
+    }
+
+    /// As [`conclude`](Self::conclude), with more fields in the JSON.
+    pub(super) fn conclude_with(
+        &self,
+        result: Result<Done, Failure>,
+        more: &Map<String, Value>,
+    ) -> Result<Option<NodeBody>, Failure> {
         if self.json {
-            print::stdout(&print::json(&self.outcome(&result))?)?;
+            print::stdout(&print::json(&self.outcome(&result, more))?)?;
         }
         let done = result?;
+        if let Some(warning) = &done.receipt.warning {
+            print::note(&format!("Warning: {warning}"));
+        }
         if done.receipt.repeated {
             print::note("This request was on record already; nothing was done twice.");
         }
         Ok(done.node)
     }
 
-    fn outcome<'a>(&'a self, result: &'a Result<Done, Failure>) -> Outcome<'a> {
+    fn outcome<'a>(
+        &'a self,
+        result: &'a Result<Done, Failure>,
+        more: &'a Map<String, Value>,
+    ) -> Outcome<'a> {
         let (outcome, receipt, error) = match result {
             Ok(done) => ("applied", Some(&done.receipt), None),
             Err(Failure { code: Code::Unknown, what, .. }) => ("unknown", None, Some(what)),
@@ -107,6 +169,7 @@ impl Request {
             request_id: &self.id,
             error: error.map(String::as_str),
             node: result.as_ref().ok().and_then(|done| done.node.as_ref()),
+            more,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What the commands do: parse their words, call the daemon, print. A file each.
 
 mod audit;
+mod auth_key;
 mod change;
 mod cluster;
+mod duration;
 mod key;
 mod lock;
 mod node;
@@ -27,6 +29,9 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Key { command } => key::run(command),
         Command::Serve(args) => serve::run(args, global),
         Command::Lock { command } => Session::new(global).and_then(|s| lock::run(command, &s)),
+        Command::AuthKey { command } => {
+            Session::new(global).and_then(|s| auth_key::run(command, &s))
+        }
         Command::Node { command } => Session::new(global).and_then(|s| node::run(command, &s)),
         Command::Cluster { command } => {
             Session::new(global).and_then(|s| cluster::run(command, &s))

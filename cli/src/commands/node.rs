@@ -1,10 +1,13 @@
 //! `node ...`: the roster.
 
 use ledger::ids::{LockKey, NodeKey};
+use ledger::lock::node_keys::{AuthKey, is_wrapped};
 use replica::local_api::bodies::{
     AskedBody, Base64, NodeAddRequest, NodeBody, NodeRemoveRequest, NodeRotateRequest, RotateBody,
+    SecretText,
 };
 use replica::local_api::client::{Changed, ClientError};
+use zeroize::Zeroizing;
 
 use super::Session;
 use super::change::{Done, Request};
@@ -26,19 +29,44 @@ pub(super) fn run(command: NodeCommand, session: &Session) -> Result<(), Failure
 
 fn add(args: Added, session: &Session) -> Result<(), Failure> {
     let request = Request::new(&args.change)?;
+    // From here on the argument is wiped when it is dropped.
+    let auth_key = args.auth_key.map(Zeroizing::new);
     let result = (|| {
         let node_key = words::node_key("node-key", &args.node_key)?;
+        let shown = auth_key.as_ref().map(|word| shown(word, node_key)).transpose()?;
+        let (auth_key, signature) = shown.unwrap_or_default();
         let lock_key = args.lock_key.as_deref();
         let lock_key = lock_key.map(|key| words::rotation_key("lock-key", key)).transpose()?;
         let body = NodeAddRequest {
             name: args.name,
             node_key: node_key.to_string(),
             lock_key: lock_key.as_ref().map(LockKey::to_tlpub),
-            ..NodeAddRequest::default()
+            auth_key,
+            signature,
         };
         done(&request, session.wait(session.client.node_add(&body, &request.asked())))
     })();
     conclude(&request, result)
+}
+
+/// What a node shows of its auth key, and the signature that it makes with the credential of a
+/// wrapped one, as its client would: the private key of the credential goes nowhere.
+fn shown(word: &str, node_key: NodeKey) -> Result<(Option<SecretText>, Option<Base64>), Failure> {
+    let text = if word == "-" { words::from_stdin()? } else { words::or_file(word)? };
+    match AuthKey::parse(&text) {
+        AuthKey::Wrapped(wrapped) => {
+            let signature = wrapped
+                .join(node_key)
+                .map_err(|error| Failure::new(format!("using the auth key: {error}")))?;
+            let signature = Base64(signature.to_cbor());
+            Ok((Some(SecretText::new(wrapped.auth_key.as_str())), Some(signature)))
+        }
+        AuthKey::Plain(_) if is_wrapped(&text) => {
+            Err(Failure::new("the auth key is damaged: its credential cannot be read")
+                .remedy("Copy it again, whole, as 'lockstep lock sign' printed it."))
+        }
+        AuthKey::Plain(text) => Ok((Some(SecretText::new(text.as_str())), None)),
+    }
 }
 
 fn list(args: List, session: &Session) -> Result<(), Failure> {

@@ -74,6 +74,26 @@ impl SignWith {
     }
 }
 
+impl SignWith {
+    /// The flags again, for a command that is printed.
+    pub(super) fn words(&self) -> String {
+        let mut words = String::new();
+        let mut flag = |name: &str, value: &str| {
+            words.push_str(&format!(" {name} {}", quoted(value)));
+        };
+        if let Some(key) = &self.key {
+            flag("--key", &key.to_string_lossy());
+        }
+        if let Some(from) = &self.passphrase.passphrase_from {
+            flag("--passphrase-from", from);
+        }
+        if let Some(file) = &self.export {
+            flag("--export", &file.to_string_lossy());
+        }
+        words
+    }
+}
+
 /// Has a change signed and recorded, or written to a file to be signed; then there is no outcome.
 pub(super) fn change(
     asked: AskedBody,

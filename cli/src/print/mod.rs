@@ -1,16 +1,19 @@
 //! Text and JSON for people and programs. Everything here only formats.
 
+mod auth_keys;
 mod foreign;
 pub(crate) mod log;
 pub(crate) mod nodes;
 pub(crate) mod records;
 pub(crate) mod signing;
 pub(crate) mod status;
+mod table;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
+pub(crate) use auth_keys::auth_keys;
 pub(crate) use foreign::{line, lines};
 
 use crate::exit::Failure;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use replica::local_api::bodies::NodeBody;
 
 use super::line;
+use super::table::table;
 
 /// What stands in the table for a node that the lock lets in or keeps out.
 fn standing(node: &NodeBody) -> &'static str {
@@ -23,19 +24,7 @@ pub(crate) fn list(nodes: &[NodeBody], lock_is_on: bool) -> String {
             shortened(&node.node_key),
         ]);
     }
-    let mut widths = [0; 5];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut out = String::new();
-    for row in &rows {
-        let cells: Vec<_> =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        let _ = writeln!(out, "{}", cells.join("  ").trim_end());
-    }
-    out
+    table(&rows)
 }
 
 /// Enough of a node key to tell nodes apart in a table; `node show` has all of it.

@@ -1,6 +1,8 @@
 //! `lock disable`.
 
 use ledger::lock::disablement::DisablementText;
+use replica::local_api::client::ClientError;
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::Session;
@@ -8,12 +10,36 @@ use crate::args::Disable;
 use crate::commands::change::{Done, Request};
 use crate::commands::words::{from_stdin, or_file};
 use crate::exit::Failure;
+use crate::print;
 
 pub(super) fn run(args: Disable, session: &Session) -> Result<(), Failure> {
     let request = Request::new(&args.change)?;
+    let check = args.check;
     let words: Vec<_> = args.secret.into_iter().map(Zeroizing::new).collect();
+    if check {
+        return check_only(&words, &request, session);
+    }
     let result = disable(&words, &request, session);
     request.conclude(result).map(drop)
+}
+
+/// Asks whether the secret is right. Nothing is recorded, so there is no outcome.
+fn check_only(
+    words: &[Zeroizing<String>],
+    request: &Request,
+    session: &Session,
+) -> Result<(), Failure> {
+    let secret = typed(words)?;
+    let checked = session.wait(session.client.check_disablement(&secret));
+    let wrong = matches!(&checked, Err(ClientError::Status { status: 400, .. }));
+    if request.json && (checked.is_ok() || wrong) {
+        print::stdout(&print::json(&json!({ "valid": checked.is_ok() }))?)?;
+    }
+    checked?;
+    if request.json {
+        return Ok(());
+    }
+    print::stdout("The secret is right: it would disable tailnet lock. Nothing was changed.\n")
 }
 
 fn disable(
@@ -21,14 +47,19 @@ fn disable(
     request: &Request,
     session: &Session,
 ) -> Result<Done, Failure> {
+    let secret = typed(words)?;
+    let changed = session.wait(session.client.disable(&secret, &request.asked()));
+    let changed = changed.map_err(|error| request.failed(error))?;
+    Ok(Done { receipt: changed.receipt, node: None })
+}
+
+/// The secret that the words name: itself, `-` or `file:PATH`.
+fn typed(words: &[Zeroizing<String>]) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let [word] = words else {
         return Err(Failure::new("usage: lockstep lock disable <disablement-secret>"));
     };
     let text = if word.as_str() == "-" { from_stdin()? } else { or_file(word)? };
-    let secret = secret(&text)?;
-    let changed = session.wait(session.client.disable(&secret, &request.asked()));
-    let changed = changed.map_err(|error| request.failed(error))?;
-    Ok(Done { receipt: changed.receipt, node: None })
+    secret(&text)
 }
 
 /// The secret in `text`, which is never repeated.

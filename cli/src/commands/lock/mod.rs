@@ -5,6 +5,7 @@ mod disable;
 mod disablement_kdf;
 mod init;
 mod log;
+mod prune;
 mod remove;
 mod sign;
 mod status;
@@ -26,6 +27,7 @@ pub(super) fn run(command: Option<LockCommand>, session: &Session) -> Result<(),
         Some(LockCommand::Remove(args)) => remove::run(args, session),
         Some(LockCommand::Sign(args)) => sign::run(args, session),
         Some(LockCommand::Submit(args)) => submit::run(&args, session),
+        Some(LockCommand::TskeyWrap(args)) => sign::wrap(&args, session),
         Some(LockCommand::Disable(args)) => disable::run(args, session),
         Some(LockCommand::DisablementKdf(args)) => disablement_kdf::run(args),
         Some(LockCommand::Log(args)) => log::run(args, session),

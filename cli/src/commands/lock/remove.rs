@@ -8,7 +8,7 @@ use replica::local_api::bodies::{
 use replica::local_api::client::{Asked, ClientError};
 
 use super::add::missing_keys;
-use super::{Session, enabled};
+use super::{Session, enabled, prune};
 use crate::args::Remove;
 use crate::commands::change::{Done, Request};
 use crate::commands::outside::{self, With};
@@ -33,6 +33,12 @@ pub(super) fn run(args: Remove, session: &Session) -> Result<(), Failure> {
         (resign, re_sign) => resign.or(re_sign).unwrap_or(true),
     };
     let request = Request::new(&args.change)?;
+    if args.unused_preauth_keys {
+        return prune::run(&args, &request, session);
+    }
+    if args.confirm {
+        return Err(Failure::usage("--confirm: it belongs to --unused-preauth-keys"));
+    }
     outside::conclude(&request, remove(&args, resign, &request, session))
 }
 
@@ -58,6 +64,17 @@ fn remove(
             return Ok(None);
         }
     }
+    removed(&keys, resign, with.as_ref(), request, session)
+}
+
+/// Has the keys removed; `None`: it is to be signed elsewhere.
+pub(super) fn removed(
+    keys: &[LockKey],
+    resign: bool,
+    with: Option<&With>,
+    request: &Request,
+    session: &Session,
+) -> Result<Option<Done>, Failure> {
     if let Some(with) = with {
         let modify = ModifyBody {
             remove: keys.iter().map(LockKey::to_tlpub).collect(),
@@ -65,7 +82,7 @@ fn remove(
             ..ModifyBody::default()
         };
         let asked = AskedBody { modify: Some(modify), ..AskedBody::default() };
-        return outside::change(asked, &with, request, session);
+        return outside::change(asked, with, request, session);
     }
     let failed = |error| request.failed(error);
     let body = RemoveRequest {
@@ -79,7 +96,7 @@ fn remove(
         // A tailscaled knows only the single steps.
         Err(ClientError::NeedsLockstep { .. }) => {
             if resign {
-                for key in &keys {
+                for key in keys {
                     sign_again(key, session)?;
                 }
             }
@@ -89,7 +106,7 @@ fn remove(
         }
         Err(error) => return Err(failed(error)),
     };
-    Ok(Some(Done { receipt, node: None }))
+    Ok(Some(Done { receipt, ..Done::default() }))
 }
 
 /// The two removals that the original refuses before it asks its daemon.
