@@ -5,7 +5,7 @@
 //! holds the last entries, and the fold says exactly which of them had to become records. And the
 //! watermark beside the database says how far the log must reach.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use ledger::Fault;
 use ledger::history::{Fold, Record, SignedProposal, Verdict};
@@ -16,14 +16,15 @@ use ledger::rows::raft::{
 };
 use ledger::rows::watermark::Watermark;
 use ledger::rows::{Draft, Rows};
+use sha2::{Digest, Sha256};
 
 use crate::checks::Finding;
 use crate::checks::catalog::{
     LOG_DAMAGED, RECORD_MISSING, RECORD_TRUNCATED, RECORD_UNLOGGED, WATERMARK_MISSING,
 };
 
-/// Bytes of entries that are read, at most. A replica cuts its log long before.
-const MAX_BYTES: usize = 256 << 20;
+/// Bytes of proposals that are kept: the last ones. A replica cuts its log long before.
+const KEPT_BYTES: usize = 16 << 20;
 
 /// An entry that carries a proposal.
 struct Entry {
@@ -34,9 +35,9 @@ struct Entry {
 /// The entries with proposals, and how far the records have used them up.
 #[derive(Default)]
 pub(crate) struct LogTail {
-    entries: Vec<Entry>,
-    /// The places in `entries` of each proposal, descending.
-    places: BTreeMap<Vec<u8>, Vec<usize>>,
+    entries: VecDeque<Entry>,
+    /// The places in `entries` of each proposal, by its hash, descending.
+    places: BTreeMap<[u8; 32], Vec<usize>>,
     /// The first entry that no record has come from yet.
     next: usize,
     /// Whether the records come from these entries from now on.
@@ -79,6 +80,7 @@ impl LogTail {
         self.applied = applied_from_row(&row(APPLIED)?).map_err(damaged)?;
         Group::from_row(&row(GROUP)?).map_err(damaged)?;
         self.last = base;
+        let mut whole = base.index <= 1;
         let mut bytes = 0;
         let start = log_key(base.index.saturating_add(1));
         for found in rows.scan(RAFT_LOG, &start[..]..&[][..])? {
@@ -93,12 +95,15 @@ impl LogTail {
                 )));
             }
             self.last = Position { index, term };
-            bytes += proposal.len();
-            if bytes > MAX_BYTES {
-                return Err(Fault::new(format!("it holds more than {MAX_BYTES} bytes")));
-            }
             if !proposal.is_empty() {
-                self.entries.push(Entry { index, proposal });
+                bytes += proposal.len();
+                self.entries.push_back(Entry { index, proposal });
+            }
+            while bytes > KEPT_BYTES
+                && let Some(first) = self.entries.pop_front()
+            {
+                bytes -= first.proposal.len();
+                whole = false;
             }
         }
         let HardState { term, commit, .. } = self.hard;
@@ -114,10 +119,10 @@ impl LogTail {
             )));
         }
         for (place, entry) in self.entries.iter().enumerate().rev() {
-            self.places.entry(entry.proposal.clone()).or_default().push(place);
+            self.places.entry(hash(&entry.proposal)).or_default().push(place);
         }
         // A log that was never cut has an entry for every record.
-        self.begun = base.index <= 1 && !self.entries.is_empty();
+        self.begun = whole && !self.entries.is_empty();
         Ok(())
     }
 
@@ -161,7 +166,7 @@ impl LogTail {
         record: &Record,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
-        let places = self.places.get_mut(record.proposal().bytes());
+        let places = self.places.get_mut(&hash(record.proposal().bytes()));
         let place = places.and_then(|places| {
             while places.last().is_some_and(|place| *place < self.next) {
                 places.pop();
@@ -242,6 +247,10 @@ impl LogTail {
         }
         Ok(missing)
     }
+}
+
+fn hash(proposal: &[u8]) -> [u8; 32] {
+    Sha256::digest(proposal).into()
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ fn unchecked(
     }
     add("times", "AUMs carry no time");
     add("actors", "AUMs say which key signed, not who asked");
-    add("freshness", "AUMs newer than this source cannot be missed in it");
+    add("freshness", "whether there are newer AUMs elsewhere cannot be seen here");
     if root.is_none_or(|root| root.assumed) {
         add("before-root", "what came before the first known state is not in the source");
     }

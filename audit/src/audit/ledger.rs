@@ -274,8 +274,10 @@ fn unchecked(kind: Kind, anchored: &Anchored) -> Vec<Unchecked> {
     let mut unchecked = Vec::new();
     let mut add = |id, reason: &str| unchecked.push(Unchecked { id, reason: reason.to_owned() });
     match kind {
-        Kind::Daemon => add("freshness", "a daemon can withhold its newest records"),
-        _ => add("freshness", "records that other replicas have and this one lacks are not missed"),
+        Kind::Daemon => {
+            add("freshness", "a daemon can withhold its newest records; that cannot be seen here")
+        }
+        _ => add("freshness", "whether another replica has newer records cannot be seen here"),
     }
     if *anchored == Anchored::No {
         add("anchor", "nothing from outside says whose history this is");

@@ -22,6 +22,10 @@ pub(crate) fn exported(export: &Export, findings: &mut Vec<Finding>) {
                     &EXPORT_VIEW_DIFFERS,
                     format!("message {i} shows another {path} than its Raw says"),
                 ),
+                Oddity::LeftOut(name) => Finding::new(
+                    &EXPORT_VIEW_DIFFERS,
+                    format!("message {i} has no {name}, which the original always shows"),
+                ),
                 Oddity::SeveralRaws => Finding::new(
                     &EXPORT_VIEW_DIFFERS,
                     format!("message {i} has several Raw, and they differ"),

@@ -6,12 +6,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use ledger::formats::chonk_file::{
-    DamagedFile, FileDamage, LAST_ACTIVE_ANCESTOR, Store, path as file_of,
+    DamagedFile, FileDamage, FileRecord, LAST_ACTIVE_ANCESTOR, Store, path as file_of,
 };
 
 use super::{Aums, Found, Kind, MAX_FILE_BYTES, Place, Unreadable};
 use crate::checks::Finding;
-use crate::checks::catalog::{AUM_HASH, AUM_NONCANONICAL, STORE_DAMAGED};
+use crate::checks::catalog::{AUM_HASH, AUM_NONCANONICAL, EXPORT_RESPELLED, STORE_DAMAGED};
 
 /// Where tailscaled keeps its profiles' AUMs within its state directory.
 const PROFILES: &str = "tka-profiles";
@@ -30,7 +30,16 @@ pub(super) fn read(path: &Path) -> Result<Aums, Unreadable> {
     let store = Store::read(files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
     let below = |file: &str| Place { file: Some(format!("{name}{file}")), ..Place::default() };
     let damaged = store.damaged.iter().chain(&store.damaged_hint);
-    let findings = damaged.map(|file| damage(file, &below(&file.path))).collect();
+    let mut findings: Vec<Finding> = damaged.map(|file| damage(file, &below(&file.path))).collect();
+    let mut odd = files.iter().filter(|(path, bytes)| is_respelled(path, bytes));
+    if let Some((first, _)) = odd.next() {
+        let message = format!(
+            "{} files hold AUMs but not byte for byte as the original's current version writes \
+             them",
+            1 + odd.count()
+        );
+        findings.push(Finding::new(&EXPORT_RESPELLED, message).at(&below(first)));
+    }
     let found = store
         .aums
         .iter()
@@ -131,6 +140,13 @@ fn entries(dir: &Path) -> Result<Vec<(String, PathBuf)>, Unreadable> {
 
 fn unreadable(path: &Path, error: io::Error) -> Unreadable {
     Unreadable::Io { path: path.to_owned(), error }
+}
+
+/// Whether a file holds an AUM in another form than the original writes: trailing bytes, fields
+/// that nobody knows, other spellings of numbers.
+fn is_respelled(path: &str, bytes: &[u8]) -> bool {
+    path != LAST_ACTIVE_ANCESTOR
+        && FileRecord::decode(bytes).is_ok_and(|record| record.encode() != bytes)
 }
 
 fn damage(file: &DamagedFile, place: &Place) -> Finding {

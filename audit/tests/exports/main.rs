@@ -12,6 +12,7 @@ use audit::{Options, verify_aums};
 #[path = "../../../ledger/tests/vectors/files.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod files;
+mod originals;
 mod tampering;
 
 fn audit(bytes: &[u8]) -> Option<Report> {

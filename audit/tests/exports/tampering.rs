@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 
 use audit::checks::Severity;
+use audit::source::{Detected, detect};
+use audit::{Options, verify_aums};
 use serde_json::Value;
 
 use super::{audit, files, ids, read};
@@ -46,6 +48,57 @@ fn every_bit_and_every_byte_counts() {
             assert!(caught(&before, &bytes[..at]), "{name}: cut off at {at}");
         }
     }
+}
+
+/// The files of a store, by path.
+fn store(name: &str) -> Vec<(String, Vec<u8>)> {
+    let packed = files::read(&format!("log_json/{name}.tar")).unwrap();
+    let mut archive = tar::Archive::new(packed.as_slice());
+    let mut found = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+        if entry.header().entry_type().is_file() {
+            found.push((path, bytes));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_bit_of_a_store_counts_but_its_times() {
+    let files = store("chain-genesis");
+    let dir = tempfile::tempdir().unwrap();
+    for (path, bytes) in &files {
+        let at = dir.path().join(path);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        std::fs::write(at, bytes).unwrap();
+    }
+    let look = || {
+        let Ok(Detected::Aums(aums)) = detect(dir.path()) else { return None };
+        let report = verify_aums("store", aums, &Options::default());
+        let severe = report.findings.iter().filter(|f| f.check.severity >= Severity::Warning);
+        (report.exit_code == 0).then(|| severe.map(|f| (f.check.id, f.fingerprint())).collect())
+    };
+    let before: BTreeSet<_> = look().unwrap();
+    let mut tried = 0;
+    for (path, bytes) in &files {
+        let at = dir.path().join(path);
+        // After the AUM and the number of the field: the time, with its sign and length.
+        let times = if path.ends_with("last_active_ancestor") { 0 } else { 5 };
+        for bit in 0..bytes.len() * 8 {
+            std::fs::write(&at, flip(bytes, bit)).unwrap();
+            let after: Option<BTreeSet<_>> = look();
+            let noticed = after.is_none_or(|after| !after.is_subset(&before));
+            let excused = bit / 8 >= bytes.len() - times || times == 0;
+            assert!(noticed || excused, "{path}: bit {bit}");
+            tried += 1;
+        }
+        std::fs::write(&at, bytes).unwrap();
+    }
+    assert!(tried > 1000 && look().is_some());
 }
 
 /// An export taken apart, to be put together otherwise in the same spelling.

@@ -34,6 +34,8 @@ pub enum Oddity {
     Hash(String),
     /// `AUM` is not the rendering of `Raw`: the first field that differs.
     View(String),
+    /// `Hash` or `AUM` is not there.
+    LeftOut(&'static str),
     /// `Raw` stands there more than once, and not the same; the last one was read.
     SeveralRaws,
 }
@@ -146,6 +148,12 @@ fn read_message(reader: &mut JsonReader<'_>, exact: &mut Exact<'_>) -> Result<Me
         if let Some(path) = fields("AUM").find_map(|shown| difference(&view, shown, Strings::Exact))
         {
             oddities.push(Oddity::View(format!("AUM{path}")));
+        }
+        // What is not shown cannot be wrong, but whoever reads the text relies on its being there.
+        for name in ["Hash", "AUM"] {
+            if fields(name).next().is_none() {
+                oddities.push(Oddity::LeftOut(name));
+            }
         }
     }
     let known = aum.as_ref().ok().filter(|_| oddities.is_empty());
@@ -351,6 +359,8 @@ mod tests {
             view("AUM.Meta is added")
         );
         assert_eq!(oddities("        \"Votes\": 3,\n", ""), view("AUM.Votes is left out"));
+        assert_eq!(oddities("\"Hash\":", "\"Hush\":"), [Oddity::LeftOut("Hash")]);
+        assert_eq!(oddities("\"AUM\": {", "\"Aums\": {"), [Oddity::LeftOut("AUM")]);
         assert_eq!(oddities("\"name\"", "\"Name\""), view("AUM.Key.Meta.name is left out"));
         assert_eq!(oddities("update-key", "Update-Key"), view("AUM.MessageKind"));
         assert_eq!(oddities("tlpub:0909", "tlpub:0908"), view("AUM.Key.Public"));
