@@ -41,6 +41,18 @@ func TestOfficialCommandAgainstLockstep(t *testing.T) {
 		t.Fatalf("the stranger is still locked out: %+v", locked)
 	}
 
+	// An auth key of ours, wrapped by the official command, lets one node in.
+	plain := strings.TrimSpace(our.ok("authkey", "create"))
+	wrapped := strings.TrimSpace(their.ok("lock", "sign", plain))
+	if !strings.HasPrefix(wrapped, plain+"--TL") {
+		t.Fatalf("wrapped: %q", wrapped)
+	}
+	our.ok("node", "add", "guest", "--node-key", randomKey("nodekey:"), "--auth-key", wrapped)
+	if locked := their.status().FilteredPeers; len(locked) != 0 {
+		t.Fatalf("the guest is locked out: %+v", locked)
+	}
+	our.fails("node", "add", "another", "--node-key", randomKey("nodekey:"), "--auth-key", wrapped)
+
 	other := randomKey("tlpub:")
 	their.ok("lock", "add", other)
 	if !trusts(other)(their.status()) {
@@ -51,7 +63,7 @@ func TestOfficialCommandAgainstLockstep(t *testing.T) {
 	if trusts(other)(their.status()) {
 		t.Fatal("the removed key is still trusted")
 	}
-	if lines := strings.Count(their.ok("lock", "log"), "update "); lines != 3 {
+	if lines := strings.Count(their.ok("lock", "log"), "update "); lines != 4 {
 		t.Fatalf("the log has %d updates", lines)
 	}
 	// The same head, whoever asks and whoever computes it.

@@ -65,6 +65,19 @@ func TestLockstepCommandAgainstTailscaled(t *testing.T) {
 	node3.until("let in", enabled)
 	node1.until("letting node3 in", func(s status) bool { return len(s.FilteredPeers) == 0 })
 
+	// A wrapped key of ours lets an official node in by itself, and the keys of others are pruned.
+	socket4, _ := tailnet.join("node4", strings.TrimSpace(node1.ok("lock", "sign", "tskey-auth-four-x")))
+	ours(t, socket4).until("in by its auth key", enabled)
+	preAuth := func(s status) int { return len(s.TrustedKeys) - 2 }
+	node1.until("trusting one key of an auth key", func(s status) bool { return preAuth(s) == 1 })
+	node1.ok("lock", "sign", "tskey-auth-five-x")
+	node1.until("trusting another one", func(s status) bool { return preAuth(s) == 2 })
+	node1.ok("lock", "remove", "--unused-preauth-keys", "--confirm")
+	node1.until("no longer trusting what is unused", func(s status) bool { return preAuth(s) == 1 })
+	if text := node1.ok("lock", "remove", "--unused-preauth-keys"); !strings.Contains(text, "is unused") {
+		t.Fatalf("pruning again: %q", text)
+	}
+
 	node1.ok("lock", "add", third.PublicKey)
 	node2.until("trusting node3", trusts(third.PublicKey))
 	node3.until("trusting itself", trusts(third.PublicKey))
