@@ -8,6 +8,7 @@ mod history;
 mod model;
 mod moves;
 mod node_keys;
+mod original;
 mod roster;
 mod trees;
 mod updates;

@@ -1,34 +1,62 @@
 //! One case, and reading its JSON.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use data_encoding::HEXLOWER;
 use ledger::ids::AumHash;
 use serde_json::Value;
 
 /// One case of a file: name, description, type, input, expect.
-pub struct Case<'a>(pub &'a Value);
+pub struct Case<'a> {
+    value: &'a Value,
+    /// The fields of the expected result that a check has asked for.
+    looked_at: RefCell<BTreeSet<String>>,
+}
 
 impl<'a> Case<'a> {
+    pub fn new(value: &'a Value) -> Self {
+        Case { value, looked_at: RefCell::default() }
+    }
+
     pub fn name(&self) -> &'a str {
-        text(&self.0["name"])
+        text(&self.value["name"])
     }
 
     pub fn kind(&self) -> &'a str {
-        text(&self.0["type"])
+        text(&self.value["type"])
     }
 
     /// A field of the input, which must be there.
     pub fn input(&self, field: &str) -> &'a Value {
-        member(&self.0["input"], field)
+        member(&self.value["input"], field)
     }
 
     /// A field of the expected result, which must be there.
     pub fn expect(&self, field: &str) -> &'a Value {
-        member(&self.0["expect"], field)
+        self.may_expect(field).unwrap_or_else(|| panic!("the case expects no {field}"))
     }
 
     /// A field of the expected result, if it is there.
     pub fn may_expect(&self, field: &str) -> Option<&'a Value> {
-        self.0["expect"].get(field)
+        self.looked_at.borrow_mut().insert(field.to_owned());
+        self.value["expect"].get(field)
+    }
+
+    /// The whole expected result, for a check that takes it apart itself.
+    pub fn expect_whole(&self) -> &'a Value {
+        let fields = self.value["expect"].as_object().unwrap();
+        self.looked_at.borrow_mut().extend(fields.keys().cloned());
+        &self.value["expect"]
+    }
+
+    /// The first field of the expected result that says something and that nobody asked for.
+    pub fn overlooked(&self) -> Option<&'a str> {
+        let looked_at = self.looked_at.borrow();
+        let fields = self.value["expect"].as_object().unwrap();
+        let says = |value: &Value| !value.is_null() && value != "";
+        let mut overlooked = fields.iter().filter(|(key, v)| says(v) && !looked_at.contains(*key));
+        overlooked.next().map(|(key, _)| key.as_str())
     }
 }
 

@@ -7,7 +7,7 @@ use ledger::lock::compaction::{Options, compact};
 use ledger::rows::Draft;
 
 use crate::case::{Case, fails, hash, list, number};
-use crate::node::{Node, Pool, index, indexes, pool, verdict};
+use crate::node::{Node, Pool, index, indexes, pool, same_hashes, verdict};
 use crate::report::{self, Pass, Verdict, same};
 use crate::rules::{Rule, young_root};
 
@@ -20,6 +20,7 @@ fn compact_case(case: &Case<'_>) -> Verdict {
     let Pool::Aums(aums) = pool(case.input("aums_hex"))? else {
         return Ok(Pass::ByRule(Rule::NonCanonical));
     };
+    same_hashes(&aums, case)?;
     let first = index(case.input("bootstrap_index"));
     let mut node = Node::bootstrap(aums[first].clone()).map_err(|e| e.to_string())?;
     for aum in aums.iter().skip(first + 1) {

@@ -51,7 +51,9 @@ fn signature(case: &Case<'_>) -> Verdict {
 fn check(case: &Case<'_>, form: &Form, decode: fn(&[u8]) -> Option<Decoded>) -> Verdict {
     let input = bytes(case.input("cbor_hex"));
     let decoded = decode(&input);
-    if !flag(case.expect("accepted")) {
+    let accepted = flag(case.expect("accepted"));
+    same("an error or not", fails(case.expect("error")), !accepted)?;
+    if !accepted {
         return match decoded {
             None => Ok(Pass::Same),
             Some(_) => Err("accepted; the reference refuses it".to_owned()),
@@ -72,7 +74,11 @@ fn check(case: &Case<'_>, form: &Form, decode: fn(&[u8]) -> Option<Decoded>) -> 
         };
     };
     same("bytes", hex(&decoded.again).as_str(), text(case.expect("reserialized_hex")))?;
-    same("hash", AumHash::of(&decoded.again).to_hex().as_str(), text(case.expect("hash_hex")))?;
+    let hash = AumHash::of(&decoded.again);
+    same("hash in hex", hash.to_hex().as_str(), text(case.expect("hash_hex")))?;
+    if let Some(shown) = case.may_expect("hash_b32") {
+        same("hash", hash.to_string().as_str(), text(shown))?;
+    }
     same("signature hash", hex(&decoded.sig_hash).as_str(), text(case.expect("sig_hash_hex")))?;
     if let Some(invalid) = decoded.invalid {
         same("invalid", invalid, fails(case.expect("static_validate_error")))?;

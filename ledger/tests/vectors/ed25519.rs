@@ -57,7 +57,7 @@ fn batches_agree_with_single_signatures() {
     let mut items = Vec::new();
     let mut expected = Vec::new();
     for case in &cases {
-        let case = Case(case);
+        let case = Case::new(case);
         if let Some(claims) = claims(&case) {
             items.extend(claims);
             expected.extend(accepted(&case));

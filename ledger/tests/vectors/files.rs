@@ -9,6 +9,11 @@ fn replacement() -> Option<PathBuf> {
     env::var_os("LOCKSTEP_VECTORS").map(PathBuf::from)
 }
 
+/// Whether the vectors are others than the project's own.
+pub fn replaced() -> bool {
+    replacement().is_some()
+}
+
 fn own() -> PathBuf {
     // From the root: the audit's tests compile this file too.
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ledger/tests/data/vectors")

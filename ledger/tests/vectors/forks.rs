@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::case::{Case, fails, hash, list, member, number};
 use crate::forms;
-use crate::node::{Node, Pool, index, picked, pool};
+use crate::node::{Node, Pool, index, picked, pool, same_hashes};
 use crate::report::{self, Pass, Verdict, same};
 use crate::rules::Rule;
 
@@ -17,9 +17,7 @@ fn forks_case(case: &Case<'_>) -> Verdict {
     let Pool::Aums(aums) = pool(case.input("aums_hex"))? else {
         return Ok(Pass::ByRule(Rule::NonCanonical));
     };
-    for (aum, expected) in aums.iter().zip(list(case.expect("aum_hashes_b32"))) {
-        same("hash", aum.hash(), hash(expected))?;
-    }
+    same_hashes(&aums, case)?;
     let first = &aums[index(case.input("bootstrap_index"))];
     let (orders, expected) = (list(case.input("orders")), list(case.expect("orders")));
     same("orders", orders.len(), expected.len())?;

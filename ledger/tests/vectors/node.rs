@@ -7,7 +7,8 @@ use ledger::rows::{Draft, Memory};
 use ledger::{Failure, Refusal};
 use serde_json::Value;
 
-use crate::case::{bytes_list, list, member, number};
+use crate::case::{Case, bytes_list, hash, list, member, number};
+use crate::report::same;
 use crate::rules::noncanonical_aum;
 
 const CHAIN: ChainId = ChainId(0);
@@ -120,6 +121,13 @@ pub fn pool(value: &Value) -> Result<Pool, String> {
         }
     }
     Ok(Pool::Aums(aums))
+}
+
+/// The hashes of a pool are the reference's, where it gives them.
+pub fn same_hashes(pool: &[Sealed], case: &Case<'_>) -> Result<(), String> {
+    let Some(shown) = case.may_expect("aum_hashes_b32") else { return Ok(()) };
+    let ours: Vec<AumHash> = pool.iter().map(Sealed::hash).collect();
+    same("hashes", ours, list(shown).iter().map(hash).collect())
 }
 
 /// The index of each AUM in a pool.

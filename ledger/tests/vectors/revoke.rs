@@ -6,7 +6,7 @@ use ledger::lock::revocation::{cosign, generate};
 use ledger::lock::signatures::{PrivateKey, Signer};
 
 use crate::case::{Case, bytes, bytes_list, fails, flag, hash, hex, list, member, text};
-use crate::node::{Node, Pool, pool, verdict};
+use crate::node::{Node, Pool, pool, same_hashes, verdict};
 use crate::report::{self, Pass, Verdict, same};
 use crate::rules::Rule;
 
@@ -23,6 +23,7 @@ fn revocation(case: &Case<'_>) -> Verdict {
     let Pool::Aums(aums) = pool(case.input("aums_hex"))? else {
         return Ok(Pass::ByRule(Rule::NonCanonical));
     };
+    same_hashes(&aums, case)?;
     let first = case.input("bootstrap_index");
     let node = Node::from_parts(&aums, first, case.input("informs"))?;
     same("head", node.head(), hash(case.expect("head_before_b32")))?;

@@ -5,7 +5,7 @@ use ledger::lock::sync::{Intersection, Offer, intersection, missing_aums, offer}
 use serde_json::Value;
 
 use crate::case::{Case, fails, hash, list, member, text};
-use crate::node::{Node, Pool, index, indexes, pool, verdict};
+use crate::node::{Node, Pool, index, indexes, pool, same_hashes, verdict};
 use crate::report::{self, Pass, Verdict, same};
 use crate::rules::Rule;
 
@@ -52,6 +52,7 @@ fn pair(case: &Case<'_>) -> Verdict {
     let Pool::Aums(aums) = pool(case.input("aums_hex"))? else {
         return Ok(Pass::ByRule(Rule::NonCanonical));
     };
+    same_hashes(&aums, case)?;
     let mut a = Node::from_side(&aums, case.input("a"))?;
     let mut b = Node::from_side(&aums, case.input("b"))?;
     let a_offer = offer(&a.rows, &a.authority).unwrap();
@@ -79,6 +80,7 @@ fn one_offer(case: &Case<'_>) -> Verdict {
     let Pool::Aums(aums) = pool(case.input("aums_hex"))? else {
         return Ok(Pass::ByRule(Rule::NonCanonical));
     };
+    same_hashes(&aums, case)?;
     let a = Node::from_side(&aums, case.input("a"))?;
     let remote = offer_of(case.input("remote_offer"));
     missing(&aums, &a, &remote, case.expect("a_missing_for_remote"))?;
