@@ -11,11 +11,12 @@ use ledger::Fault;
 use ledger::history::{Fold, Record, SignedProposal, Verdict};
 use ledger::lock::signatures::{Unverified, verify_one};
 use ledger::rows::raft::{
-    APPLIED, BASE, GROUP, Group, HARD, HardState, Position, RAFT_LOG, RAFT_STATE, applied_from_row,
-    entry_from_row, log_index, log_key,
+    APPLIED, BASE, GROUP, Group, HARD, HardState, IDENTITY, Identity, Position, RAFT_LOG,
+    RAFT_STATE, applied_from_row, entry_from_row, log_index, log_key,
 };
+use ledger::rows::tables::RECORDS;
 use ledger::rows::watermark::Watermark;
-use ledger::rows::{Draft, Rows};
+use ledger::rows::{Draft, Rows, Table};
 use sha2::{Digest, Sha256};
 
 use crate::checks::Finding;
@@ -58,6 +59,10 @@ impl LogTail {
     /// Reads a replica's log. Damage is a finding; what can be read counts all the same.
     pub(crate) fn read(rows: &dyn Rows, findings: &mut Vec<Finding>) -> Self {
         let mut tail = LogTail::default();
+        // A first start that was cut short leaves an empty database.
+        if is_empty(rows, RAFT_STATE) && is_empty(rows, RAFT_LOG) && is_empty(rows, RECORDS) {
+            return tail;
+        }
         if let Err(what) = tail.load(rows) {
             findings.push(Finding::new(&LOG_DAMAGED, what.to_string()));
             // Half a log proves nothing about records.
@@ -80,7 +85,9 @@ impl LogTail {
         self.applied = applied_from_row(&row(APPLIED)?).map_err(damaged)?;
         Group::from_row(&row(GROUP)?).map_err(damaged)?;
         self.last = base;
-        let mut whole = base.index <= 1;
+        // A group that was restored begins a new log on records that have none any more.
+        let identity = Identity::from_row(&row(IDENTITY)?).map_err(damaged)?;
+        let mut whole = base.index <= 1 && identity.incarnation == 1;
         let mut bytes = 0;
         let start = log_key(base.index.saturating_add(1));
         for found in rows.scan(RAFT_LOG, &start[..]..&[][..])? {
@@ -249,6 +256,11 @@ impl LogTail {
     }
 }
 
+/// Whether a table has no row. One that cannot be read is not known to be empty.
+fn is_empty(rows: &dyn Rows, table: Table) -> bool {
+    rows.scan(table, &[][..]..&[][..]).is_ok_and(|mut rows| rows.next().is_none())
+}
+
 fn hash(proposal: &[u8]) -> [u8; 32] {
     Sha256::digest(proposal).into()
 }
@@ -256,13 +268,19 @@ fn hash(proposal: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ledger::rows::Memory;
 
     #[test]
-    fn an_empty_database_has_no_log() {
+    fn only_an_empty_database_needs_no_log() {
+        let mut rows = Memory::new();
         let mut findings = Vec::new();
-        let tail = LogTail::read(&ledger::rows::Memory::new(), &mut findings);
-        assert_eq!(findings.len(), 1);
+        assert!(!LogTail::read(&rows, &mut findings).begun);
+        assert_eq!(findings, []);
+        let mut draft = Draft::on(&rows);
+        draft.put(RECORDS, [0; 8], "a record");
+        let changes = draft.finish();
+        rows.apply(changes);
+        assert!(!LogTail::read(&rows, &mut findings).begun);
         assert_eq!(findings[0].check.id, "log.damaged");
-        assert!(!tail.begun);
     }
 }

@@ -176,7 +176,7 @@ fn a_signing_node_running_killed_and_stopped() {
     daemon.child = serve(&daemon.files);
     daemon.await_ready();
     agrees(&report(&daemon.socket()), &status, records.len());
-    rustix_terminate(&mut daemon.child);
+    terminate(&mut daemon.child);
     let before = every_file(&daemon.data());
     let stopped = report(&daemon.data());
     agrees(&stopped, &status, records.len());
@@ -184,7 +184,7 @@ fn a_signing_node_running_killed_and_stopped() {
 }
 
 /// SIGTERM, and the wait for it.
-fn rustix_terminate(child: &mut Child) {
+fn terminate(child: &mut Child) {
     let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(killed.success());
     assert!(child.wait().unwrap().success());
@@ -244,9 +244,7 @@ fn copy_tree(from: &Path, to: &Path) {
 fn history_outlives_the_lock() {
     let daemon = Daemon::start();
     let epoch_1 = report(&daemon.socket());
-    let shown = daemon.run(&["lock", "init", "--help"]);
-    assert!(shown.status.success());
-    // The secrets are printed once; a new group gives us one.
+    // The secrets are printed once, so this takes another group.
     let other = Files::new();
     let mut second = Daemon { child: serve(&other), files: other };
     second.await_ready();
