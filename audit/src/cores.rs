@@ -1,10 +1,11 @@
 //! Checking signatures on all cores.
 
+use std::collections::VecDeque;
 use std::num::NonZero;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use ledger::lock::signatures::Cores;
+use ledger::lock::signatures::{Cores, Job};
 
 /// Runs the ledger's jobs on as many threads as the machine has cores, while the caller waits.
 #[derive(Debug, Clone, Copy)]
@@ -15,13 +16,13 @@ impl Cores for AllCores {
         thread::available_parallelism().map_or(1, NonZero::get)
     }
 
-    fn run<'a>(&self, jobs: Vec<Box<dyn FnOnce() + Send + 'a>>) {
+    fn run_beside<'a>(&self, own: &mut dyn FnMut(), jobs: Vec<Job<'a>>) {
         let workers = self.count().min(jobs.len());
-        let jobs = Mutex::new(jobs);
+        let jobs = Mutex::new(VecDeque::from(jobs));
         let work = || {
             loop {
                 // A panic in a job ends the scope; a poisoned list holds no half-done job.
-                let job = jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
+                let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                 match job {
                     Some(job) => job(),
                     None => return,
@@ -32,6 +33,7 @@ impl Cores for AllCores {
             for _ in 1..workers {
                 scope.spawn(work);
             }
+            own();
             work();
         });
     }

@@ -17,7 +17,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use ledger::lock::signatures::Cores;
+use ledger::lock::signatures::{Cores, Job};
 
 use rivals::Rival;
 
@@ -43,8 +43,10 @@ pub struct Figure<'a> {
 /// The time that `work` takes.
 pub fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     let start = Instant::now();
-    std::hint::black_box(work());
-    start.elapsed()
+    let result = std::hint::black_box(work());
+    let time = start.elapsed();
+    drop(result);
+    time
 }
 
 /// Measures a figure with criterion and prints its ratios.
@@ -107,12 +109,12 @@ impl Cores for AllCores {
         std::thread::available_parallelism().map_or(1, Into::into)
     }
 
-    fn run<'a>(&self, jobs: Vec<Box<dyn FnOnce() + Send + 'a>>) {
+    fn run_beside<'a>(&self, own: &mut dyn FnMut(), jobs: Vec<Job<'a>>) {
         let threads = self.count().min(jobs.len());
-        let queue = Mutex::new(jobs);
+        let queue = Mutex::new(std::collections::VecDeque::from(jobs));
         let work = || {
             loop {
-                let job = queue.lock().unwrap().pop();
+                let job = queue.lock().unwrap().pop_front();
                 match job {
                     Some(job) => job(),
                     None => break,
@@ -123,6 +125,7 @@ impl Cores for AllCores {
             for _ in 1..threads {
                 scope.spawn(work);
             }
+            own();
             work();
         });
     }

@@ -52,6 +52,10 @@ impl<'a> Reader<'a> {
 
     fn header(&mut self) -> Result<Header, Malformed> {
         let rest = &self.input[self.at..];
+        if let Some((header, read)) = short(rest) {
+            self.at += read;
+            return Ok(header);
+        }
         let mut decoder = Decoder::from(rest);
         let header = decoder.pull().map_err(|_| {
             self.malformed(if rest.len() < 9 { "cut off" } else { "reserved or truncated head" })
@@ -263,6 +267,27 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A head of one or two bytes in its shortest form, and how many it has. Nearly all are such;
+/// what this does not take is for the decoder, which knows the rest and says what is wrong.
+fn short(rest: &[u8]) -> Option<(Header, usize)> {
+    let first = *rest.first()?;
+    let (number, read) = match first & 0x1f {
+        small @ 0..24 => (small, 1),
+        24 => (*rest.get(1).filter(|number| **number >= 24)?, 2),
+        _ => return None,
+    };
+    let header = match first >> 5 {
+        0 => Header::Positive(number.into()),
+        1 => Header::Negative(number.into()),
+        2 => Header::Bytes(Some(number.into())),
+        3 => Header::Text(Some(number.into())),
+        4 => Header::Array(Some(number.into())),
+        5 => Header::Map(Some(number.into())),
+        _ => return None,
+    };
+    Some((header, read))
+}
+
 /// Bytes of the head in its shortest form, the only canonical one; 0 where there is none, as for
 /// floats, which nothing of ours has.
 fn shortest(header: Header) -> usize {
@@ -360,6 +385,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn short_heads_are_read_as_the_decoder_reads_them() {
+        for head in 0..=u16::MAX {
+            let head = head.to_be_bytes();
+            if let Some((header, read)) = short(&head) {
+                let mut decoder = Decoder::from(&head[..]);
+                assert_eq!(decoder.pull().unwrap(), header, "{head:02x?}");
+                assert_eq!((decoder.offset(), shortest(header)), (read, read), "{head:02x?}");
+            }
+        }
+        assert_eq!(short(&[]), None);
+        assert_eq!(short(&[0x18]), None);
     }
 
     #[test]

@@ -17,12 +17,41 @@ impl Writer {
         Self::default()
     }
 
+    /// An empty document with room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Writer { out: Vec::with_capacity(bytes) }
+    }
+
+    /// The offset of the next item, in bytes.
+    pub fn offset(&self) -> usize {
+        self.out.len()
+    }
+
     /// What was written.
     pub fn into_bytes(self) -> Vec<u8> {
         self.out
     }
 
+    #[inline]
     fn header(&mut self, header: Header) {
+        let (major, number) = match header {
+            Header::Positive(n) => (0, n),
+            Header::Negative(n) => (1, n),
+            Header::Bytes(Some(len)) => (2, len as u64),
+            Header::Text(Some(len)) => (3, len as u64),
+            Header::Array(Some(len)) => (4, len as u64),
+            Header::Map(Some(len)) => (5, len as u64),
+            _ => return self.encode(header),
+        };
+        // Nearly all heads are of one or two bytes; the encoder knows the rest.
+        match u8::try_from(number) {
+            Ok(small @ 0..24) => self.out.push(major << 5 | small),
+            Ok(byte) => self.out.extend_from_slice(&[major << 5 | 24, byte]),
+            Err(_) => self.encode(header),
+        }
+    }
+
+    fn encode(&mut self, header: Header) {
         // Writing into a Vec cannot fail, though with ciborium-io's feature `std`, which another
         // crate of the workspace may switch on, the type says otherwise.
         let written = Encoder::from(&mut self.out).push(header);
@@ -94,5 +123,29 @@ impl Writer {
     pub fn map(&mut self, len: usize) -> &mut Self {
         self.header(Header::Map(Some(len)));
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_heads_are_written_as_the_encoder_writes_them() {
+        for n in (0..300).chain([65_535, 65_536, u32::MAX as usize, u32::MAX as usize + 1]) {
+            for header in [
+                Header::Positive(n as u64),
+                Header::Negative(n as u64),
+                Header::Bytes(Some(n)),
+                Header::Text(Some(n)),
+                Header::Array(Some(n)),
+                Header::Map(Some(n)),
+            ] {
+                let (mut ours, mut encoded) = (Writer::new(), Writer::new());
+                ours.header(header);
+                encoded.encode(header);
+                assert_eq!(ours.out, encoded.out, "{header:?}");
+            }
+        }
     }
 }

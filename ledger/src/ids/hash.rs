@@ -57,6 +57,11 @@ impl SigHash {
     pub fn of(bytes: &[u8]) -> Self {
         SigHash(blake2s(bytes))
     }
+
+    /// The same of bytes that lie in parts.
+    pub(crate) fn of_parts(parts: &[&[u8]]) -> Self {
+        SigHash(blake2s_parts(parts))
+    }
 }
 
 impl FromStr for AumHash {

@@ -8,6 +8,9 @@ use super::{Key, State};
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::ids::{AumHash, SigHash};
 
+/// Bytes of most AUMs, checkpoints apart.
+const TYPICAL_BYTES: usize = 256;
+
 /// What an AUM does: one byte on the wire; unknown values survive a round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AumKind(pub u8);
@@ -100,15 +103,16 @@ impl Aum {
 
     /// The canonical encoding.
     pub fn to_cbor(&self) -> Vec<u8> {
-        self.encode(&self.signatures)
+        self.encode(&self.signatures).0
     }
 
     /// The hash that each signer signs: of the encoding without signatures (spec 2).
     pub fn sig_hash(&self) -> SigHash {
-        SigHash::of(&self.encode(&[]))
+        SigHash::of(&self.encode(&[]).0)
     }
 
-    fn encode(&self, signatures: &[AumSignature]) -> Vec<u8> {
+    /// The encoding with these signatures, and where they begin in it.
+    fn encode(&self, signatures: &[AumSignature]) -> (Vec<u8>, usize) {
         let key_id = self.key_id.as_ref().filter(|id| !id.is_empty());
         let meta = self.meta.as_ref().filter(|meta| !meta.0.is_empty());
         let fields = [
@@ -119,7 +123,7 @@ impl Aum {
             meta.is_some(),
             !signatures.is_empty(),
         ];
-        let mut out = Writer::new();
+        let mut out = Writer::with_capacity(TYPICAL_BYTES);
         out.map(2 + fields.into_iter().filter(|set| *set).count());
         out.uint(1).uint(self.kind.0.into());
         out.uint(2).nullable_bytes(self.parent.as_deref());
@@ -141,6 +145,7 @@ impl Aum {
             out.uint(7);
             meta.write(&mut out);
         }
+        let unsigned = out.offset();
         if !signatures.is_empty() {
             out.uint(23).array(signatures.len());
             for signature in signatures {
@@ -149,11 +154,11 @@ impl Aum {
                 out.uint(2).nullable_bytes(signature.signature.as_deref());
             }
         }
-        out.into_bytes()
+        (out.into_bytes(), unsigned)
     }
 
-    /// Decodes one AUM from one item of a larger document.
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    /// Decodes one AUM; also says at which offset its signatures begin.
+    fn read(reader: &mut Reader<'_>) -> Result<(Self, usize), Malformed> {
         let mut fields = reader.fields()?;
         fields.needs(reader, 1)?;
         let kind = AumKind(reader.u8()?);
@@ -173,6 +178,7 @@ impl Aum {
         let state = fields.has(reader, 5)?.then(|| State::read(reader)).transpose()?;
         let votes = fields.has(reader, 6)?.then(|| reader.uint()).transpose()?;
         let meta = fields.has(reader, 7)?.then(|| Meta::read(reader)).transpose()?;
+        let unsigned = reader.offset();
         let mut signatures = Vec::new();
         if fields.has(reader, 23)? {
             let len = reader.array()?;
@@ -191,7 +197,7 @@ impl Aum {
             reader.close();
         }
         fields.end(reader)?;
-        Ok(Aum { kind, parent, key, key_id, state, votes, meta, signatures })
+        Ok((Aum { kind, parent, key, key_id, state, votes, meta, signatures }, unsigned))
     }
 }
 
@@ -200,13 +206,15 @@ impl Aum {
 pub struct Sealed {
     aum: Aum,
     bytes: Vec<u8>,
+    /// Where the signatures begin in the bytes.
+    unsigned: usize,
     hash: AumHash,
 }
 
 impl Sealed {
     /// Encodes and hashes an AUM.
     pub fn new(aum: Aum) -> Self {
-        let bytes = aum.to_cbor();
+        let (bytes, unsigned) = aum.encode(&aum.signatures);
         let hash = AumHash::of(&bytes);
         // What the wire cannot say is not said: validation must see what every reader sees.
         let mut aum = aum;
@@ -220,25 +228,25 @@ impl Sealed {
                 key.meta = key.meta.take().filter(|meta| !meta.0.is_empty());
             }
         }
-        Sealed { aum, bytes, hash }
+        Sealed { aum, bytes, unsigned, hash }
     }
 
     /// Decodes canonical bytes; refuses every other spelling (rule `noncanonical`).
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        let aum = Aum::read(&mut reader)?;
+        let (aum, unsigned) = Aum::read(&mut reader)?;
         reader.finish()?;
-        Ok(Sealed { aum, bytes: bytes.to_vec(), hash: AumHash::of(bytes) })
+        Ok(Sealed { aum, bytes: bytes.to_vec(), unsigned, hash: AumHash::of(bytes) })
     }
 
     /// Decodes the AUM that `bytes` begin with; also says how many bytes it has.
     pub fn decode_first(bytes: &[u8]) -> Result<(Self, usize), Malformed> {
         let mut reader = Reader::new(bytes);
-        let aum = Aum::read(&mut reader)?;
+        let (aum, unsigned) = Aum::read(&mut reader)?;
         let len = reader.offset();
         let bytes = bytes[..len].to_vec();
         let hash = AumHash::of(&bytes);
-        Ok((Sealed { aum, bytes, hash }, len))
+        Ok((Sealed { aum, bytes, unsigned, hash }, len))
     }
 
     /// The canonical bytes.
@@ -249,6 +257,13 @@ impl Sealed {
     /// The AUM's identity.
     pub fn hash(&self) -> AumHash {
         self.hash
+    }
+
+    /// The hash that each signer signs, as [`Aum::sig_hash`], from the bytes at hand: without the
+    /// signatures, which come last, and with a pair less in the head.
+    pub fn sig_hash(&self) -> SigHash {
+        let pairs = self.bytes[0] - u8::from(!self.signatures.is_empty());
+        SigHash::of_parts(&[&[pairs], &self.bytes[1..self.unsigned]])
     }
 
     /// The AUM, taken out to be changed.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::builder::sign;
-use super::chain::{Chain, ChainId, Node, Place, Storing, ends};
+use super::chain::{Chain, ChainId, Jumps, Node, Place, Storing, ends};
 use super::signatures::{Signer, Verified};
 use super::{Aum, AumKind, NotApplicable, Sealed, State};
 use crate::ids::AumHash;
@@ -197,20 +197,22 @@ fn admit_first(aum: &Sealed) -> Result<(State, u64), Refusal> {
 struct Step {
     chain: ChainId,
     head: Place,
-    /// The AUM at which `state` and `node` stand.
+    /// The AUM at which `state`, `node` and `jumps` stand.
     at: Place,
     node: Node,
+    jumps: Jumps,
     state: Arc<State>,
 }
 
 impl Step {
     fn new(authority: &Authority, rows: &dyn Rows) -> Result<Self, Fault> {
-        let chain = authority.chain(rows);
+        let node = authority.chain(rows).known(&authority.head.hash)?;
         Ok(Step {
             chain: authority.chain,
             head: authority.head,
             at: authority.head,
-            node: chain.known(&authority.head.hash)?,
+            jumps: Jumps::from(&node),
+            node,
             state: authority.state.clone(),
         })
     }
@@ -219,7 +221,7 @@ impl Step {
     fn take(&mut self, draft: &mut Draft<'_>, index: usize, aum: &Sealed) -> Result<bool, Failure> {
         let chain = Chain::new(&*draft, self.chain);
         let hash = aum.hash();
-        if chain.node(&hash)?.is_some() {
+        if chain.has(&hash)? {
             return Ok(false);
         }
         let parent = aum.parent_hash().ok_or(NotInformed::NoParent(index))?;
@@ -228,6 +230,7 @@ impl Step {
             let node = chain.node(&parent)?.ok_or(unknown)?;
             self.state = Arc::new(chain.state_of(&parent, &node)?);
             self.at = Place { hash: parent, height: node.height };
+            self.jumps = Jumps::from(&node);
             self.node = node;
         }
         let refused = |reason| NotInformed::Update { index, reason: Box::new(reason) };
@@ -238,7 +241,7 @@ impl Step {
             _ => Vec::new(),
         };
         state.apply(aum).map_err(refused)?;
-        let node = chain.node_above(self.at, &self.node, aum.kind, weight)?;
+        let node = chain.node_above(self.at, &self.node, &mut self.jumps, aum.kind, weight)?;
         Storing { draft: &mut *draft, id: self.chain }.child(aum, &node, &before, &self.state);
 
         // A new AUM has no children. It is the head if the active branch runs through its parent

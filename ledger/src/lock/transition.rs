@@ -1,8 +1,6 @@
 //! What an AUM needs of the state at its parent, and what it does to it (spec 3.4, 4, 5.1).
 
-use std::collections::BTreeSet;
-
-use super::{Aum, AumKind, Invalid, KeyKind, Sealed, State};
+use super::{Aum, AumKind, Invalid, Key, KeyKind, Sealed, State};
 use crate::Refusal;
 use crate::ids::{AumHash, LockKey};
 
@@ -117,8 +115,10 @@ impl State {
     /// The AUM's weight in this state: the votes of its distinct trusted signers (spec 5.1).
     /// Assumes nothing about the signatures.
     pub fn weight(&self, aum: &Aum) -> u64 {
-        let signers: BTreeSet<&[u8]> =
+        let mut signers: Vec<&[u8]> =
             aum.signatures.iter().filter_map(|signature| signature.key_id.as_deref()).collect();
+        signers.sort_unstable();
+        signers.dedup();
         signers
             .into_iter()
             .filter_map(|id| self.key(id))
@@ -172,18 +172,21 @@ impl State {
     }
 
     fn update_key(&mut self, aum: &Aum) -> Result<(), NotApplicable> {
-        let mut updated = self.keys()[self.position(aum)?].clone();
-        if let Some(votes) = aum.votes {
-            updated.votes = votes;
-        }
-        if aum.meta.is_some() {
-            updated.meta = aum.meta.clone();
-        }
+        let at = self.position(aum)?;
+        let key = &self.keys()[at];
+        let updated = Key {
+            kind: key.kind,
+            votes: aum.votes.unwrap_or(key.votes),
+            public: key.public.clone(),
+            meta: aum.meta.as_ref().or(key.meta.as_ref()).cloned(),
+        };
         updated.check().map_err(NotApplicable::InvalidKey)?;
+        let keys = self.keys.get_or_insert_default();
         // A state that no rule has checked may hold the key twice; the update reaches every copy.
-        for key in self.keys.iter_mut().flatten().filter(|key| key.id() == updated.id()) {
-            *key = updated.clone();
+        for copy in keys[at + 1..].iter_mut().filter(|key| key.id() == updated.id()) {
+            *copy = updated.clone();
         }
+        keys[at] = updated;
         Ok(())
     }
 

@@ -85,10 +85,13 @@ impl<'a> Draft<'a> {
     pub fn absorb(&mut self, changes: Changes) {
         for (table, rows) in changes.tables {
             let ours = self.changes.tables.entry(table).or_default();
-            if ours.is_empty() {
-                *ours = rows;
-            } else {
+            if ours.len() >= rows.len() {
                 ours.extend(rows);
+                continue;
+            }
+            // The fewer rows move: those that came before give way to those that come now.
+            for (key, value) in std::mem::replace(ours, rows) {
+                ours.entry(key).or_insert(value);
             }
         }
     }

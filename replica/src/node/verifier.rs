@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use ledger::history::SignedProposal;
-use ledger::lock::signatures::{Cores, Unverified, Verified, verify_all};
+use ledger::lock::signatures::{Cores, Job, Unverified, Verified, verify_all};
 use ledger::rows::raft::Position;
 use ledger::{Fault, Refusal};
 
@@ -117,7 +117,7 @@ impl Cores for Threads {
         self.count
     }
 
-    fn run<'a>(&self, jobs: Vec<Box<dyn FnOnce() + Send + 'a>>) {
+    fn run_beside<'a>(&self, own: &mut dyn FnMut(), jobs: Vec<Job<'a>>) {
         let threads = self.count.min(jobs.len());
         let jobs = Mutex::new(VecDeque::from(jobs));
         let work = || {
@@ -133,6 +133,7 @@ impl Cores for Threads {
             for _ in 1..threads {
                 scope.spawn(work);
             }
+            own();
             work();
         });
     }

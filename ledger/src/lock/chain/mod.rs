@@ -68,6 +68,18 @@ pub struct Node {
     since: u32,
 }
 
+/// Where the jumps from an AUM lead, one after the other, as far as somebody has looked; the
+/// nearest place last. A run of new AUMs needs no reads to find its jumps.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Jumps(Vec<Place>);
+
+impl Jumps {
+    /// Those from a stored AUM.
+    pub(super) fn from(node: &Node) -> Self {
+        Jumps(node.jump.into_iter().collect())
+    }
+}
+
 /// A change of trust in a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyChange {
@@ -153,6 +165,11 @@ impl<'a> Chain<'a> {
             .get(tables::AUM_NODES, &self.id.key(&[&hash.0]))?
             .map(|row| Node::decode(&row).map_err(|e| Fault::from_error("damaged AUM node row", e)))
             .transpose()
+    }
+
+    /// Whether an AUM is stored. One read.
+    pub(super) fn has(&self, hash: &AumHash) -> Result<bool, Fault> {
+        Ok(self.rows.get(tables::AUM_NODES, &self.id.key(&[&hash.0]))?.is_some())
     }
 
     /// The node that must be there because another row names it.
@@ -322,22 +339,27 @@ impl<'a> Chain<'a> {
         Ok(None)
     }
 
-    /// The node of a new AUM on top of a stored one. One read.
+    /// The node of a new AUM on top of a stored one, to which `jumps` belong; afterwards they
+    /// belong to the new one. A read at most, and none where the AUMs before were new as well.
     pub(super) fn node_above(
         &self,
         parent: Place,
         below: &Node,
+        jumps: &mut Jumps,
         kind: AumKind,
         weight: u64,
     ) -> Result<Node, Fault> {
+        if let [jump] = jumps.0[..] {
+            let farther = self.node(&jump.hash)?.and_then(|node| node.jump);
+            jumps.0 = farther.into_iter().chain([jump]).collect();
+        }
         // Skew-binary numbers: two jumps of the same length below make one of twice as much and one.
-        let far = match below.jump {
-            Some(jump) => self
-                .node(&jump.hash)?
-                .and_then(|node| node.jump)
-                .filter(|farther| parent.height - jump.height == jump.height - farther.height),
-            None => None,
-        };
+        match jumps.0[..] {
+            [.., farther, jump] if parent.height - jump.height == jump.height - farther.height => {
+                jumps.0.pop();
+            }
+            _ => jumps.0.push(parent),
+        }
         let since = (below.since + 1) % SNAPSHOT_EVERY;
         Ok(Node {
             height: parent.height + 1,
@@ -349,7 +371,7 @@ impl<'a> Chain<'a> {
             } else {
                 below.checkpoint
             },
-            jump: Some(far.unwrap_or(parent)),
+            jump: jumps.0.last().copied(),
             since: if kind == AumKind::CHECKPOINT { 0 } else { since },
         })
     }

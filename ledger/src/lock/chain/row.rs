@@ -22,9 +22,12 @@ pub(super) fn key_change(key: &[u8], value: &[u8]) -> Result<KeyChange, Fault> {
     }
 }
 
+/// Bytes of a node's row, nearly at most: three hashes and small numbers.
+const ROW_BYTES: usize = 144;
+
 impl Node {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new();
+        let mut out = Writer::with_capacity(ROW_BYTES);
         out.array(7);
         out.uint(self.height).uint(self.kind.0.into());
         out.nullable_bytes(self.parent.as_ref().map(|hash| hash.0.as_slice()));

@@ -4,7 +4,7 @@ use super::{NodeKeySignature, SigKind};
 use crate::Refusal;
 use crate::ids::{LockKey, NodeKey};
 use crate::lock::State;
-use crate::lock::signatures::Verified;
+use crate::lock::signatures::{Cores, Verified, decode_and_verify};
 
 /// Why a node-key signature authorizes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +91,21 @@ pub fn authorize(
         return Err(NotAuthorized::OtherNodeKey.into());
     }
     Ok(Authorization { key, rotation: rotation(signature)? })
+}
+
+/// Decodes the signatures of many node keys, verifies them, and answers of each what
+/// [`authorize`] says, in the same order: all of it on all cores.
+pub fn authorize_all<B: AsRef<[u8]> + Sync>(
+    node_keys: &[(NodeKey, B)],
+    state: &State,
+    cores: &dyn Cores,
+) -> Vec<Result<Authorization, Refusal>> {
+    decode_and_verify(
+        node_keys,
+        |(_, signature)| Ok(NodeKeySignature::decode(signature.as_ref())?),
+        |(node_key, _), signature| authorize(&signature, *node_key, state),
+        cores,
+    )
 }
 
 /// Checks a signature that somebody says rests on the key `asked` (spec 8.7). Returns the node
