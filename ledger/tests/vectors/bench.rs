@@ -5,9 +5,9 @@
 
 use data_encoding::HEXLOWER;
 use ledger::ids::{AumHash, LockKey, NodeKey};
-use ledger::lock::node_keys::{NodeKeySignature, authorize};
+use ledger::lock::node_keys::authorize_all;
 use ledger::lock::revocation::fork_point;
-use ledger::lock::signatures::{OneCore, Unverified, Verified, decode_and_verify, verify_all};
+use ledger::lock::signatures::{OneCore, Unverified, Verified, verify_all};
 use ledger::lock::{Sealed, State};
 use serde_json::Value;
 
@@ -102,14 +102,11 @@ fn node_keys(path: &str, report: &mut Report) {
             (NodeKey(decode(key).try_into().unwrap()), decode(signature))
         })
         .collect();
-    let decode = |(_, bytes): &(NodeKey, Vec<u8>)| Ok(NodeKeySignature::decode(bytes)?);
-    let verified = decode_and_verify(&pairs, decode, &OneCore);
-    for (i, ((key, _), signature)) in pairs.iter().zip(verified).enumerate() {
-        let verdict = signature.and_then(|signature| {
-            let other = pairs[(i + 1) % pairs.len()].0;
-            assert!(other == *key || authorize(&signature, other, &state).is_err());
-            authorize(&signature, *key, &state)
-        });
+    let next = pairs.iter().cycle().skip(1).map(|(key, _)| *key);
+    let others: Vec<_> = next.zip(&pairs).map(|(key, (_, bytes))| (key, bytes)).collect();
+    let refused = authorize_all(&others, &state, &OneCore);
+    for (i, verdict) in authorize_all(&pairs, &state, &OneCore).into_iter().enumerate() {
+        assert!(others[i].0 == pairs[i].0 || refused[i].is_err());
         let verdict = verdict.map(|_| Pass::Same).map_err(|e| e.to_string());
         report.note(&format!("line {}", i + 1), verdict);
     }
