@@ -10,6 +10,8 @@ use crate::ids::{AumHash, SigHash};
 
 /// Bytes of most AUMs, checkpoints apart.
 const TYPICAL_BYTES: usize = 256;
+/// Signatures that an AUM has at most, as a rule.
+const FEW_SIGNATURES: usize = 2;
 
 /// What an AUM does: one byte on the wire; unknown values survive a round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -185,6 +187,7 @@ impl Aum {
             if len == 0 {
                 return Err(reader.malformed("an empty list that should have been left out"));
             }
+            signatures.reserve(len.min(FEW_SIGNATURES));
             for _ in 0..len {
                 let mut fields = reader.fields()?;
                 fields.needs(reader, 1)?;

@@ -4,7 +4,7 @@ use super::{NodeKeySignature, SigKind};
 use crate::Refusal;
 use crate::ids::{LockKey, NodeKey};
 use crate::lock::State;
-use crate::lock::signatures::{Cores, Verified, decode_and_verify};
+use crate::lock::signatures::{Cores, Verified, decode_verify_and};
 
 /// Why a node-key signature authorizes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,7 +100,7 @@ pub fn authorize_all<B: AsRef<[u8]> + Sync>(
     state: &State,
     cores: &dyn Cores,
 ) -> Vec<Result<Authorization, Refusal>> {
-    decode_and_verify(
+    decode_verify_and(
         node_keys,
         |(_, signature)| Ok(NodeKeySignature::decode(signature.as_ref())?),
         |(node_key, _), signature| authorize(&signature, *node_key, state),

@@ -3,18 +3,17 @@
 use ed25519_zebra::{VerificationKeyBytes, batch};
 
 use super::blinders::Transcript;
-use super::cores::{Cores, Job, each_share, share_of};
+use super::cores::{Cores, joined, on_shares, shares};
 use super::{BadClaim, Claim, LastKey, Signed, Unverified, Verified};
 use crate::Refusal;
 
-/// Signatures checked in one batch, at most. Larger batches gain little per signature, and a
-/// failing one is checked again one by one.
+/// Signatures from which a batch takes no more items. Larger batches gain little per signature,
+/// and the items of one that fails are checked again one by one.
 const BATCH: usize = 1024;
 /// Signatures below which a batch costs more than checking each by itself.
 const SMALLEST_BATCH: usize = 3;
-
-/// Checks that the work beside them counts as, for each hundred items.
-const WORK_PER_HUNDRED: usize = 20;
+/// Items that a core takes at a time, at least.
+const LEAST: usize = 128;
 
 /// What the checks of many items came to, each by itself.
 pub type Verdicts<T> = Vec<Result<Verified<T>, Refusal>>;
@@ -25,33 +24,37 @@ pub fn verify_all<T: Signed + Send + Sync>(
     items: Vec<Unverified<T>>,
     cores: &dyn Cores,
 ) -> Verdicts<T> {
-    let share = share_of(items.len(), BATCH, cores.count());
-    let check = |items: &[Unverified<T>]| check_share(items.iter().map(|item| Ok(&item.0)));
-    let verdicts = each_share(&items, share, check, cores);
-    answers(items.into_iter().map(|item| item.0), verdicts)
+    let shares = shares(items.len(), LEAST, BATCH, cores.count());
+    let check = |items: &[Unverified<T>]| check_share(items.iter().map(|item| Some(&item.0)));
+    let checked = joined(on_shares(&items, shares, &mut || (), check, cores));
+    verdicts(items.into_iter().map(|item| Ok(item.0)), checked).collect()
 }
 
-/// Decodes many inputs, checks their claims together, and goes on with each that holds: all of
-/// it on all cores. The answers are in the order of the inputs.
-pub fn decode_and_verify<B: Sync, T: Signed + Send + Sync, R: Send>(
+/// Decodes many inputs and checks their claims together: [`verify_all`] for whoever has bytes,
+/// with the decoding on all cores as well. The answers are in the order of the inputs.
+pub fn decode_and_verify<B: Sync, T: Signed + Send>(
+    inputs: &[B],
+    decode: impl Fn(&B) -> Result<T, Refusal> + Sync,
+    cores: &dyn Cores,
+) -> Verdicts<T> {
+    decode_verify_and(inputs, decode, |_, item| Ok(item), cores)
+}
+
+/// [`decode_and_verify`], and then goes on with each that holds, on all cores as well.
+pub fn decode_verify_and<B: Sync, T: Signed, R: Send>(
     inputs: &[B],
     decode: impl Fn(&B) -> Result<T, Refusal> + Sync,
     then: impl Fn(&B, Verified<T>) -> Result<R, Refusal> + Sync,
     cores: &dyn Cores,
 ) -> Vec<Result<R, Refusal>> {
-    let (decode, then) = (&decode, &then);
+    let shares = shares(inputs.len(), LEAST, BATCH, cores.count());
     let work = |inputs: &[B]| {
-        let items: Vec<Result<T, Refusal>> = inputs.iter().map(decode).collect();
-        let decoded = items.iter().map(|item| item.as_ref().map_err(Refusal::clone));
-        let verdicts = check_share(decoded);
-        let verified = items.into_iter().zip(verdicts);
-        inputs
-            .iter()
-            .zip(verified)
-            .map(|(input, (item, verdict))| then(input, Verified(verdict.and(item)?)))
-            .collect()
+        let items: Vec<Result<T, Refusal>> = inputs.iter().map(&decode).collect();
+        let checked = check_share(items.iter().map(|item| item.as_ref().ok()));
+        let verdicts = verdicts(items.into_iter(), checked);
+        inputs.iter().zip(verdicts).map(|(input, item)| then(input, item?)).collect()
     };
-    each_share(inputs, share_of(inputs.len(), BATCH, cores.count()), work, cores)
+    joined(on_shares(inputs, shares, &mut || (), work, cores))
 }
 
 /// Checks the claims of many items while `work` goes on with them: the fold runs on one core and
@@ -66,128 +69,128 @@ pub fn verify_beside<T: Signed + Send + Sync, R>(
     work: impl Fn(&[Verified<T>]) -> R,
 ) -> Result<(Vec<Verified<T>>, R), Verdicts<T>> {
     let items: Vec<Verified<T>> = items.into_iter().map(|item| Verified(item.0)).collect();
-    let mut verdicts: Vec<Vec<Result<(), Refusal>>> = Vec::new();
-    let shares = shares_beside(items.len(), cores.count());
-    verdicts.resize_with(shares.len(), Vec::new);
-    let mut jobs: Vec<Job<'_>> = Vec::new();
-    let mut rest = items.as_slice();
-    for (share, verdicts) in shares.into_iter().zip(&mut verdicts) {
-        let (items, later) = rest.split_at(share);
-        rest = later;
-        let check = || *verdicts = check_share(items.iter().map(|item| Ok(&item.0)));
-        jobs.push(Box::new(check));
-    }
+    let shares = shares(items.len(), LEAST, BATCH, cores.count());
     let mut result = None;
-    cores.run_beside(&mut || result = Some(work(&items)), jobs);
-    let verdicts: Vec<Result<(), Refusal>> = verdicts.into_iter().flatten().collect();
+    let mut own = || result = Some(work(&items));
+    let check = |items: &[Verified<T>]| check_share(items.iter().map(|item| Some(&item.0)));
+    let checked = joined(on_shares(&items, shares, &mut own, check, cores));
     match result {
-        Some(result) if verdicts.len() == items.len() && verdicts.iter().all(Result::is_ok) => {
+        Some(result) if checked.len() == items.len() && checked.iter().all(Result::is_ok) => {
             Ok((items, result))
         }
-        _ => Err(answers(items.into_iter().map(|item| item.0), verdicts)),
+        _ => Err(verdicts(items.into_iter().map(|item| Ok(item.0)), checked).collect()),
     }
-}
-
-fn answers<T>(items: impl Iterator<Item = T>, verdicts: Vec<Result<(), Refusal>>) -> Verdicts<T> {
-    items.zip(verdicts).map(|(item, verdict)| verdict.map(|()| Verified(item))).collect()
-}
-
-/// How many items each job checks while one core has other work first: so many that all cores
-/// are done at the same time. The last share is that core's own.
-fn shares_beside(items: usize, cores: usize) -> Vec<usize> {
-    let work = items / 100 * WORK_PER_HUNDRED;
-    let own = ((items + work) / cores.max(1)).saturating_sub(work);
-    let mut shares = Vec::new();
-    for (mut items, cores) in [(items - own, cores.saturating_sub(1)), (own, 1)] {
-        let share = share_of(items, BATCH, cores);
-        while items > 0 {
-            shares.push(share.min(items));
-            items -= share.min(items);
-        }
-    }
-    shares
 }
 
 /// Checks the claims of one item.
 pub fn verify_one<T: Signed>(item: Unverified<T>) -> Result<Verified<T>, Refusal> {
-    check_share([Ok(&item.0)]).into_iter().collect::<Result<(), Refusal>>()?;
+    check_share([Some(&item.0)].into_iter()).into_iter().collect::<Result<(), Refusal>>()?;
     Ok(Verified(item.0))
 }
 
-/// Where a claim belongs: item and place within it.
-#[derive(Clone, Copy)]
-struct Place {
-    item: usize,
-    index: usize,
+/// What was decoded, with what its check came to. An item that is a refusal keeps it.
+fn verdicts<T>(
+    items: impl Iterator<Item = Result<T, Refusal>>,
+    checked: Vec<Result<(), Refusal>>,
+) -> impl Iterator<Item = Result<Verified<T>, Refusal>> {
+    items.zip(checked).map(|(item, checked)| {
+        let item = item?;
+        checked.map(|()| Verified(item))
+    })
 }
 
-/// Lists the claims of all items of a share, then checks them batch by batch. An item that is a
-/// refusal keeps it.
+/// Checks the claims of the items of one job, those for a batch together. Says nothing against
+/// an item that is none.
 fn check_share<'a, T: Signed + 'a>(
-    items: impl IntoIterator<Item = Result<&'a T, Refusal>>,
+    items: impl ExactSizeIterator<Item = Option<&'a T>> + Clone,
 ) -> Vec<Result<(), Refusal>> {
-    let mut verdicts = Vec::new();
-    let mut claims = Vec::new();
-    let mut places = Vec::new();
-    for (item, signed) in items.into_iter().enumerate() {
-        let before = claims.len();
-        let listed = signed.and_then(|signed| signed.claims(&mut claims));
-        if listed.is_err() {
-            claims.truncate(before);
+    let mut verdicts = vec![Ok(()); items.len()];
+    let mut scratch = Scratch::default();
+    let mut batch = Batch::new();
+    let mut from = 0;
+    for (at, item) in items.clone().enumerate() {
+        if let Some(item) = item {
+            verdicts[at] = batch.take(item, &mut scratch);
         }
-        verdicts.push(listed);
-        places.extend((0..claims.len() - before).map(|index| Place { item, index }));
-    }
-    let mut broken = Vec::new();
-    let mut last = LastKey::default();
-    let mut batched = Vec::with_capacity(claims.len().min(BATCH));
-    for (at, claim) in claims.iter().enumerate() {
-        if matches!(claim, Claim::Zip215 { .. }) {
-            batched.push(at);
-            if batched.len() == BATCH {
-                check_batch(&claims, &batched, &mut broken);
-                batched.clear();
+        if batch.size >= BATCH || at + 1 == verdicts.len() {
+            if !batch.holds() {
+                let again = verdicts[from..=at].iter_mut().zip(items.clone().skip(from));
+                for (verdict, item) in again {
+                    *verdict = item.map_or(Ok(()), |item| check_alone(item, &mut scratch));
+                }
             }
-        } else if !claim.holds(&mut last) {
-            broken.push(at);
-        }
-    }
-    check_batch(&claims, &batched, &mut broken);
-    // The first broken claim of an item is its verdict, whatever order they were found in.
-    broken.sort_unstable();
-    for at in broken {
-        let Place { item, index } = places[at];
-        if verdicts[item].is_ok() {
-            verdicts[item] = Err(Refusal::BadClaim(match claims[at] {
-                Claim::Disablement { .. } => BadClaim::Disablement,
-                _ => BadClaim::Signature(index),
-            }));
+            (batch, from) = (Batch::new(), at + 1);
         }
     }
     verdicts
 }
 
-/// Checks the ZIP-215 claims at these places together; if that fails, one by one.
-fn check_batch(claims: &[Claim], at: &[usize], broken: &mut Vec<usize>) {
-    if at.len() >= SMALLEST_BATCH {
-        let mut batch = batch::Verifier::new();
-        let mut transcript = Transcript::new();
-        for &at in at {
-            if let Claim::Zip215 { key, message, signature } = &claims[at] {
-                transcript.add(key, signature, message);
-                batch.queue((VerificationKeyBytes::from(*key), (*signature).into(), message));
+/// What is used again for every item.
+#[derive(Default)]
+struct Scratch {
+    claims: Vec<Claim>,
+    last: LastKey,
+}
+
+/// Checks the claims of one item, in their order and each by itself.
+fn check_alone<T: Signed>(item: &T, scratch: &mut Scratch) -> Result<(), Refusal> {
+    let Scratch { claims, last } = scratch;
+    claims.clear();
+    item.claims(claims)?;
+    match claims.iter().position(|claim| !claim.holds(last)) {
+        None => Ok(()),
+        Some(at) => Err(Refusal::BadClaim(match claims[at] {
+            Claim::Disablement { .. } => BadClaim::Disablement,
+            _ => BadClaim::Signature(at),
+        })),
+    }
+}
+
+/// ZIP-215 signatures that are checked together.
+struct Batch {
+    verifier: batch::Verifier,
+    transcript: Transcript,
+    size: usize,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Batch { verifier: batch::Verifier::new(), transcript: Transcript::new(), size: 0 }
+    }
+
+    /// Takes the signatures of an item that are for a batch and checks its other claims. Takes
+    /// none if the item is refused.
+    fn take<T: Signed>(&mut self, item: &T, scratch: &mut Scratch) -> Result<(), Refusal> {
+        let Scratch { claims, last } = scratch;
+        claims.clear();
+        item.claims(claims)?;
+        if !claims.iter().all(|claim| matches!(claim, Claim::Zip215 { .. }) || claim.holds(last)) {
+            return check_alone(item, scratch);
+        }
+        for claim in claims {
+            if let Claim::Zip215 { key, message, signature } = claim {
+                self.transcript.add(key, signature, message);
+                let key = VerificationKeyBytes::from(*key);
+                self.verifier.queue((key, (*signature).into(), &*message));
+                self.size += 1;
             }
         }
-        if batch.verify(transcript.blinders()).is_ok() {
-            return;
+        Ok(())
+    }
+
+    /// Whether everything in it holds; a batch too small to be worth it says no.
+    fn holds(self) -> bool {
+        match self.size {
+            0 => true,
+            1..SMALLEST_BATCH => false,
+            _ => self.verifier.verify(self.transcript.blinders()).is_ok(),
         }
     }
-    broken.extend(at.iter().copied().filter(|&at| !claims[at].holds(&mut LastKey::default())));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{OneCore, PrivateKey, Signer};
+    use super::super::{Job, OneCore, PrivateKey, Signer};
     use super::*;
 
     #[derive(Debug)]
@@ -287,7 +290,7 @@ mod tests {
             777 => Ok(Claims(vec![signed(1), broken(signed(*n))])),
             _ => Ok(Claims(vec![signed(*n)])),
         };
-        let answers = decode_and_verify(&inputs, decode, |_, claims| Ok(claims), &OneCore);
+        let answers = decode_and_verify(&inputs, decode, &OneCore);
         assert_eq!(answers.len(), inputs.len());
         for (n, answer) in answers.into_iter().enumerate() {
             let expected = match n % 1000 {

@@ -1,5 +1,8 @@
 //! Work for all cores, though this crate starts no threads.
 
+/// Inputs of one share, at least: fewer are not worth being handed out.
+const LEAST: usize = 64;
+
 /// Something to be done once, on whichever core.
 pub type Job<'a> = Box<dyn FnOnce() + Send + 'a>;
 
@@ -41,34 +44,53 @@ pub fn each<B: Sync, R: Send>(
     work: impl Fn(&B) -> R + Sync,
     cores: &dyn Cores,
 ) -> Vec<R> {
+    let shares = shares(inputs.len(), LEAST, usize::MAX, cores.count());
     let work = |inputs: &[B]| inputs.iter().map(&work).collect();
-    each_share(inputs, share_of(inputs.len(), usize::MAX, cores.count()), work, cores)
+    joined(on_shares(inputs, shares, &mut || (), work, cores))
 }
 
-/// Does the same to each share of so many inputs, on all cores.
-pub(super) fn each_share<B: Sync, R: Send>(
-    inputs: &[B],
-    share: usize,
-    work: impl Fn(&[B]) -> Vec<R> + Sync,
-    cores: &dyn Cores,
-) -> Vec<R> {
-    let mut answers: Vec<Vec<R>> = Vec::new();
-    answers.resize_with(inputs.len().div_ceil(share), Vec::new);
-    let work = &work;
-    let jobs = inputs
-        .chunks(share)
-        .zip(&mut answers)
-        .map(|(inputs, answers)| Box::new(move || *answers = work(inputs)) as Job<'_>)
-        .collect();
-    cores.run(jobs);
-    let mut all = Vec::with_capacity(inputs.len());
-    all.extend(answers.into_iter().flatten());
+/// The answers of all shares, one after the other.
+pub(super) fn joined<R>(shares: Vec<Vec<R>>) -> Vec<R> {
+    let mut all = Vec::with_capacity(shares.iter().map(Vec::len).sum());
+    for mut share in shares {
+        all.append(&mut share);
+    }
     all
 }
 
-/// Items of one job: as many jobs for each core as for every other, and each with at most `most`.
-pub(super) fn share_of(items: usize, most: usize, cores: usize) -> usize {
-    let cores = cores.max(1);
-    let rounds = items.div_ceil(cores.saturating_mul(most)).max(1);
-    items.div_ceil(cores * rounds).max(1)
+/// Cuts the inputs into shares of these sizes, and does the same to each on all cores, beside the
+/// caller's own work.
+pub(super) fn on_shares<'i, B: Sync, R: Send>(
+    mut inputs: &'i [B],
+    sizes: Vec<usize>,
+    own: &mut dyn FnMut(),
+    work: impl Fn(&'i [B]) -> R + Sync,
+    cores: &dyn Cores,
+) -> Vec<R> {
+    let work = &work;
+    let mut answers: Vec<Option<R>> = Vec::new();
+    answers.resize_with(sizes.len(), || None);
+    let mut jobs: Vec<Job<'_>> = Vec::with_capacity(sizes.len());
+    for (size, answer) in sizes.into_iter().zip(&mut answers) {
+        let (share, rest) = inputs.split_at(size.min(inputs.len()));
+        inputs = rest;
+        jobs.push(Box::new(move || *answer = Some(work(share))));
+    }
+    cores.run_beside(own, jobs);
+    answers.into_iter().flatten().collect()
+}
+
+/// Sizes of shares, of `least` to `most` items: large ones first, which are cheaper, and smaller
+/// ones towards the end, so that no core waits long for another.
+pub(super) fn shares(items: usize, least: usize, most: usize, cores: usize) -> Vec<usize> {
+    // Half of what is left for each core; all of it where there is nobody to wait for.
+    let parts = if cores > 1 { cores.saturating_mul(2) } else { 1 };
+    let mut left = items;
+    let mut sizes = Vec::new();
+    while left > 0 {
+        let size = left.div_ceil(parts).max(least).min(most).min(left);
+        sizes.push(size);
+        left -= size;
+    }
+    sizes
 }

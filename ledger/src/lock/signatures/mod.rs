@@ -16,7 +16,9 @@ use ed25519_dalek::{Signer as _, Verifier as _};
 use ed25519_zebra::{VerificationKey, VerificationKeyBytes};
 use zeroize::Zeroizing;
 
-pub use self::check::{Verdicts, decode_and_verify, verify_all, verify_beside, verify_one};
+pub use self::check::{
+    Verdicts, decode_and_verify, decode_verify_and, verify_all, verify_beside, verify_one,
+};
 pub use self::cores::{Cores, Job, OneCore, each};
 
 use super::{Invalid, Sealed, disablement};
