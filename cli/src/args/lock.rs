@@ -51,7 +51,7 @@ pub(crate) enum LockCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   lockstep lock init tlpub:1234abcdef
-  lockstep lock init --gen-disablements=3 --confirm tlpub:1234abcdef?2,tlpub:5678
+  lockstep lock init --gen-disablements=3 --confirm tlpub:1234abcdef?2
 
 On a terminal the plan is shown and [y/N] asked; otherwise the plan and the
 line that carries it out.")]

@@ -11,7 +11,8 @@ use super::{Change, SignWith};
 pub(crate) enum NodeCommand {
     /// Enter a node into the roster
     #[command(after_help = "Examples:
-  lockstep node add laptop --node-key nodekey:1abddef1 --lock-key tlpub:1234abcdef
+  lockstep node add laptop --node-key nodekey:1abddef1
+  lockstep node add tv --node-key nodekey:1abddef1 --lock-key tlpub:1234abcdef
   lockstep node add laptop --node-key nodekey:1abddef1 --auth-key file:auth.key
 
 While the lock is on, the node is locked out until its key is signed, unless it
@@ -95,7 +96,8 @@ pub(crate) struct Rotate {
     /// Name, ID, stable ID or node key
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
-    /// The new node key (default: one is generated)
+    /// The new node key (default: one is generated, whose private half is
+    /// kept for this machine's own node only)
     #[arg(long, value_name = "NODEKEY")]
     pub(crate) node_key: Option<String>,
     /// A rotation signature made elsewhere (CBOR)

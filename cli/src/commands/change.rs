@@ -106,6 +106,15 @@ impl Request {
         }))
     }
 
+    /// Whether this request is on record. Then what a command checks before it asks for a change
+    /// was checked when it was made, and may look different now.
+    pub(super) fn on_record(&self, session: &Session) -> Result<bool, Failure> {
+        if !self.named {
+            return Ok(false);
+        }
+        Ok(session.wait(session.client.request(&self.id))?.applied)
+    }
+
     /// As the client wants it.
     pub(super) fn asked(&self) -> Asked {
         Asked::by(self.id.clone())

@@ -33,9 +33,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             Session::new(global).and_then(|s| auth_key::run(command, &s))
         }
         Command::Node { command } => Session::new(global).and_then(|s| node::run(command, &s)),
-        Command::Cluster { command } => {
-            Session::new(global).and_then(|s| cluster::run(command, &s))
-        }
+        Command::Cluster { command } => cluster::run(command, global),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

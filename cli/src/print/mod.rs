@@ -29,6 +29,12 @@ pub(crate) fn stdout(text: &str) -> Result<(), Failure> {
     })
 }
 
+/// Writes to stderr as it is, secrets included.
+pub(crate) fn stderr(text: &str) -> Result<(), Failure> {
+    let written = std::io::stderr().lock().write_all(text.as_bytes());
+    written.map_err(|error| Failure::new(format!("writing to stderr: {error}")))
+}
+
 /// A message on stderr: made safe for terminals, without the secrets that somebody typed.
 pub(crate) fn note(text: &str) {
     let text = foreign::lines(&foreign::without_secrets(text));

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use ledger::Fault;
 use ledger::history::{Who, is_name, requests};
 use ledger::lock::signatures::{PrivateKey, Signer};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -44,6 +46,15 @@ pub enum ServeError {
         path: PathBuf,
         /// What is wrong with it.
         what: String,
+    },
+    /// Another process has the data directory.
+    #[error(
+        "another daemon is running in {}: stop it, or choose another directory with --data-dir",
+        path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
     },
     /// The name cannot stand in the roster.
     #[error("--name {0:?}: a name is 1 to 63 lower-case letters, digits and inner hyphens")]
@@ -85,7 +96,10 @@ impl ServeError {
             ServeError::Replica(_) => Some(
                 "nothing that was acknowledged is lost; look after the disk and start it again",
             ),
-            ServeError::Name(_) | ServeError::Key(_) | ServeError::Bind(_) => None,
+            ServeError::InUse { .. }
+            | ServeError::Name(_)
+            | ServeError::Key(_)
+            | ServeError::Bind(_) => None,
         }
     }
 }
@@ -140,7 +154,7 @@ pub async fn run(
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
     let name = name(config.name.as_deref())?;
-    data_directory(&config.data_dir)?;
+    let _held = data_directory(&config.data_dir)?;
     let start = match identity::read(&config.data_dir).map_err(StartError::from)? {
         Some(_) => Start::Again,
         None => Start::First,
@@ -239,8 +253,9 @@ fn name(given: Option<&str>) -> Result<String, ServeError> {
     }
 }
 
-/// Creates the data directory with mode 0700, or checks that it is the daemon's alone.
-fn data_directory(path: &Path) -> Result<(), ServeError> {
+/// Creates the data directory with mode 0700, or checks that it is the daemon's alone. No other
+/// daemon can have it as long as what is returned is open.
+fn data_directory(path: &Path) -> Result<fs::File, ServeError> {
     let io =
         |doing| move |source| ServeError::Io { doing, place: path.display().to_string(), source };
     let wrong = |what: String| ServeError::DataDir { path: path.into(), what };
@@ -255,7 +270,12 @@ fn data_directory(path: &Path) -> Result<(), ServeError> {
     if mode & 0o022 != 0 {
         return Err(wrong(format!("others may write there (mode {mode:04o})")));
     }
-    Ok(())
+    let directory = fs::File::open(path).map_err(io("opening"))?;
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(directory),
+        Err(Errno::WOULDBLOCK) => Err(ServeError::InUse { path: path.into() }),
+        Err(error) => Err(io("locking")(error.into())),
+    }
 }
 
 /// Records what the ledger does not know yet of this daemon, step by step.

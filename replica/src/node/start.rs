@@ -41,7 +41,8 @@ impl std::fmt::Debug for Options {
 #[derive(Debug)]
 pub struct Node {
     handle: Handle,
-    ended: oneshot::Receiver<Result<(), Fault>>,
+    /// `None` once the end has been told.
+    ended: Option<oneshot::Receiver<Result<(), Fault>>>,
 }
 
 impl Node {
@@ -69,7 +70,7 @@ impl Node {
         });
         loops.map_err(|e| Fault::from_error("start the replica's thread", e))?;
         let handle = started.await.unwrap_or_else(|_| Err(panicked().into()))?;
-        let mut node = Node { handle, ended };
+        let mut node = Node { handle, ended: Some(ended) };
         match node.handle.read().await {
             Ok(view) => node.found(&view, founder).await?,
             Err(_) => return Err(node.why_ended().await.into()),
@@ -83,14 +84,18 @@ impl Node {
     }
 
     /// Waits until it has ended: because it was stopped, or because it must not acknowledge
-    /// anything any more. What was under way then has an unknown outcome.
+    /// anything any more. What was under way then has an unknown outcome. The fault that ended it
+    /// is told once; whoever asks again hears only that it has ended.
     pub async fn ended(&mut self) -> Result<(), Fault> {
-        (&mut self.ended).await.unwrap_or_else(|_| Err(panicked()))
+        let Some(ended) = &mut self.ended else { return Ok(()) };
+        let told = ended.await.unwrap_or_else(|_| Err(panicked()));
+        self.ended = None;
+        told
     }
 
     /// Stops it after what is under way, and waits for that.
     pub async fn stop(mut self) -> Result<(), Fault> {
-        // It may have ended by itself; then the reason counts.
+        // It may have ended by itself; then the reason counts, unless it has been told.
         let _ = self.handle.commands.send(Command::Stop);
         self.ended().await
     }

@@ -54,6 +54,9 @@ pub struct Facts {
 impl Offline {
     /// Opens a data directory for reading.
     pub fn open(dir: &Path) -> Result<Self, Fault> {
+        if !dir.join(ROWS_DIR).is_dir() {
+            return Err(Fault::new(format!("{} holds no replica", dir.display())));
+        }
         let rows = Rocks::open_read_only(&dir.join(ROWS_DIR))?;
         Ok(Offline { dir: dir.to_owned(), rows })
     }

@@ -199,7 +199,7 @@ impl<'a> Ground<'a> {
         self.fold.authority().ok_or(NotPlanned::LockOff)
     }
 
-    /// The node that somebody means: by name, number or node key.
+    /// The node that somebody means: by name, number, stable ID or node key.
     pub fn node(&self, text: &str) -> Result<Node, NotPlanned> {
         let unknown = || NotPlanned::UnknownNode(text.to_owned());
         if let Ok(key) = text.parse::<NodeKey>() {
@@ -208,7 +208,9 @@ impl<'a> Ground<'a> {
         if let Some(node) = roster::by_name(self.rows, text)? {
             return Ok(node);
         }
-        let id = text.parse().map(NodeId).map_err(|_| unknown())?;
+        // No name has a capital letter.
+        let number = text.strip_prefix('n').and_then(|rest| rest.strip_suffix("CNTRL"));
+        let id = number.unwrap_or(text).parse().map(NodeId).map_err(|_| unknown())?;
         roster::node(self.rows, id)?.ok_or_else(unknown)
     }
 

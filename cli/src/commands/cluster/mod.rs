@@ -2,13 +2,12 @@
 
 mod records;
 
-use super::Session;
-use crate::args::ClusterCommand;
+use crate::args::{ClusterCommand, Global};
 use crate::exit::Failure;
 
 /// Runs a subcommand.
-pub(super) fn run(command: ClusterCommand, session: &Session) -> Result<(), Failure> {
+pub(super) fn run(command: ClusterCommand, global: Global) -> Result<(), Failure> {
     match command {
-        ClusterCommand::Records(args) => records::run(args, session),
+        ClusterCommand::Records(args) => records::run(&args, global),
     }
 }

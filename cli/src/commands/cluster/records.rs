@@ -1,8 +1,11 @@
 //! `cluster records`: the ledger, record by record.
 
-use replica::local_api::bodies::RecordLine;
+use std::path::Path;
 
-use crate::args::Records;
+use replica::local_api::bodies::RecordLine;
+use replica::offline::Offline;
+
+use crate::args::{Global, Records};
 use crate::commands::Session;
 use crate::exit::Failure;
 use crate::print;
@@ -10,10 +13,10 @@ use crate::print;
 /// Records of one page.
 const PAGE: u64 = 500;
 
-pub(super) fn run(args: Records, session: &Session) -> Result<(), Failure> {
+pub(super) fn run(args: &Records, global: Global) -> Result<(), Failure> {
     match &args.source {
-        Some(_) => Err(Failure::new("reading a data directory is not there yet")),
-        None => live(&args, session),
+        Some(dir) => offline(args, dir),
+        None => live(args, &Session::new(global)?),
     }
 }
 
@@ -27,6 +30,24 @@ fn live(args: &Records, session: &Session) -> Result<(), Failure> {
         next = last.index.saturating_add(1);
         left = left.saturating_sub(page.len() as u64);
         print(&page, args.json)?;
+    }
+    Ok(())
+}
+
+/// From a data directory as it lies there.
+fn offline(args: &Records, dir: &Path) -> Result<(), Failure> {
+    if !dir.is_dir() {
+        return Err(Failure::new(format!("{} is not a data directory", dir.display()))
+            .remedy("Name the directory that 'lockstep serve --data-dir' was given."));
+    }
+    let fault = |fault: ledger::Fault| Failure::new(fault.to_string());
+    let replica = Offline::open(dir).map_err(fault)?;
+    let limit = usize::try_from(args.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    let mut records = replica.records(args.from).map_err(fault)?.take(limit).peekable();
+    while records.peek().is_some() {
+        let page = records.by_ref().take(PAGE as usize);
+        let page = page.map(|record| record.map(|record| RecordLine::from(&record)));
+        print(&page.collect::<Result<Vec<_>, _>>().map_err(fault)?, args.json)?;
     }
     Ok(())
 }

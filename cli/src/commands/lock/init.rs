@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use ledger::limits::{DISABLEMENT_VALUE_BYTES, MAX_DISABLEMENT_VALUES};
 use ledger::lock::disablement::{DisablementText, image, secret_to_text};
 use replica::local_api::bodies::{Base64, InitRequest, LockStatus};
-use replica::local_api::client::{Asked, Receipt};
+use replica::local_api::client::Asked;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -34,33 +34,28 @@ pub(super) fn run(args: Init, session: &Session) -> Result<(), Failure> {
         Ok(None) => Ok(()),
         Ok(Some(done)) => {
             request.conclude(Ok(done))?;
-            say(&request, "Initialization complete.\n")
+            request.say("Initialization complete.\n")
         }
         Err(failure) => request.conclude(Err(failure)).map(drop),
-    }
-}
-
-/// With `--json` stdout belongs to the outcome, and everything for people goes to stderr.
-fn say(request: &Request, text: &str) -> Result<(), Failure> {
-    if request.json {
-        print::note(text.trim_end());
-        Ok(())
-    } else {
-        print::stdout(text)
     }
 }
 
 /// None if the plan was shown and the user has not agreed to it.
 fn init(args: &Init, request: &Request, session: &Session) -> Result<Option<Done>, Failure> {
     let status = session.wait(session.client.lock_status())?;
-    if let Some(receipt) = earlier(request, session)? {
+    let plan = Plan::new(args, &status);
+    // Repeated: above all no more secrets are made, which would never be valid.
+    if let Ok(plan) = &plan
+        && let Some(receipt) = request.earlier(plan.digest(), session)?
+    {
+        print::note("The disablement secrets are those that this request printed the first time.");
         return Ok(Some(Done { receipt, node: None }));
     }
     if status.enabled {
         return Err(Failure::new("tailnet lock is already enabled"));
     }
-    let plan = Plan::new(args, &status)?;
-    say(request, &plan.text())?;
+    let plan = plan?;
+    request.say(&plan.text())?;
     if !args.confirm && !agreed(args, request, &plan, session)? {
         return Ok(None);
     }
@@ -71,7 +66,7 @@ fn init(args: &Init, request: &Request, session: &Session) -> Result<Option<Done
         random(&mut *secret)?;
         secrets.push(secret);
     }
-    show(&secrets)?;
+    show(&secrets, request)?;
     let values = plan.values.iter().copied().chain(secrets.iter().map(|s| image(&**s)));
     let body = InitRequest {
         keys: Some(plan.keys.iter().map(Voter::body).collect()),
@@ -105,30 +100,9 @@ fn init(args: &Init, request: &Request, session: &Session) -> Result<Option<Done
     }
 }
 
-/// Whether this very request was applied before: then there is nothing to do, and above all no
-/// secrets to make that would never be valid.
-fn earlier(request: &Request, session: &Session) -> Result<Option<Receipt>, Failure> {
-    if !request.named {
-        return Ok(None);
-    }
-    let found = session.wait(session.client.request(&request.id))?;
-    if !found.applied {
-        return Ok(None);
-    }
-    print::note("The disablement secrets are those that this request printed the first time.");
-    Ok(Some(Receipt {
-        outcome: Some("applied".into()),
-        record_index: found.record_index,
-        record_hash: found.record_hash,
-        request_id: Some(found.request_id),
-        repeated: true,
-        warning: None,
-    }))
-}
-
 /// Asks on a terminal; elsewhere says how to go on.
 fn agreed(args: &Init, request: &Request, plan: &Plan, session: &Session) -> Result<bool, Failure> {
-    say(request, &format!("{} disablement secrets will be generated.\n\n", plan.secrets))?;
+    request.say(&format!("{} disablement secrets will be generated.\n\n", plan.secrets))?;
     if can_ask() && !request.json {
         return confirmed("Initialize tailnet lock? [y/N]", false);
     }
@@ -144,17 +118,15 @@ fn agreed(args: &Init, request: &Request, plan: &Plan, session: &Session) -> Res
         line.push_str(" --json");
     }
     line.push_str(&session.socket_words());
-    say(
-        request,
-        &format!(
-            "If this is correct, please re-run this command with the --confirm flag:\n\t{line}\n"
-        ),
-    )?;
+    request.say(&format!(
+        "If this is correct, please re-run this command with the --confirm flag:\n\t{line}\n"
+    ))?;
     Ok(false)
 }
 
-/// Prints the secrets, and returns only once they are out.
-fn show(secrets: &[Zeroizing<[u8; SECRET_BYTES]>]) -> Result<(), Failure> {
+/// Prints the secrets, and returns only once they are out: to stdout, or to stderr where that
+/// belongs to the outcome.
+fn show(secrets: &[Zeroizing<[u8; SECRET_BYTES]>], request: &Request) -> Result<(), Failure> {
     let mut text = Zeroizing::new(String::with_capacity(256 + 96 * secrets.len()));
     text.push_str(&format!(
         "{} disablement secrets have been generated and are printed below. Take note of them \
@@ -166,16 +138,19 @@ fn show(secrets: &[Zeroizing<[u8; SECRET_BYTES]>]) -> Result<(), Failure> {
         text.push_str(&secret_to_text(&**secret));
         text.push('\n');
     }
-    print::stdout(&text).map_err(|failure| Failure {
+    let out = if request.json { print::stderr(&text) } else { print::stdout(&text) };
+    out.map_err(|failure| Failure {
         what: format!(
             "the disablement secrets could not be printed; nothing was initialized. {}",
             failure.what
         ),
         ..failure
     })?;
-    // If stdout is a file, a power cut must not leave the lock without its secrets.
-    if let Ok(stdout) = std::io::stdout().as_fd().try_clone_to_owned() {
-        let _ = std::fs::File::from(stdout).sync_all();
+    // If that is a file, a power cut must not leave the lock without its secrets.
+    let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+    let out = if request.json { stderr.as_fd() } else { stdout.as_fd() };
+    if let Ok(out) = out.try_clone_to_owned() {
+        let _ = std::fs::File::from(out).sync_all();
     }
     Ok(())
 }

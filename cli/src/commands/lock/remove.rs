@@ -50,14 +50,17 @@ fn remove(
     session: &Session,
 ) -> Result<Option<Done>, Failure> {
     let keys = Voter::parse_all((1..).zip(listed(&args.keys)))?;
-    let status = enabled(session)?;
+    let repeated = request.on_record(session)?;
+    let status = if repeated { None } else { Some(enabled(session)?) };
     if keys.is_empty() {
         return Err(missing_keys());
     }
     let keys: Vec<LockKey> = keys.iter().map(|voter| voter.key).collect();
     let with = args.with.chosen()?;
-    allowed(&keys, resign, with.as_ref().map_or(status.public_key, With::signer), &status)?;
-    if !resign && can_ask() {
+    if let Some(status) = &status {
+        allowed(&keys, resign, with.as_ref().map_or(status.public_key, With::signer), status)?;
+    }
+    if !resign && !repeated && can_ask() {
         print::stdout(WARNING)?;
         if !confirmed("Are you sure you want to remove the signing key(s)? [Y/n]", true)? {
             print::stdout("aborting removal of signing key(s)\n")?;

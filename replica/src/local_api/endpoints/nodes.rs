@@ -62,7 +62,7 @@ impl Api {
     pub(super) async fn node_rotate(&self, call: &Call) -> Result<Response<Body>, Problem> {
         let request: NodeRotateRequest = ours(call)?;
         let Some(node_key) = &request.node_key else {
-            return self.rotate_own(call, &request).await;
+            return self.rotate_drawn(call, &request).await;
         };
         let node_key: NodeKey = parsed("node_key", node_key)?;
         let signature = signature(request.signature.as_ref())?;
@@ -79,9 +79,8 @@ impl Api {
         self.shown(&node_key.to_string(), &done).await
     }
 
-    /// Gives this machine another node key: first on disk, then on record. After a crash in
-    /// between the next start records it.
-    async fn rotate_own(
+    /// Gives a machine a node key that is drawn here.
+    async fn rotate_drawn(
         &self,
         call: &Call,
         request: &NodeRotateRequest,
@@ -95,18 +94,27 @@ impl Api {
             return self.shown(&request.node, &done).await;
         }
         let (text, own) = (request.node.clone(), self.node.replica());
-        let node = self.look(move |ground| {
-            let node = ground.node(&text)?;
-            if node.member == Some(own) {
-                Ok(node)
-            } else {
-                Err(Problem::bad(format!("node {} is another machine", node.id))
-                    .with_remedy("give its new key with --node-key"))
-            }
-        });
-        let node = node.await?;
+        let node = self.look(move |ground| Ok(ground.node(&text)?)).await?;
+        let plan: Arc<Plan> = if node.member == Some(own) {
+            let public = self.replace_own_key(node.node_key).await?;
+            let keys = self.keys.clone();
+            Arc::new(move |ground| {
+                enrol::rotate_own(ground, own, crate::local_api::own(&keys, public))
+            })
+        } else {
+            // Another machine's: nobody keeps the private half, so this is for trials.
+            let public = drawn()?.public();
+            let text = request.node.clone();
+            Arc::new(move |ground| Ok(Some(nodes::rotate(&ground.node(&text)?, public, None))))
+        };
+        let done = self.change(call, verb, &arguments, plan).await?;
+        self.shown(&node.name, &done).await
+    }
+
+    /// Puts another node key in the place of this machine's: first on disk, then, by the caller, on
+    /// record. After a crash in between the next start records it.
+    async fn replace_own_key(&self, current: NodeKey) -> Result<NodeKey, Problem> {
         let data_dir = self.data_dir.clone();
-        let current = node.node_key;
         let public = blocking(move || -> Result<NodeKey, Fault> {
             // A key whose recording was cut short is taken up again, so that repeating the
             // request does not make one after the other.
@@ -115,18 +123,11 @@ impl Api {
             if on_disk != current {
                 return Ok(on_disk);
             }
-            let key = NodePrivateKey::generate()
-                .map_err(|e| Fault::from_error("drawing a node key", e))?;
+            let key = drawn()?;
             crate::keys::replace_node_key(&data_dir, &key).map_err(fault)?;
             Ok(key.public())
-        })
-        .await??;
-        let keys = self.keys.clone();
-        let plan: Arc<Plan> = Arc::new(move |ground| {
-            enrol::rotate_own(ground, own, crate::local_api::own(&keys, public))
         });
-        let done = self.change(call, verb, &arguments, plan).await?;
-        self.shown(&node.name, &done).await
+        Ok(public.await??)
     }
 
     pub(super) async fn node_remove(&self, call: &Call) -> Result<Response<Body>, Problem> {
@@ -177,4 +178,8 @@ fn gone(text: &str) -> Response<Body> {
         reason: "no longer in the roster".to_owned(),
         since_record: 0,
     })
+}
+
+fn drawn() -> Result<NodePrivateKey, Fault> {
+    NodePrivateKey::generate().map_err(|e| Fault::from_error("drawing a node key", e))
 }

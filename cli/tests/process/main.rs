@@ -1,0 +1,18 @@
+//! The `lockstep` program as its users and its operating system see it: real processes, real
+//! sockets, real signals.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod bad_input;
+mod epochs;
+mod faults;
+mod flags;
+mod harness;
+mod help;
+mod init;
+mod node_life;
+mod page;
+mod races;
+mod requests;
+mod start;
+mod storm;
+mod syncs;

@@ -1,0 +1,251 @@
+//! Starting and stopping: what the daemon says, what it refuses, and what it leaves behind.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use rustix::process::{Signal, geteuid, kill_process};
+
+use crate::harness::{Daemon, Place, Ran};
+
+/// What a daemon says that does not start: it ends with code 1 and no ready line.
+#[track_caller]
+fn refused(place: &Place, command: std::process::Command) -> String {
+    match Daemon::try_start(place, command) {
+        Ok(_) => panic!("it started"),
+        Err(ran) => ran.fails(1),
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn the_ready_line_names_everything_and_sigterm_ends_with_0() {
+    let place = Place::new();
+    let daemon = place.start();
+    let ready = daemon.ready.clone();
+    assert_eq!(ready["event"], "ready");
+    assert_eq!(ready["replica_id"], "1");
+    assert_eq!(ready["socket"], place.socket().to_str().unwrap());
+    assert_eq!(ready["version"], env!("CARGO_PKG_VERSION"));
+    assert!(!ready["cluster_id"].as_str().unwrap().is_empty());
+    let health: std::net::SocketAddr = ready["health_addr"].as_str().unwrap().parse().unwrap();
+    assert!(health.ip().is_loopback() && health.port() != 0, "{health}");
+    // A group of one has no peers to listen for.
+    assert!(ready["peer_addr"].is_null());
+    assert_eq!(mode(&place.socket()), 0o600);
+    assert_eq!(mode(&place.data()), 0o700);
+    assert_eq!(mode(&place.data().join("keys")), 0o700);
+    for key in ["member", "lock", "log", "node"] {
+        assert_eq!(mode(&place.data().join(format!("keys/{key}.key"))), 0o600);
+    }
+
+    assert_eq!(daemon.terminate().code(), Some(0));
+    assert!(!place.socket().exists());
+    let stderr = place.run("lock").fails(1);
+    assert!(stderr.starts_with("cannot connect to the daemon at "), "{stderr}");
+    assert!(stderr.contains("Start the daemon with 'lockstep serve'"), "{stderr}");
+
+    // It is the same member afterwards. SIGINT, as by Ctrl-C, ends it as well.
+    let daemon = place.start();
+    assert_eq!(daemon.ready["cluster_id"], ready["cluster_id"]);
+    assert_eq!(place.records("").len(), 2);
+    kill_process(daemon.pid(), Signal::INT).unwrap();
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn a_data_directory_has_one_daemon() {
+    let place = Place::new();
+    let daemon = place.start();
+    let mut second = place.serve();
+    second.args(["--socket", "other.sock"]);
+    let mut words: Vec<_> = second.get_args().map(ToOwned::to_owned).collect();
+    // The flag is already there once.
+    let at = words.iter().position(|word| word == "--socket").unwrap();
+    words.drain(at..at + 2);
+    let mut second = place.command();
+    second.args(words);
+    let stderr = refused(&place, second);
+    assert!(stderr.contains("another daemon is running in "), "{stderr}");
+    assert!(stderr.contains(place.data().to_str().unwrap()), "{stderr}");
+    // The first one goes on.
+    place.ok(&format!("node add laptop --node-key {}", crate::harness::node_key(1)));
+    assert_eq!(daemon.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
+    let place = Place::new();
+    place.start().kill();
+    assert!(place.socket().exists());
+    let daemon = place.start();
+    place.ok("lock");
+
+    let mut other = place.command();
+    other.args(["serve", "--data-dir", "other-data", "--socket"]).arg(place.socket());
+    let stderr = refused(&place, other);
+    assert!(stderr.contains("another daemon serves at "), "{stderr}");
+    place.ok("lock");
+    assert_eq!(daemon.terminate().code(), Some(0));
+
+    // Whoever listens there need not be ours.
+    let listener = UnixListener::bind(place.socket()).unwrap();
+    let stderr = refused(&place, place.serve());
+    assert!(stderr.contains("another daemon serves at "), "{stderr}");
+    drop(listener);
+    fs::remove_file(place.socket()).unwrap();
+
+    fs::write(place.socket(), "my notes").unwrap();
+    let stderr = refused(&place, place.serve());
+    assert!(stderr.contains("exists and is not a socket"), "{stderr}");
+    assert_eq!(fs::read(place.socket()).unwrap(), b"my notes");
+}
+
+#[test]
+fn keys_that_others_can_get_at_refuse_the_start() {
+    let place = Place::new();
+    assert_eq!(place.start().terminate().code(), Some(0));
+    let keys = place.data().join("keys");
+    for (path, wrong, right) in [
+        (keys.join("lock.key"), 0o640, 0o600),
+        (keys.join("member.key"), 0o604, 0o600),
+        (keys.join("log.key"), 0o620, 0o600),
+        (keys.join("node.key"), 0o666, 0o600),
+        (keys.clone(), 0o750, 0o700),
+    ] {
+        set_mode(&path, wrong);
+        let stderr = refused(&place, place.serve());
+        let says = format!("{} has mode {wrong:04o}", path.display());
+        assert!(stderr.contains(&says), "{stderr}");
+        assert!(stderr.contains(&format!("chmod {right:04o}")), "{stderr}");
+        set_mode(&path, right);
+    }
+    set_mode(&place.data(), 0o770);
+    let stderr = refused(&place, place.serve());
+    assert!(stderr.contains("others may write there (mode 0770)"), "{stderr}");
+    set_mode(&place.data(), 0o700);
+    assert_eq!(place.start().terminate().code(), Some(0));
+}
+
+/// As root a key file is given to somebody else; anybody else tries a directory of root's.
+#[test]
+fn keys_of_another_user_refuse_the_start() {
+    let place = Place::new();
+    if geteuid().is_root() {
+        assert_eq!(place.start().terminate().code(), Some(0));
+        let lock = place.data().join("keys/lock.key");
+        chown(&lock, Some(4711), None).unwrap();
+        let stderr = refused(&place, place.serve());
+        assert!(stderr.contains("lock.key belongs to user 4711, but "));
+        assert!(stderr.contains("chown"), "{stderr}");
+        chown(&lock, Some(0), None).unwrap();
+        assert_eq!(place.start().terminate().code(), Some(0));
+    } else {
+        let mut serve = place.command();
+        serve.args(["serve", "--data-dir", "/"]);
+        let stderr = refused(&place, serve);
+        assert!(stderr.contains("it belongs to user 0, not "), "{stderr}");
+        assert!(stderr.contains("chown"), "{stderr}");
+    }
+}
+
+#[test]
+fn keys_that_are_missing_or_damaged() {
+    let place = Place::new();
+    assert_eq!(place.start().terminate().code(), Some(0));
+    let member = place.data().join("keys/member.key");
+    let text = fs::read_to_string(&member).unwrap();
+    fs::write(&member, text.replacen(':', ":0", 1)).unwrap();
+    let stderr = refused(&place, place.serve());
+    assert!(stderr.contains("does not hold the key that belongs there"), "{stderr}");
+    // Not a digit of it is shown.
+    let digits = text.trim_end().split(':').nth(1).unwrap();
+    assert!(!stderr.contains(&digits[..8]), "{stderr}");
+    fs::remove_file(&member).unwrap();
+    let stderr = refused(&place, place.serve());
+    assert!(stderr.contains("member.key is missing though the data directory holds a history"));
+    fs::write(&member, text).unwrap();
+    set_mode(&member, 0o600);
+    assert_eq!(place.start().terminate().code(), Some(0));
+}
+
+#[test]
+fn health_and_metrics() {
+    let place = Place::new();
+    let daemon = place.start();
+    let ok = ("HTTP/1.1 200 OK".to_owned(), "ok\n".to_owned());
+    assert_eq!(daemon.health("/livez"), ok);
+    assert_eq!(daemon.health("/readyz"), ok);
+    let metric = |name: &str| {
+        let (_, body) = daemon.health("/metrics");
+        let line = body.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("no {name} in\n{body}")).trim().to_owned()
+    };
+    assert_eq!(metric("lockstep_ready "), "1");
+    assert_eq!(metric("lockstep_records_total "), "2");
+    assert_eq!(metric("lockstep_lock_enabled "), "0");
+    place.init("");
+    assert_eq!(metric("lockstep_lock_enabled "), "1");
+    assert_eq!(metric("lockstep_trusted_keys "), "1");
+    assert_eq!(metric("lockstep_records_total "), "3");
+    assert_eq!(daemon.health("/").0, "HTTP/1.1 404 Not Found");
+    // Every line is what Prometheus reads.
+    for line in daemon.health("/metrics").1.lines() {
+        let words: Vec<_> = line.split(' ').collect();
+        let comment = words[0] == "#" && (words[1] == "HELP" || words[1] == "TYPE");
+        assert!(comment || words.len() == 2 && words[1].parse::<f64>().is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn addresses_names_and_groups_that_cannot_be() {
+    let place = Place::new();
+    let with = |words: &[&str]| -> Ran {
+        let mut command = place.serve();
+        command.args(words);
+        match Daemon::try_start(&place, command) {
+            Ok(_) => panic!("it started with {words:?}"),
+            Err(ran) => ran,
+        }
+    };
+    for (words, code, what) in [
+        (["--health-listen", "localhost"], 2, "--health-listen: it is not an address and a port"),
+        (["--peer-listen", "127.0.0.1"], 2, "--peer-listen: it is not an address and a port"),
+        (["--operator", "nobody-of-that-name"], 2, "--operator: \"nobody-of-that-name\" is"),
+        (["--socket-group", "no-such-group"], 2, "--socket-group: \"no-such-group\" is"),
+        (["--join", "-"], 1, "--join: this version runs groups of one"),
+    ] {
+        let stderr = with(&words).fails(code);
+        assert!(stderr.starts_with(what), "{stderr}");
+        assert!(!place.data().exists(), "{words:?}");
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let stderr = with(&["--health-listen", &address]).fails(1);
+    assert!(stderr.contains(&format!("listening at {address}: ")), "{stderr}");
+    // The name is given already, and a flag can be given once.
+    let stderr = with(&["--name", "x"]).fails(2);
+    assert!(stderr.contains("invalid flag name: flag provided multiple times"), "{stderr}");
+    let mut bad_name = place.command();
+    bad_name.args(["serve", "--data-dir", "d", "--name", "Not A Label"]);
+    let stderr = refused(&place, bad_name);
+    assert!(stderr.contains("--name \"Not A Label\": a name is 1 to 63"), "{stderr}");
+
+    // Given ports are used.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let mut command = place.serve();
+    command.args(["--health-listen", &address, "--peer-listen", "127.0.0.1:0"]);
+    let daemon = Daemon::start(&place, command);
+    assert_eq!(daemon.ready["health_addr"], address);
+    assert_eq!(daemon.terminate().code(), Some(0));
+}
