@@ -5,6 +5,7 @@
 mod cbor;
 mod document;
 mod example;
+mod tailscale;
 mod verifier;
 
 #[path = "../laws/moves.rs"]
