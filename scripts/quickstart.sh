@@ -2,7 +2,7 @@
 # Builds Lockstep and leaves a signing node running, with the lock initialized, one node signed and
 # another locked out.
 #
-#   sh scripts/quickstart.sh          set up and start (running it again changes nothing)
+#   sh scripts/quickstart.sh          set up and start; again, it does what is missing
 #   sh scripts/quickstart.sh stop     stop the signing node; its data stay
 #   sh scripts/quickstart.sh reset    stop it and delete its data
 #

@@ -177,6 +177,18 @@ fn keys_that_are_missing_or_damaged() {
     assert_eq!(place.start().terminate().code(), Some(0));
 }
 
+/// A log on a full disk is no reason to stop.
+#[test]
+fn a_log_that_cannot_be_written_stops_nobody() {
+    let place = Place::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = place.serve();
+    command.env("LOCKSTEP_LOG", "debug");
+    let daemon = Daemon::start_logging_to(&place, command, full);
+    place.init("");
+    assert_eq!(daemon.terminate().code(), Some(0));
+}
+
 #[test]
 fn health_and_metrics() {
     let place = Place::new();

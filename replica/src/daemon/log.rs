@@ -13,6 +13,8 @@ pub(super) fn start() {
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // A log that cannot be written, as on a full disk, must not stop what it tells about.
+        .log_internal_errors(false)
         .with_max_level(level);
     let _ = if variable("LOCKSTEP_LOG_FORMAT") == "json" {
         log.json().try_init()

@@ -36,10 +36,23 @@ impl Daemon {
         }
     }
 
+    /// As [`start`](Self::start), with another place for its log.
+    #[track_caller]
+    pub fn start_logging_to(place: &Place, command: Command, log: File) -> Daemon {
+        match Daemon::launch(place, command, log) {
+            Ok(daemon) => daemon,
+            Err(ran) => panic!("the daemon did not start: {ran:?}"),
+        }
+    }
+
     /// Starts a daemon; what it said if it ended before it was ready.
-    pub fn try_start(place: &Place, mut command: Command) -> Result<Daemon, Ran> {
+    pub fn try_start(place: &Place, command: Command) -> Result<Daemon, Ran> {
+        Daemon::launch(place, command, File::create(place.file("serve.log")).unwrap())
+    }
+
+    fn launch(place: &Place, mut command: Command, stderr: File) -> Result<Daemon, Ran> {
         let log = place.file("serve.log");
-        command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
+        command.stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().unwrap();
         let lines = lines(child.stdout.take().unwrap());
         let first = lines.recv_timeout(PATIENCE).expect("a daemon that is ready or ends");
@@ -54,7 +67,7 @@ impl Daemon {
             }
             None => {
                 let status = child.wait().unwrap();
-                let stderr = std::fs::read(&log).unwrap();
+                let stderr = std::fs::read(&log).unwrap_or_default();
                 let output = std::process::Output { status, stdout: Vec::new(), stderr };
                 Err(Ran::new(&command, output))
             }

@@ -16,7 +16,7 @@ use ledger::lock::signatures::Signer;
 pub use daemon::Daemon;
 pub use place::{Place, Ran};
 pub use proxy::{Exchange, Proxy};
-pub use trace::{calls, traced};
+pub use trace::{calls, limited, traced};
 pub use transcript::Transcript;
 
 /// The program under test.

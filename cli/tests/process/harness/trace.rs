@@ -35,14 +35,27 @@ impl Call {
 /// The daemon's command under strace. The process's switch against being traced is kept from
 /// working, so that this needs no root.
 pub fn traced(place: &Place, more: &[&str]) -> Command {
-    let serve = place.serve();
     let mut command = Command::new("strace");
     command.args(["-f", "-y", "-qq", "--seccomp-bpf", "-s", "10000000", "-o"]);
     command.arg(output(place)).args(["-e", "signal=none", "-e", &format!("trace={CALLS}")]);
-    command.args(["-e", "inject=prctl:retval=0"]).args(more);
-    // strace passes no signals on, so the daemon's own process ID is needed.
-    command.args(["sh", "-c", "echo $$ >traced.pid && exec \"$0\" \"$@\"", LOCKSTEP]);
-    command.args(serve.get_args()).current_dir(place.root());
+    command.args(["-e", "inject=prctl:retval=0"]).args(more).arg("sh");
+    through_shell(place, command, "")
+}
+
+/// The daemon's command with files that cannot become longer than so many KiB: a write goes as far
+/// as it can, and the next one fails.
+pub fn limited(place: &Place, kib: usize) -> Command {
+    // POSIX counts blocks of 512 bytes. The signal would end the process.
+    let script = format!("trap '' XFSZ && ulimit -f {} && ", 2 * kib);
+    through_shell(place, Command::new("sh"), &script)
+}
+
+/// Has a shell write its process ID to a file, do what the script says, and become the daemon: a
+/// tracer passes no signals on, so the daemon's own ID is needed.
+fn through_shell(place: &Place, mut command: Command, script: &str) -> Command {
+    let serve = place.serve();
+    let script = format!("echo $$ >traced.pid && {script}exec \"$0\" \"$@\"");
+    command.args(["-c", &script, LOCKSTEP]).args(serve.get_args()).current_dir(place.root());
     for (name, value) in serve.get_envs() {
         command.env(name, value.map(OsString::from).unwrap_or_default());
     }
