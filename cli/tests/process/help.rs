@@ -43,10 +43,6 @@ const ONLY_READ: &[&str] = &[
     "key seal",
     // A credential of the service manager.
     "credential:",
-    // An auth key that was issued.
-    "tskey-",
-    "--auth-key",
-    "authkey revoke",
     // What was signed on another machine.
     "lock submit",
     "key sign",
@@ -89,6 +85,16 @@ fn prepared(place: &Place, path: &str, example: &str) -> Vec<(&'static str, Stri
             place.ok(&format!("lock add {}", tlpub(3)));
         }
     }
+    if example.contains("--auth-key") {
+        let plain = place.ok("authkey create");
+        place.write("auth.key", place.ok(&format!("lock sign {plain}")));
+    }
+    let mut auth_key = "kABC123CNTRL".to_owned();
+    if path == "authkey revoke" {
+        place.ok("authkey create");
+        let all = place.json("authkey list --json");
+        auth_key = all.as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
+    }
     place.write("node.key", node_key(1));
     let secret = fs::read_to_string(place.file("secret.txt")).unwrap();
     let first = if matches!(path, "lock add" | "lock remove") { tlpub(3) } else { place.own_key() };
@@ -96,6 +102,7 @@ fn prepared(place: &Place, path: &str, example: &str) -> Vec<(&'static str, Stri
         ("nodekey:1abddef1", node_key(if path == "node rotate" { 2 } else { 1 })),
         ("tlpub:1234abcdef", first),
         ("tlpub:5678", second),
+        ("kABC123CNTRL", auth_key),
         ("disablement-secret:ABC1234", secret),
         ("/var/lib/lockstep", place.data().to_str().unwrap().to_owned()),
     ]

@@ -2,6 +2,7 @@
 //! sockets, real signals.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod auth_keys;
 mod bad_input;
 mod epochs;
 mod faults;
@@ -13,6 +14,7 @@ mod node_life;
 mod page;
 mod races;
 mod requests;
+mod signing;
 mod start;
 mod storm;
 mod syncs;

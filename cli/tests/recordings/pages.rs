@@ -2,10 +2,6 @@
 //!
 //! docs/differences.md ("Text") lists it for people.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
-
 use super::daemon::Request;
 use super::{Call, Recorded};
 
@@ -200,33 +196,4 @@ fn strip(value: &mut serde_json::Value) {
     } else if let serde_json::Value::Array(items) = value {
         items.iter_mut().for_each(strip);
     }
-}
-
-/// Runs a command on a terminal of its own, types, and reads what appears.
-pub(crate) fn terminal(command: &mut Command, input: &str) -> (i32, String) {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    use rustix::termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
-
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let name = ptsname(&ours, Vec::new()).unwrap();
-    let theirs = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-    // As in the recording: neither echo nor translated line ends.
-    let mut modes = tcgetattr(&theirs).unwrap();
-    modes.local_modes -= LocalModes::ECHO;
-    modes.output_modes -= OutputModes::OPOST;
-    tcsetattr(&theirs, OptionalActions::Now, &modes).unwrap();
-    let end = || Stdio::from(theirs.try_clone().unwrap());
-    command.env("NO_COLOR", "1").stdin(end()).stdout(end()).stderr(end());
-    let mut child = command.spawn().unwrap();
-    // Only the child has the terminal now: reading ends when it does.
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    drop(theirs);
-    let mut ours = File::from(ours);
-    ours.write_all(input.as_bytes()).unwrap();
-    let mut output = Vec::new();
-    let _ = ours.read_to_end(&mut output);
-    let exit = child.wait().unwrap().code().unwrap_or(-1);
-    (exit, String::from_utf8(output).unwrap())
 }

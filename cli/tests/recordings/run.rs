@@ -60,7 +60,7 @@ pub(crate) fn run(case: &Recorded) -> Ours {
     command.args(case.argv.iter().map(|word| word.replace("$DIR", place)));
     command.env_clear();
     let (exit, stdout, stderr) = if case.tty {
-        let (exit, output) = super::pages::terminal(&mut command, &case.tty_input);
+        let (exit, output) = super::terminal::terminal(&mut command, &case.tty_input);
         (exit, output, String::new())
     } else {
         let output = command.stdin(Stdio::null()).output().unwrap();

@@ -315,3 +315,36 @@ async fn the_parts_of_a_request_are_changes_of_their_own() {
     assert_eq!(refused(client.node_add(&add(3), &asked(65_536)).await).0, 400);
     daemon.stop().await;
 }
+
+/// What is no request of ours is refused, and the daemon lives on.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_no_requests() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(dir.path()).await;
+    daemon.init(&[]).await;
+    let deep = format!("{{\"id\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
+    for path in ["lockstep/authkeys/create", "lockstep/authkeys/revoke", "tka/wrap-preauth-key"] {
+        for body in [
+            "",
+            "{",
+            "null",
+            "[]",
+            "7",
+            "{\"id\":7}",
+            "{\"id\":\"k1\",\"hash\":\"\",\"reusable\":1}",
+            "{\"id\":\"k1\",\"expires_ms\":-1,\"hash\":\"\",\"reusable\":true}",
+            "{\"TSKey\":7}",
+            "{\"TKAKey\":\"nlpriv:\u{0}\"}",
+            &deep,
+        ] {
+            let request = format!(
+                "POST /localapi/v0/{path} HTTP/1.1\r\nHost:\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let answer = super::hostile::send(&daemon, request.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 40"), "{path} {body}: {answer}");
+        }
+    }
+    assert_eq!(daemon.client.auth_keys().await.unwrap(), []);
+    daemon.stop().await;
+}

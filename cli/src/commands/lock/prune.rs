@@ -58,7 +58,10 @@ pub(super) fn run(args: &Remove, request: &Request, session: &Session) -> Result
     // A node that has joined by one of them in the meantime is signed again, not locked out.
     match removed(&keys, true, with.as_ref(), request, session) {
         Ok(None) => Ok(()),
-        Ok(Some(done)) => conclude(request, Ok(done), &keys),
+        Ok(Some(done)) => {
+            conclude(request, Ok(done), &keys)?;
+            request.say(&format!("Removed: {}\n", keys.len()))
+        }
         Err(failure) => conclude(request, Err(failure), &keys),
     }
 }
@@ -116,7 +119,7 @@ fn auth_keys(session: &Session) -> Result<BTreeMap<String, AuthKeyBody>, Failure
 
 fn plan(unused: &[Unused]) -> String {
     let mut text = String::from(
-        "No node is in by the following trusted keys of auth keys, and they would be removed:\n",
+        "The following trusted keys were made for auth keys, and no node is in by them:\n",
     );
     for one in unused {
         text.push_str(&format!("\t{}", one.key));
@@ -197,8 +200,8 @@ mod tests {
         assert_eq!(
             text,
             format!(
-                "No node is in by the following trusted keys of auth keys, and they would be \
-                 removed:\n\t{key}\t(pre-auth key k1)\tstill valid: it would let nobody in any \
+                "The following trusted keys were made for auth keys, and no node is in by \
+                 them:\n\t{key}\t(pre-auth key k1)\tstill valid: it would let nobody in any \
                  more\n\t{key}\t(pre-auth key k2)\trevoked\n\t{key}\t(pre-auth key)\n"
             )
         );

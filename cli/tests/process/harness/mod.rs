@@ -5,6 +5,7 @@
 mod daemon;
 mod place;
 mod proxy;
+mod terminal;
 mod trace;
 mod transcript;
 
@@ -16,6 +17,7 @@ use ledger::lock::signatures::Signer;
 pub use daemon::Daemon;
 pub use place::{Place, Ran};
 pub use proxy::{Exchange, Proxy};
+pub use terminal::terminal;
 pub use trace::{calls, limited, traced};
 pub use transcript::Transcript;
 

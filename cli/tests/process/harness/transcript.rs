@@ -18,7 +18,7 @@ impl<'a> Transcript<'a> {
         Transcript { place, names: BTreeMap::new(), unnamed: 0, text: String::new() }
     }
 
-    /// From now on the digits of a key, such as `tlpub:...`, are shown as `<name>`.
+    /// From now on the digits of a key, such as `tlpub:...`, or an ID are shown as `<name>`.
     pub fn name(&mut self, key: &str, name: &str) {
         let digits = key.rsplit(':').next().unwrap();
         self.names.insert(digits.to_owned(), format!("<{name}>"));
@@ -83,7 +83,7 @@ impl<'a> Transcript<'a> {
             let hex = word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
             let base32 = word.len() == 52
                 && word.chars().all(|c| c.is_ascii_uppercase() || ('2'..='7').contains(&c));
-            if hex || base32 {
+            if hex || base32 || self.names.contains_key(word) {
                 if !self.names.contains_key(word) {
                     self.unnamed += 1;
                     self.names.insert(word.to_owned(), format!("<{}>", self.unnamed));

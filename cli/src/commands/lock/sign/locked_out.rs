@@ -109,7 +109,7 @@ fn of_status(status: &LockStatus) -> Vec<LockedOut> {
 
 /// What would be signed: as `status` lists who is locked out, then the rotation key and why.
 fn plan(nodes: &[LockedOut]) -> String {
-    let mut text = String::from("The following nodes are locked out and would be signed:\n");
+    let mut text = String::from("The following nodes are locked out:\n");
     for node in nodes {
         let rotation = match node.pair.rotation {
             Some(key) => key.to_tlpub(),
