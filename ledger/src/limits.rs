@@ -50,6 +50,8 @@ pub const ACTOR_NAME_BYTES: usize = 256;
 pub const NAME_BYTES: usize = 63;
 /// Bytes of the note on a change of the lock.
 pub const NOTE_BYTES: usize = 1024;
+/// Bytes of each text in the label of a disablement value.
+pub const LABEL_BYTES: usize = 256;
 /// AUMs of one event.
 pub const EVENT_AUMS: usize = 1024;
 /// Node-key signatures of one event; the bytes of a proposal end sooner for long ones.

@@ -52,6 +52,8 @@ pub(crate) enum LockCommand {
 #[command(after_help = "Examples:
   lockstep lock init tlpub:1234abcdef
   lockstep lock init --gen-disablements=3 --confirm tlpub:1234abcdef?2
+  lockstep lock init --gen-disablement-for-support tlpub:1234abcdef
+  lockstep lock init --disablement-for 'office safe' tlpub:1234abcdef
 
 On a terminal the plan is shown and [y/N] asked; otherwise the plan and the
 line that carries it out.")]
@@ -62,9 +64,14 @@ pub(crate) struct Init {
     /// Number of disablement secrets to generate
     #[arg(long, value_name = "N", default_value = "1", allow_hyphen_values = true)]
     pub(crate) gen_disablements: i64,
-    /// Generate another secret for the support escrow (not in this version)
+    /// Generate another secret, for the support escrow that the daemon is
+    /// configured with
     #[arg(long)]
     pub(crate) gen_disablement_for_support: bool,
+    /// Who has a disablement secret, for the record: first of the values given,
+    /// then of the secrets generated
+    #[arg(long, value_name = "NAME", action = clap::ArgAction::Append)]
+    pub(crate) disablement_for: Vec<String>,
     #[command(flatten)]
     pub(crate) change: Change,
     /// Trusted keys (tlpub:...) and disablement values (disablement:...)

@@ -143,7 +143,11 @@ fn serves(example: &str) {
 #[test]
 fn every_command_has_examples_that_work() {
     let place = Place::new();
-    let _daemon = place.start();
+    // One example needs an escrow.
+    let config = place.write("config.toml", "[support_escrow]\ncommand = ['/bin/cat']\n");
+    let mut serve = place.serve();
+    serve.arg("--config").arg(config);
+    let _daemon = Daemon::start(&place, serve);
     let key = ledger::testing::key(7);
     crate::harness::private(&place.write("laptop.key", key.to_nlpriv().as_bytes()));
     // The original's command line, as far as an example needs it.

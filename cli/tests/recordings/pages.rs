@@ -39,6 +39,10 @@ fn words(text: &str) -> String {
         .replace("LOCKED OUT by Tailnet Lock", "LOCKED OUT by tailnet-lock")
         .replace("Tailnet Lock", "tailnet lock")
         .replace("by the the given", "by the given")
+        .replace(
+            "has been generated and transmitted to Tailscale.",
+            "has been generated and will be transmitted to Tailscale upon initialization.",
+        )
 }
 
 /// `log`: hashes in hex, key IDs without a prefix. Votes, which the recorded version leaves out

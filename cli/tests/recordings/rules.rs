@@ -121,8 +121,16 @@ const RULES: &[Rule] = &[
     Rule {
         id: "not-there",
         covers: |_, ours, _| {
-            let said = ["this version does not have it yet", "no escrow is configured"];
-            ours.exit == 1 && said.iter().any(|said| ours.stderr.contains(said))
+            ours.exit == 1 && ours.stderr.contains("this version does not have it yet")
+        },
+    },
+    // Where the support secret goes is said.
+    Rule {
+        id: "escrow-named",
+        covers: |case, ours, differences| {
+            case.exit == ours.exit
+                && differences.iter().all(is_stderr)
+                && ours.stderr.starts_with("The support secret goes to ")
         },
     },
     // What is ignored is said to be.

@@ -133,6 +133,20 @@ pub struct Initialization {
     pub genesis: Sealed,
     /// A signature for each node of the roster and its current key, ascending by node.
     pub signatures: Vec<NodeSignature>,
+    /// Where the secrets of the genesis's disablement values are, in its order; none if nobody
+    /// said. No verdict depends on them.
+    pub labels: Vec<SecretLabel>,
+}
+
+/// Who made a disablement secret, when, and for whom, so that people find the secret again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretLabel {
+    /// Who made it, or brought its value; 1 to 256 bytes.
+    pub maker: String,
+    /// When: milliseconds since 1970, by the proposing member's clock.
+    pub made_ms: u64,
+    /// Who has it, as the person who asked put it; 1 to 256 bytes.
+    pub holder: Option<String>,
 }
 
 /// A node-key signature and the node that it is for.

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use super::event::{
     AumsAdded, AuthKeyUse, ChangeReason, ChangedNode, Disablement, Event, Founder, Initialization,
-    MemberDetails, NewAuthKey, NewNode, NodeSignature,
+    MemberDetails, NewAuthKey, NewNode, NodeSignature, SecretLabel,
 };
 use super::{AuthKeyHash, AuthKeyId, EventRefusal, LogKey, MemberKey, NodeId, ReplicaId, door};
 use crate::Refusal;
 use crate::cbor::{Fields, Malformed, Reader, Writer};
 use crate::ids::{LockKey, NodeKey};
 use crate::limits::{
-    DISABLEMENT_SECRET_BYTES, EVENT_AUMS, EVENT_SIGNATURES, NAME_BYTES, NOTE_BYTES,
+    DISABLEMENT_SECRET_BYTES, EVENT_AUMS, EVENT_SIGNATURES, LABEL_BYTES, NAME_BYTES, NOTE_BYTES,
 };
-use crate::lock::Sealed;
 use crate::lock::node_keys::NodeKeySignature;
+use crate::lock::{Sealed, State};
 
 impl Event {
     /// Writes the event: an array of its kind and its body.
@@ -29,9 +29,14 @@ impl Event {
                 founder.details.write(out);
             }
             Event::LockInitialized(init) => {
-                out.map(1 + usize::from(!init.signatures.is_empty()));
+                let optional = [!init.signatures.is_empty(), !init.labels.is_empty()];
+                out.map(1 + optional.into_iter().filter(|set| *set).count());
                 out.uint(1).bytes(init.genesis.bytes());
                 write_signatures(out, 2, &init.signatures);
+                if !init.labels.is_empty() {
+                    out.uint(3).array(init.labels.len());
+                    init.labels.iter().for_each(|label| label.write(out));
+                }
             }
             Event::AumsAdded(added) => added.write(out),
             Event::NodeKeysSigned(signatures) => {
@@ -156,8 +161,50 @@ impl Initialization {
         fields.needs(reader, 1)?;
         let genesis = Sealed::decode(reader.bytes()?)?;
         let signatures = if fields.has(reader, 2)? { read_signatures(reader)? } else { Vec::new() };
+        let mut labels = Vec::new();
+        if fields.has(reader, 3)? {
+            let values = genesis.state.iter().flat_map(State::disablement_values).count();
+            if reader.array()? != values || values == 0 {
+                return Err(EventRefusal::Shape("labels for other disablement values").into());
+            }
+            for _ in 0..values {
+                labels.push(SecretLabel::read(reader)?);
+            }
+            reader.close();
+        }
         fields.end(reader)?;
-        Ok(Initialization { genesis, signatures })
+        Ok(Initialization { genesis, signatures, labels })
+    }
+}
+
+impl SecretLabel {
+    fn write(&self, out: &mut Writer) {
+        out.map(2 + usize::from(self.holder.is_some()));
+        out.uint(1).text(&self.maker);
+        out.uint(2).uint(self.made_ms);
+        if let Some(holder) = &self.holder {
+            out.uint(3).text(holder);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let maker = read_label(reader)?;
+        fields.needs(reader, 2)?;
+        let made_ms = reader.uint()?;
+        let holder = fields.has(reader, 3)?.then(|| read_label(reader)).transpose()?;
+        fields.end(reader)?;
+        Ok(SecretLabel { maker, made_ms, holder })
+    }
+}
+
+fn read_label(reader: &mut Reader<'_>) -> Result<String, Refusal> {
+    let text = reader.text()?;
+    if (1..=LABEL_BYTES).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err(EventRefusal::Shape("a text of a label has 1 to 256 bytes").into())
     }
 }
 

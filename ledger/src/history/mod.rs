@@ -25,7 +25,7 @@ mod row;
 
 pub use event::{
     AumsAdded, AuthKeyUse, ChangeReason, ChangedNode, Disablement, Event, Founder, Initialization,
-    MemberDetails, NewAuthKey, NewNode, NodeSignature,
+    MemberDetails, NewAuthKey, NewNode, NodeSignature, SecretLabel,
 };
 pub use event_codec::is_name;
 pub use fold::{FIRST_RULES, Fold, KNOWN_RULES, Verdict};

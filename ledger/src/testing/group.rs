@@ -176,6 +176,7 @@ impl Group {
         Event::LockInitialized(Box::new(Initialization {
             genesis: genesis(state_id, &trusted),
             signatures: self.signatures(&self.lock),
+            labels: Vec::new(),
         }))
     }
 

@@ -238,6 +238,7 @@ fn limits_are_documented() {
         REQUEST_PARTS,
         ACTOR_NAME_BYTES,
         NAME_BYTES,
+        LABEL_BYTES,
         NOTE_BYTES,
         EVENT_AUMS,
         EVENT_SIGNATURES,

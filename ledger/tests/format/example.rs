@@ -2,7 +2,7 @@
 
 use ledger::history::{
     AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse, ChangeReason, ChangedNode, Event, LogKey,
-    MemberDetails, NewAuthKey, NewNode, NodeId, NodeSignature, Record, Verdict, Who,
+    MemberDetails, NewAuthKey, NewNode, NodeId, NodeSignature, Record, SecretLabel, Verdict, Who,
 };
 use ledger::lock::Key;
 use ledger::lock::Sealed;
@@ -68,7 +68,13 @@ pub fn example() -> Vec<Step> {
     let own = NewNode { own: true, ..e.added("first", 1) };
     e.record(Who::Member, Event::NodeAdded(own));
     e.asked(Event::NodeAdded(e.added("web", 4)));
-    e.asked(e.group.initialization(1, &[2]));
+    let Event::LockInitialized(mut init) = e.group.initialization(1, &[2]) else { unreachable!() };
+    init.labels.push(SecretLabel {
+        maker: "alice".into(),
+        made_ms: 1_750_000_000_000,
+        holder: Some("the safe".into()),
+    });
+    e.asked(Event::LockInitialized(init));
 
     let add = vec![Change::Add(Key::ed25519(key(3).public(), 1))];
     let Event::AumsAdded(added) = Group::added(e.group.build(&e.group.lock, add)) else {

@@ -269,7 +269,7 @@ impl Verifier {
     ) -> Result<()> {
         match kind {
             1 => check(self.next == 0, "another group"),
-            2 => self.initialize(body.fields(&[1], &[2])?, member),
+            2 => self.initialize(body.fields(&[1], &[2, 3])?, member),
             3 => self.add_aums(body.fields(&[1, 2], &[3, 4, 5])?),
             4 => {
                 check(self.lock.is_some(), "the lock is off")?;
@@ -359,6 +359,17 @@ impl Verifier {
         let own = member.lock_key.ok_or("the member has no lock key")?;
         check(chain.state().votes(&own).is_some(), "the initializer is not trusted")?;
         check(self.state_ids.insert(chain.state().id), "the state ID of an earlier epoch")?;
+        if let Some(labels) = body.may(3) {
+            let labels = labels.list()?;
+            check(labels.len() == chain.state().values.len(), "labels for other values")?;
+            for label in labels {
+                let label = label.fields(&[1, 2], &[3])?;
+                label.get(2).uint()?;
+                for text in [Some(label.get(1)), label.may(3)].into_iter().flatten() {
+                    check((1..=256).contains(&text.text()?.len()), "text of a label")?;
+                }
+            }
+        }
         let signed: Vec<u64> = match body.may(2) {
             None => Vec::new(),
             Some(list) => list

@@ -4,7 +4,7 @@ use ledger::history::roster::{self, Node};
 use ledger::history::{
     AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse, ChangeReason, ChangedNode, ClusterId,
     Disablement, Event, Initialization, NewAuthKey, NewNode, NodeId, NodeSignature, Proposal,
-    Record, ReplicaId, SignedProposal, Verdict, Who,
+    Record, ReplicaId, SecretLabel, SignedProposal, Verdict, Who,
 };
 use ledger::lock::builder::{Change, UpdateBuilder};
 use ledger::lock::node_keys::{NodeKeySignature, resign, sign_credential, sign_direct};
@@ -147,7 +147,14 @@ impl Move {
             signatures.pop();
         }
         let genesis = genesis(u64::from(self.a % 32), &trusted);
-        Event::LockInitialized(Box::new(Initialization { genesis, signatures }))
+        let label = SecretLabel {
+            maker: format!("user {}", self.a),
+            made_ms: u64::from(self.b) << 40,
+            holder: self.flag(4).then(|| "the safe".to_owned()),
+        };
+        // The genesis has one disablement value.
+        let labels = if self.flag(3) { vec![label] } else { Vec::new() };
+        Event::LockInitialized(Box::new(Initialization { genesis, signatures, labels }))
     }
 
     /// A change of the trusted keys on the head, with new signatures for some nodes.

@@ -2,11 +2,12 @@
 //! that only others could take away.
 
 use ledger::history::{
-    AumsAdded, Event, EventRefusal, MemberDetails, NewNode, NodeId, SignedProposal, Verdict, Who,
+    AumsAdded, Event, EventRefusal, MemberDetails, NewNode, NodeId, SecretLabel, SignedProposal,
+    Verdict, Who,
 };
 use ledger::limits::{
-    ACTOR_NAME_BYTES, DISABLEMENT_SECRET_BYTES, NAME_BYTES, NOTE_BYTES, PROPOSAL_BYTES,
-    REQUEST_PARTS, ROSTER_AT_ONCE,
+    ACTOR_NAME_BYTES, DISABLEMENT_SECRET_BYTES, LABEL_BYTES, NAME_BYTES, NOTE_BYTES,
+    PROPOSAL_BYTES, REQUEST_PARTS, ROSTER_AT_ONCE,
 };
 use ledger::lock::Key;
 use ledger::lock::builder::Change;
@@ -96,6 +97,35 @@ fn names_notes_and_parts_have_ends() {
     assert!(is_refused(&group.admit(&proposal)));
     proposal.actor.name.pop();
     assert!(!is_refused(&group.admit(&proposal)));
+}
+
+#[test]
+fn labels_are_as_many_as_values_and_have_ends() {
+    let mut group = Group::new();
+    let label = |maker: &str, holder: Option<&str>| SecretLabel {
+        maker: maker.to_owned(),
+        made_ms: 1,
+        holder: holder.map(str::to_owned),
+    };
+    let labelled = |group: &Group, labels: Vec<SecretLabel>| {
+        let Event::LockInitialized(mut init) = group.initialization(1, &[]) else { unreachable!() };
+        init.labels = labels;
+        Event::LockInitialized(init)
+    };
+    let longest = "x".repeat(LABEL_BYTES);
+    let longer = format!("{longest}x");
+    for bad in [
+        vec![label("a", None), label("b", None)],
+        vec![label("", None)],
+        vec![label(&longer, None)],
+        vec![label("a", Some(""))],
+        vec![label("a", Some(&longer))],
+    ] {
+        let event = labelled(&group, bad);
+        assert!(matches!(group.refuse(event), Refusal::Event(EventRefusal::Shape(_))));
+    }
+    let event = labelled(&group, vec![label(&longest, Some(&longest))]);
+    group.apply(event);
 }
 
 #[test]

@@ -167,7 +167,11 @@ fn nobody_starts_to_trust_a_key_that_anybody_has() {
         state.keys.as_mut().unwrap().push(bad.clone());
         let genesis = Authority::genesis(state, &group.lock).unwrap();
         let init = |genesis| {
-            Event::LockInitialized(Box::new(Initialization { genesis, signatures: Vec::new() }))
+            Event::LockInitialized(Box::new(Initialization {
+                genesis,
+                signatures: Vec::new(),
+                labels: Vec::new(),
+            }))
         };
         let refusal = event(group.refuse(init(genesis)));
         assert!(matches!(refusal, EventRefusal::CannotTrust { .. }), "{refusal:?}");

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::accounts::{self, AccountError};
+use super::command::{BadCommand, ConfiguredCommand};
+use super::escrow::{BadEscrow, Escrow, EscrowSettings};
+use super::hook::HookSettings;
 use crate::keys::{KeyFileError, KeySource, LockKeyChoice, LockKeyPlace, NotASource};
 
 /// Bytes of a configuration file, at most.
@@ -49,6 +52,8 @@ struct ConfigFile {
     health_listen: Option<SocketAddr>,
     lock_key: Option<PathBuf>,
     passphrase_from: Option<String>,
+    support_escrow: Option<EscrowSettings>,
+    on_locked_out: Option<HookSettings>,
 }
 
 /// All settings, resolved.
@@ -70,6 +75,10 @@ pub struct Config {
     pub health_listen: SocketAddr,
     /// The daemon's tailnet-lock key.
     pub lock_key: LockKeyChoice,
+    /// Where support secrets go.
+    pub support_escrow: Option<Escrow>,
+    /// Run for each node that the lock locks out.
+    pub on_locked_out: Option<ConfiguredCommand>,
 }
 
 /// Why the settings do not hold together.
@@ -105,6 +114,12 @@ pub enum ConfigError {
     /// What is to be the passphrase's place is none.
     #[error("--passphrase-from: {0}")]
     Passphrase(#[from] NotASource),
+    /// There can be no such escrow.
+    #[error("support_escrow: {0}")]
+    Escrow(#[from] BadEscrow),
+    /// There can be no such command.
+    #[error("on_locked_out: {0}")]
+    Hook(#[from] BadCommand),
     /// There is no default place for something.
     #[error("{0} is not given, and neither HOME nor an XDG directory says where it would be")]
     NoDefault(&'static str),
@@ -235,6 +250,8 @@ impl Config {
                 place: lock_key.map_or(Ok(LockKeyPlace::DataDir), lock_key_place)?,
                 passphrase: passphrase.as_deref().map(str::parse).transpose()?,
             },
+            support_escrow: file.support_escrow.map(Escrow::try_from).transpose()?,
+            on_locked_out: file.on_locked_out.map(ConfiguredCommand::try_from).transpose()?,
         })
     }
 }
@@ -359,5 +376,19 @@ mod tests {
         let given =
             Given { socket: Some(format!("/{}", "x".repeat(107)).into()), ..Given::default() };
         assert!(Config::resolve(given, Given::default(), &user()).is_err());
+    }
+
+    #[test]
+    fn the_documented_file_is_one() {
+        let page = include_str!("../../../docs/configuration.md");
+        let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let file: ConfigFile = toml::from_str(block.unwrap()).unwrap();
+        let escrow = Escrow::try_from(file.support_escrow.unwrap()).unwrap();
+        assert_eq!(escrow.describe(), "the vault (file /secure/support-secret)");
+        let hook = ConfiguredCommand::try_from(file.on_locked_out.unwrap()).unwrap();
+        assert_eq!(hook.program(), "/usr/local/bin/tell-admins");
+        let place = lock_key_place(file.lock_key.unwrap()).unwrap();
+        assert!(matches!(place, LockKeyPlace::Elsewhere(KeySource::Credential(_))));
+        assert!(file.passphrase_from.unwrap().parse::<crate::keys::PassphraseSource>().is_ok());
     }
 }

@@ -1,10 +1,15 @@
 //! The daemon: settings, start, stop, health.
 
 pub(crate) mod accounts;
+mod command;
 pub mod config;
+mod escrow;
 mod health;
+mod hook;
 mod log;
 mod start;
 mod stop;
 
+pub use command::{BadCommand, CommandFailed, ConfiguredCommand};
+pub use escrow::{BadEscrow, Escrow, EscrowFailed};
 pub use start::{Ready, ServeError, run, serve};

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::config::Config;
+use super::hook::{self, Hook};
 use super::stop::StopSignals;
 use super::{health, log};
 use crate::disk::identity;
@@ -194,10 +195,26 @@ async fn serve_node(
     let own = rustix::process::geteuid().as_raw();
     let access = Access { own, operator: config.operator };
     let socket = local_api::bind(&config.socket, config.socket_group)?;
-    let api = Arc::new(Api::new(handle.clone(), keys, config.data_dir.clone(), access));
+    let api = Arc::new(Api::new(
+        handle.clone(),
+        keys,
+        config.data_dir.clone(),
+        access,
+        config.support_escrow.clone(),
+    ));
 
     let (tell_stop, stopping) = watch::channel(false);
     let local = tokio::spawn(local_api::serve(socket, api, stopping.clone()));
+    let hook = match config.on_locked_out.clone() {
+        Some(command) => {
+            let hook = Hook::open(&handle, config.data_dir.clone(), command);
+            tokio::spawn(hook.run(stopping.clone()))
+        }
+        None => {
+            hook::forget(&config.data_dir);
+            tokio::spawn(std::future::ready(()))
+        }
+    };
     let health = tokio::spawn(health::serve(health, handle.clone(), stopping));
     ready(&Ready {
         event: "ready",
@@ -224,7 +241,7 @@ async fn serve_node(
         tracing::warn!(%error, "the socket could not be removed");
     }
     let _ = tell_stop.send(true);
-    for task in [local, health] {
+    for task in [local, health, hook] {
         if let Err(error) = task.await {
             tracing::warn!(%error, "a listener ended badly");
         }
@@ -253,9 +270,19 @@ fn name(given: Option<&str>) -> Result<String, ServeError> {
     }
 }
 
-/// Creates the data directory with mode 0700, or checks that it is the daemon's alone. No other
-/// daemon can have it as long as what is returned is open.
-fn data_directory(path: &Path) -> Result<fs::File, ServeError> {
+/// A data directory that no other daemon can have, until this is dropped.
+struct Held(fs::File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing it would not be enough while a command that was just started is still a copy
+        // of this process, with all its files.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Creates the data directory with mode 0700, or checks that it is the daemon's alone.
+fn data_directory(path: &Path) -> Result<Held, ServeError> {
     let io =
         |doing| move |source| ServeError::Io { doing, place: path.display().to_string(), source };
     let wrong = |what: String| ServeError::DataDir { path: path.into(), what };
@@ -272,7 +299,7 @@ fn data_directory(path: &Path) -> Result<fs::File, ServeError> {
     }
     let directory = fs::File::open(path).map_err(io("opening"))?;
     match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(directory),
+        Ok(()) => Ok(Held(directory)),
         Err(Errno::WOULDBLOCK) => Err(ServeError::InUse { path: path.into() }),
         Err(error) => Err(io("locking")(error.into())),
     }

@@ -296,7 +296,7 @@ pub(super) fn text(bytes: &[u8]) -> Option<Zeroizing<String>> {
 
 /// Makes a key file of mode 0600 with one line of text, whole and synced or not at all. Fails if
 /// anything is there.
-pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyFileError> {
+pub(crate) fn create(path: &Path, text: &str) -> Result<(), KeyFileError> {
     let io = |doing| move |source| KeyFileError::Io { doing, path: path.into(), source };
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = file.map_err(|error| match error.kind() {

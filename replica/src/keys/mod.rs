@@ -19,6 +19,7 @@ use ledger::lock::signatures::PrivateKey;
 use zeroize::Zeroizing;
 
 pub use file::KeyFileError;
+pub(crate) use file::create as create_private_file;
 pub use node::NodePrivateKey;
 pub use passphrase::{NotASource, Passphrase, PassphraseSource, ask_passphrase};
 pub use process::guard_memory;

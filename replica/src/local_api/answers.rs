@@ -194,7 +194,8 @@ pub(super) fn auth_key(entry: &AuthKeyEntry, now_ms: u64) -> AuthKeyBody {
     }
 }
 
-fn reason(node: &Node) -> String {
+/// Why a node is in or out, for people.
+pub(crate) fn reason(node: &Node) -> String {
     match node.standing.reason {
         Reason::LockOff => "tailnet lock is off".to_owned(),
         Reason::Signed { key } => format!("signed by {key}"),

@@ -21,6 +21,7 @@ use ledger::lock::signatures::Signer;
 use crate::keys::Keys;
 use crate::operations::enrol::Own;
 
+pub(crate) use answers::reason as locked_out_reason;
 pub(crate) use changes::random_request_id;
 pub use endpoints::Api;
 pub use permissions::{Access, Permission};

@@ -65,6 +65,11 @@ impl Problem {
         }
     }
 
+    /// Whether the change may be made yet.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.outcome == Some("unknown")
+    }
+
     /// First what went wrong, then, on a line of its own, what to do.
     pub(super) fn response(self) -> Response<Body> {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {

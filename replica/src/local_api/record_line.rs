@@ -1,8 +1,10 @@
 //! Records as `cluster records` prints them, live and from a data directory.
 
-use ledger::history::{Record, Who};
+use ledger::history::{Event, Record, SecretLabel, Who};
+use ledger::lock::State;
+use ledger::lock::disablement::value_to_text;
 
-use super::bodies::{ActorBody, Base64, RecordLine};
+use super::bodies::{ActorBody, Base64, DisablementBody, RecordLine};
 
 impl From<&Record> for RecordLine {
     fn from(record: &Record) -> Self {
@@ -25,8 +27,24 @@ impl From<&Record> for RecordLine {
             request_id: proposal.request.to_string(),
             kind: proposal.event.kind_name().to_owned(),
             raw: Base64(record.bytes().to_vec()),
+            disablements: disablements(record),
         }
     }
+}
+
+/// Where the secrets of a new lock's disablement values are, as far as its record says.
+pub(super) fn disablements(record: &Record) -> Vec<DisablementBody> {
+    let Event::LockInitialized(init) = &record.proposal().proposal().event else {
+        return Vec::new();
+    };
+    let values = init.genesis.state.iter().flat_map(State::disablement_values);
+    let body = |(value, label): (&[u8], &SecretLabel)| DisablementBody {
+        value: value_to_text(value),
+        maker: label.maker.clone(),
+        made: rfc3339(label.made_ms),
+        holder: label.holder.clone(),
+    };
+    values.zip(&init.labels).map(body).collect()
 }
 
 /// Milliseconds since 1970 as RFC 3339 in UTC; what lies beyond the year 9999 is shown as its end.

@@ -273,7 +273,7 @@ mod tests {
         let options = Options { dir: dir.into(), member: Arc::new(key(1)), founder: Some(founder) };
         let node = Node::start(options).await.unwrap();
         let access = Access { own: 500, operator: Some(501) };
-        let api = Api::new(node.handle().clone(), keys, dir.into(), access);
+        let api = Api::new(node.handle().clone(), keys, dir.into(), access, None);
         (node, Arc::new(api))
     }
 

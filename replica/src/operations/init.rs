@@ -1,6 +1,6 @@
 //! `lock init`: a genesis, and a signature for every node of the roster.
 
-use ledger::history::{Event, Initialization, NodeSignature, roster};
+use ledger::history::{Event, Initialization, NodeSignature, SecretLabel, roster};
 use ledger::lock::node_keys::sign_direct;
 use ledger::lock::signatures::{Signer, is_weak};
 use ledger::lock::{Authority, Invalid, Key, State};
@@ -16,6 +16,8 @@ pub struct Order {
     pub disablement_values: Vec<Vec<u8>>,
     /// Two random numbers that tell this lock from every other.
     pub state_id: (u64, u64),
+    /// Where the secrets are, in the order of the values; none if nobody says.
+    pub labels: Vec<SecretLabel>,
 }
 
 /// Plans the initialization. The daemon's key signs the genesis and every node as the roster has
@@ -50,5 +52,9 @@ pub fn plan(ground: Ground<'_>, order: &Order, signer: &dyn Signer) -> Result<Ev
         let signature = sign_direct(signer, node.node_key, rotation)?;
         signatures.push(NodeSignature { node: node.id, signature });
     }
-    Ok(Event::LockInitialized(Box::new(Initialization { genesis, signatures })))
+    Ok(Event::LockInitialized(Box::new(Initialization {
+        genesis,
+        signatures,
+        labels: order.labels.clone(),
+    })))
 }

@@ -24,6 +24,7 @@ fn order(keys: &[Key]) -> init::Order {
         keys: keys.to_vec(),
         disablement_values: vec![secret_value().to_vec()],
         state_id: (1, 2),
+        labels: Vec::new(),
     }
 }
 

@@ -114,7 +114,7 @@ async fn init_refuses_what_would_lock_out_or_leak() {
     let good = InitRequest {
         keys: Some(vec![own.clone()]),
         disablement_values: Some(vec![Some(Base64(secret_value().to_vec()))]),
-        support_disablement: None,
+        ..InitRequest::default()
     };
     let without_own = InitRequest { keys: Some(vec![key_body(key(2).public())]), ..good.clone() };
     let without_value = InitRequest { disablement_values: None, ..good.clone() };

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod auth_keys;
+mod escrow;
+mod hook;
 mod hostile;
 mod keys;
 mod lock;
@@ -33,7 +35,14 @@ struct Daemon {
 impl Daemon {
     /// Starts one on a directory, a new group if it is empty.
     async fn start(dir: &Path) -> Daemon {
+        Daemon::start_with(dir, "").await
+    }
+
+    /// Starts one with this configuration file.
+    async fn start_with(dir: &Path, settings: &str) -> Daemon {
+        std::fs::write(dir.join("config.toml"), settings).unwrap();
         let given = Given {
+            config: Some(dir.join("config.toml")),
             data_dir: Some(dir.join("data")),
             socket: Some(dir.join("s.sock")),
             name: Some("first".into()),
@@ -75,7 +84,7 @@ impl Daemon {
         let request = InitRequest {
             keys: Some(keys),
             disablement_values: Some(vec![Some(Base64(secret_value().to_vec()))]),
-            support_disablement: None,
+            ..InitRequest::default()
         };
         self.client.init(&request, &Asked::default()).await.unwrap().value
     }

@@ -18,7 +18,7 @@ async fn the_same_request_returns_the_first_record() {
     let request = |value: Vec<u8>| InitRequest {
         keys: Some(vec![own.clone()]),
         disablement_values: Some(vec![Some(Base64(value))]),
-        support_disablement: None,
+        ..InitRequest::default()
     };
     assert!(!client.request("init-1").await.unwrap().applied);
     let first = client.init(&request(secret_value().to_vec()), &asked).await.unwrap();

@@ -2,12 +2,12 @@
 
 use std::os::fd::AsFd;
 
-use ledger::limits::{DISABLEMENT_VALUE_BYTES, MAX_DISABLEMENT_VALUES};
+use ledger::limits::{DISABLEMENT_VALUE_BYTES, LABEL_BYTES, MAX_DISABLEMENT_VALUES};
 use ledger::lock::disablement::{DisablementText, image, secret_to_text};
 use replica::local_api::bodies::{Base64, InitRequest, LockStatus};
-use replica::local_api::client::Asked;
+use replica::local_api::client::{Asked, ClientError};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::Session;
 use crate::args::Init;
@@ -26,6 +26,10 @@ struct Plan {
     values: Vec<[u8; DISABLEMENT_VALUE_BYTES]>,
     /// How many secrets to make.
     secrets: usize,
+    /// Whether to make one more, for the escrow.
+    support: bool,
+    /// Who has the secret of each value, as far as it is said.
+    holders: Vec<String>,
 }
 
 pub(super) fn run(args: Init, session: &Session) -> Result<(), Failure> {
@@ -55,6 +59,7 @@ fn init(args: &Init, request: &Request, session: &Session) -> Result<Option<Done
         return Err(Failure::new("tailnet lock is already enabled"));
     }
     let plan = plan?;
+    let support = plan.support.then(|| escrow(session)).transpose()?;
     request.say(&plan.text())?;
     if !args.confirm && !agreed(args, request, &plan, session)? {
         return Ok(None);
@@ -67,14 +72,32 @@ fn init(args: &Init, request: &Request, session: &Session) -> Result<Option<Done
         secrets.push(secret);
     }
     show(&secrets, request)?;
-    let values = plan.values.iter().copied().chain(secrets.iter().map(|s| image(&**s)));
-    let body = InitRequest {
+    let mut for_support = Zeroizing::new(Vec::new());
+    if let Some(escrow) = &support {
+        let mut secret = Zeroizing::new([0; SECRET_BYTES]);
+        random(&mut *secret)?;
+        for_support.extend_from_slice(&*secret);
+        request.say(
+            "A disablement secret for Tailscale support has been generated and will be \
+             transmitted to Tailscale upon initialization.\n",
+        )?;
+        print::note(&format!("The support secret goes to {escrow}."));
+    }
+    let made =
+        secrets.iter().map(|secret| &secret[..]).chain(support.iter().map(|_| &for_support[..]));
+    let values = plan.values.iter().copied().chain(made.map(image));
+    let mut body = InitRequest {
         keys: Some(plan.keys.iter().map(Voter::body).collect()),
         disablement_values: Some(values.map(|v| Some(Base64(v.to_vec()))).collect()),
-        support_disablement: None,
+        support_disablement: support.is_some().then(|| Base64(for_support.to_vec())),
+        disablement_holders: Some(plan.holders.clone()).filter(|holders| !holders.is_empty()),
     };
     let asked = Asked { digest: Some(plan.digest()), ..request.asked() };
-    match session.wait(session.client.init(&body, &asked)) {
+    let answer = session.wait(session.client.init(&body, &asked));
+    if let Some(secret) = &mut body.support_disablement {
+        secret.0.zeroize();
+    }
+    match answer {
         // Somebody has applied this request since we looked: the values on record are not ours.
         Ok(changed) if changed.receipt.repeated => {
             print::note(
@@ -86,6 +109,9 @@ fn init(args: &Init, request: &Request, session: &Session) -> Result<Option<Done
         Ok(changed) => Ok(Some(Done { receipt: changed.receipt, node: None })),
         Err(error) => {
             let failure = request.failed(error);
+            if support.is_some() && failure.code == Code::Unknown {
+                print::note("The support secret may be in the escrow.");
+            }
             if secrets.is_empty() {
                 return Err(failure);
             }
@@ -100,13 +126,47 @@ fn init(args: &Init, request: &Request, session: &Session) -> Result<Option<Done
     }
 }
 
+/// Where the support secret would go. Not asking first would print secrets that become void.
+fn escrow(session: &Session) -> Result<String, Failure> {
+    match session.wait(session.client.identity()) {
+        Ok(identity) => match identity.support_escrow {
+            Some(escrow) => Ok(format!("the escrow {escrow}")),
+            None => Err(Failure::new(
+                "--gen-disablement-for-support: no escrow is configured that would receive the \
+                 secret",
+            )
+            .remedy(
+                "Leave the flag out, or configure one ([support_escrow] in the daemon's \
+                 configuration file). For a secret that somebody else keeps, let them run \
+                 'lockstep lock disablement-kdf' and give the value that it prints.",
+            )),
+        },
+        Err(ClientError::NeedsLockstep { .. }) => {
+            Ok("Tailscale, through the daemon's coordination server".to_owned())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Asks on a terminal; elsewhere says how to go on.
 fn agreed(args: &Init, request: &Request, plan: &Plan, session: &Session) -> Result<bool, Failure> {
-    request.say(&format!("{} disablement secrets will be generated.\n\n", plan.secrets))?;
+    let support = if plan.support {
+        "A disablement secret will be generated and transmitted to Tailscale support.\n"
+    } else {
+        ""
+    };
+    request
+        .say(&format!("{} disablement secrets will be generated.\n{support}\n", plan.secrets))?;
     if can_ask() && !request.json {
         return confirmed("Initialize tailnet lock? [y/N]", false);
     }
     let mut line = format!("lockstep lock init --confirm --gen-disablements {}", plan.secrets);
+    if plan.support {
+        line.push_str(" --gen-disablement-for-support");
+    }
+    for holder in &plan.holders {
+        line.push_str(&format!(" --disablement-for {}", quoted(holder)));
+    }
     for word in &args.keys {
         line.push(' ');
         line.push_str(&quoted(word));
@@ -189,23 +249,27 @@ impl Plan {
                 ))
                 .remedy(&at_most)
             })?;
-        let all = secrets + values.len();
+        let support = args.gen_disablement_for_support;
+        let all = secrets + values.len() + usize::from(support);
         if !(1..=MAX_DISABLEMENT_VALUES).contains(&all) {
             return Err(
                 Failure::new(format!("{all} disablement secrets are not possible")).remedy(at_most)
             );
         }
-        if args.gen_disablement_for_support {
-            return Err(Failure::new(
-                "--gen-disablement-for-support: no escrow is configured that would receive the \
-                 secret",
-            )
-            .remedy(
-                "Leave the flag out. For a secret that somebody else keeps, let them run \
-                 'lockstep lock disablement-kdf' and give the value that it prints.",
-            ));
+        let holders = args.disablement_for.clone();
+        if holders.len() > values.len() + secrets {
+            return Err(Failure::usage(format!(
+                "--disablement-for: {} holders for {} disablement secrets",
+                holders.len(),
+                values.len() + secrets
+            )));
         }
-        Ok(Plan { keys, values, secrets })
+        if holders.iter().any(|holder| holder.len() > LABEL_BYTES || holder.contains('\0')) {
+            return Err(Failure::usage(format!(
+                "--disablement-for: a holder has more than {LABEL_BYTES} bytes, or a zero byte"
+            )));
+        }
+        Ok(Plan { keys, values, secrets, support, holders })
     }
 
     /// The list of keys, as the page has it.
@@ -223,6 +287,12 @@ impl Plan {
     /// Stands for what was asked, without the secrets that are drawn anew each time.
     fn digest(&self) -> [u8; 32] {
         let mut text = format!("lock init\n{}\n", self.secrets);
+        if self.support {
+            text.push_str("support\n");
+        }
+        for holder in &self.holders {
+            text.push_str(&format!("for {holder:?}\n"));
+        }
         for voter in &self.keys {
             text.push_str(&format!("{}?{}\n", voter.key, voter.votes));
         }
@@ -270,6 +340,7 @@ mod tests {
             confirm: false,
             gen_disablements: secrets,
             gen_disablement_for_support: false,
+            disablement_for: Vec::new(),
             change: crate::args::Change::default(),
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
         };

@@ -197,10 +197,11 @@ pub fn from_go_json<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, ser
 }
 
 /// The names of all request fields of tailscaled's endpoints.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "Keys",
     "DisablementValues",
     "SupportDisablement",
+    "DisablementHolders",
     "AddKeys",
     "RemoveKeys",
     "NodeKey",

@@ -39,6 +39,23 @@ pub struct Identity {
     pub record_hash: String,
     /// Hash over everything that can change a verdict.
     pub fold_hash: String,
+    /// Where this daemon gives support secrets, if its operator has configured an escrow.
+    #[serde(default)]
+    pub support_escrow: Option<String>,
+}
+
+/// A disablement value of a genesis, and where its secret is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisablementBody {
+    /// `disablement:` and 64 hex digits.
+    pub value: String,
+    /// Who made the secret, or brought its value.
+    pub maker: String,
+    /// When: RFC 3339 in UTC, by the clock of the member that proposed it.
+    pub made: String,
+    /// Who has the secret, as far as it was said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub holder: Option<String>,
 }
 
 /// A record, as `GET lockstep/records` and `cluster records --json` print it, one a line.
@@ -60,6 +77,9 @@ pub struct RecordLine {
     pub kind: String,
     /// The record's canonical bytes.
     pub raw: Base64,
+    /// Where the secrets of a new lock's disablement values are.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub disablements: Vec<DisablementBody>,
 }
 
 /// Who asked for a record.
@@ -214,6 +234,9 @@ pub struct EpochBody {
     pub initialized_record: u64,
     /// Record of the disablement.
     pub disabled_record: Option<u64>,
+    /// The disablement values of the genesis, and where their secrets are; none if nobody said.
+    #[serde(default)]
+    pub disablements: Vec<DisablementBody>,
 }
 
 /// Answer of `GET lockstep/requests/ID`: whether a request was applied, and as which record.

@@ -140,6 +140,9 @@ pub struct InitRequest {
     pub disablement_values: Option<Vec<Option<Base64>>>,
     /// A secret for Tailscale's support; `null` or empty for none.
     pub support_disablement: Option<Base64>,
+    /// Ours: who has the secret of each value, as far as it is said; empty for nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disablement_holders: Option<Vec<String>>,
 }
 
 /// Request of `POST tka/modify`.

@@ -10,10 +10,12 @@ use ledger::lock::{Authority, ChainId};
 use tokio::sync::mpsc;
 
 use super::{Api, json, limit};
+use crate::daemon::Escrow;
 use crate::local_api::answers;
 use crate::local_api::bodies::{EpochBody, Identity, RecordLine, RequestBody, to_json};
 use crate::local_api::http::{self, Body};
 use crate::local_api::problem::Problem;
+use crate::local_api::record_line::disablements;
 use crate::local_api::routes::{decode, query};
 use crate::local_api::server::Call;
 use crate::node::View;
@@ -30,6 +32,7 @@ impl Api {
     pub(super) async fn identity(&self) -> Result<Response<Body>, Problem> {
         let id = self.node.replica();
         let (cluster, incarnation) = (self.node.cluster(), self.node.incarnation());
+        let escrow = self.escrow.as_ref().map(Escrow::describe);
         self.look(move |ground| {
             let member = members::member(ground.rows, id)?
                 .ok_or_else(|| Fault::new(format!("replica {id} is not on record")))?;
@@ -52,6 +55,7 @@ impl Api {
                 record_index: ground.fold.next_index().saturating_sub(1),
                 record_hash: ground.fold.last_hash().map(|h| h.to_string()).unwrap_or_default(),
                 fold_hash: ground.fold.fold_hash().to_string(),
+                support_escrow: escrow,
             }))
         })
         .await
@@ -101,6 +105,7 @@ impl Api {
             for number in 1..=last {
                 let Some(entry) = lifecycle::epoch(ground.rows, Epoch(number))? else { continue };
                 let head = Authority::open(ground.rows, ChainId(number))?;
+                let began = records::record(ground.rows, entry.began)?;
                 epochs.push(EpochBody {
                     epoch: number,
                     state_id: format!("{}:{}", entry.state_id.0, entry.state_id.1),
@@ -108,6 +113,7 @@ impl Api {
                     head: head.map(|authority| authority.head().to_string()).unwrap_or_default(),
                     initialized_record: entry.began,
                     disabled_record: entry.ended,
+                    disablements: began.as_ref().map(disablements).unwrap_or_default(),
                 });
             }
             Ok(json(&epochs))

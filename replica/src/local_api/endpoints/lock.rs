@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use hyper::Response;
-use ledger::Fault;
 use ledger::formats::deeplink::Deeplink;
 use ledger::history::{ChangeReason, roster};
 use ledger::ids::LockKey;
@@ -13,8 +12,8 @@ use ledger::lock::Authority;
 use super::{Api, body, empty, json, keys, limit, list, log_of, marked, no_content, ours, warn};
 use crate::local_api::answers;
 use crate::local_api::bodies::{
-    Base64, DeeplinkAnswer, DeeplinkRequest, InitRequest, ModifyRequest, RemoveRequest,
-    SignRequest, from_go_json, to_json,
+    Base64, DeeplinkAnswer, DeeplinkRequest, ModifyRequest, RemoveRequest, SignRequest,
+    from_go_json, to_json,
 };
 use crate::local_api::changes::{Done, Plan};
 use crate::local_api::http::Body;
@@ -22,7 +21,7 @@ use crate::local_api::problem::Problem;
 use crate::local_api::routes::query;
 use crate::local_api::server::Call;
 use crate::operations::enrol::own_node;
-use crate::operations::{NotPlanned, disable, init, modify, sign};
+use crate::operations::{NotPlanned, disable, modify, sign};
 
 impl Api {
     pub(super) async fn machine_status(&self, call: &Call) -> Result<Response<Body>, Problem> {
@@ -52,39 +51,6 @@ impl Api {
             return Err(fail(NotPlanned::LockOff.into()));
         };
         Ok(log_of(view, authority, limit))
-    }
-
-    pub(super) async fn init(&self, call: &Call) -> Result<Response<Body>, Problem> {
-        let request: InitRequest = body(call)?;
-        let fail = |problem: Problem| problem.during("initialization failed: ");
-        if request.support_disablement.as_ref().is_some_and(|secret| !secret.0.is_empty()) {
-            return Err(fail(
-                Problem::bad("no escrow is configured that would receive the support secret")
-                    .with_remedy("initialize without --gen-disablement-for-support"),
-            ));
-        }
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|e| Fault::from_error("drawing a state ID", e))?;
-        let number = |half: &[u8]| {
-            half.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
-        };
-        let order = init::Order {
-            keys: keys(request.keys.clone()),
-            disablement_values: request
-                .disablement_values
-                .clone()
-                .unwrap_or_default()
-                .into_iter()
-                .map(|value| value.map(|bytes| bytes.0).unwrap_or_default())
-                .collect(),
-            state_id: (number(&random[..8]), number(&random[8..])),
-        };
-        let plan = self.signing(move |ground, key| init::plan(ground, &order, key).map(Some));
-        let _turn = self.updating.lock().await;
-        let done = self.change(call, "init", &to_json(&request), plan).await.map_err(fail)?;
-        let mut response = self.lock_status().await?;
-        done.mark(&mut response);
-        Ok(response)
     }
 
     pub(super) async fn modify(&self, call: &Call) -> Result<Response<Body>, Problem> {

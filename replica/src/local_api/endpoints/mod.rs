@@ -2,6 +2,7 @@
 
 mod auth_keys;
 mod history;
+mod init;
 mod lock;
 mod nodes;
 mod outside;
@@ -28,6 +29,7 @@ use super::problem::Problem;
 use super::routes::{Endpoint, query};
 use super::server::Call;
 use super::{Access, answers, headers};
+use crate::daemon::Escrow;
 use crate::keys::Keys;
 use crate::node::{Handle, View};
 use crate::operations::{Ground, NotPlanned};
@@ -39,6 +41,8 @@ pub struct Api {
     keys: Arc<Keys>,
     data_dir: PathBuf,
     access: Access,
+    /// Where support secrets go, if the operator has said so.
+    escrow: Option<Escrow>,
     /// Held while the machine's own node key is being replaced.
     rotating: Mutex<()>,
     /// Held while AUMs are planned and recorded: each stands on the one before, so this machine's
@@ -48,9 +52,15 @@ pub struct Api {
 
 impl Api {
     /// An API on a running replica, with the keys of its machine.
-    pub fn new(node: Handle, keys: Arc<Keys>, data_dir: PathBuf, access: Access) -> Self {
+    pub fn new(
+        node: Handle,
+        keys: Arc<Keys>,
+        data_dir: PathBuf,
+        access: Access,
+        escrow: Option<Escrow>,
+    ) -> Self {
         let (rotating, updating) = (Mutex::new(()), Mutex::new(()));
-        Api { node, keys, data_dir, access, rotating, updating }
+        Api { node, keys, data_dir, access, escrow, rotating, updating }
     }
 
     pub(super) fn access(&self) -> Access {
