@@ -17,7 +17,7 @@ use ledger::lock::signatures::Signer;
 pub use daemon::Daemon;
 pub use place::{Place, Ran};
 pub use proxy::{Exchange, Proxy};
-pub use terminal::terminal;
+pub use terminal::{conversation, terminal};
 pub use trace::{calls, limited, traced};
 pub use transcript::Transcript;
 
