@@ -194,7 +194,9 @@ fn one_place_names_each_dangerous_crate() {
 
 #[test]
 fn the_core_and_the_operations_of_a_replica_do_no_io() {
-    let inside = |path: &str| path.starts_with("core/") || path.starts_with("operations/");
+    let inside = |path: &str| {
+        ["core/", "operations/", "node_rpc/"].iter().any(|room| path.starts_with(room))
+    };
     let mut found = naming(
         "replica",
         inside,
@@ -217,9 +219,12 @@ fn the_core_and_the_operations_of_a_replica_do_no_io() {
             "async",
         ],
     );
-    found.extend(naming("replica", |path| path.starts_with("operations/"), &["raft"]));
+    let judges = |path: &str| path.starts_with("operations/") || path.starts_with("node_rpc/");
+    found.extend(naming("replica", judges, &["raft"]));
     found.extend(importing("replica", "core", &[]));
     found.extend(importing("replica", "operations", &[]));
+    found.extend(importing("replica", "node_rpc", &["operations", "go_json"]));
+    found.extend(importing("replica", "go_json", &[]));
     nothing(found);
 }
 

@@ -3,8 +3,11 @@
 pub mod core;
 pub mod daemon;
 pub mod disk;
+pub mod go_json;
 pub mod keys;
 pub mod local_api;
 pub mod node;
+pub mod node_client;
+pub mod node_rpc;
 pub mod offline;
 pub mod operations;

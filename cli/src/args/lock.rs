@@ -28,12 +28,14 @@ pub(crate) enum LockCommand {
     DisablementKdf(DisablementKdf),
     /// Lists changes applied to tailnet lock
     Log(Log),
-    /// Disables tailnet lock for this node only (not in this version)
-    #[command(hide = true)]
-    LocalDisable(Unavailable),
-    /// Ends local-disable (not in this version)
-    #[command(hide = true)]
-    LocalEnable(Unavailable),
+    /// Disables tailnet lock for this node only
+    #[command(after_help = "Example:
+  lockstep lock local-disable")]
+    LocalDisable(Local),
+    /// Ends local-disable
+    #[command(after_help = "Example:
+  lockstep lock local-enable")]
+    LocalEnable(Local),
     /// Retroactively revokes one or more tailnet lock keys (not in this version)
     #[command(hide = true)]
     RevokeKeys(Unavailable),
@@ -84,8 +86,13 @@ pub(crate) struct Init {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   lockstep lock status
-  lockstep lock status --json")]
+  lockstep lock status --json
+  lockstep lock status --all")]
 pub(crate) struct Status {
+    /// List every node: why it is in or out, since which record, how deeply its
+    /// signature is nested, and who has heard that a lock has ended
+    #[arg(long)]
+    pub(crate) all: bool,
     /// Print JSON; a number asks for that schema version (1)
     #[arg(long, value_name = "VERSION", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) json: Option<String>,
@@ -260,6 +267,20 @@ pub(crate) struct Log {
     /// List a past epoch, one that `lock disable` has ended (Lockstep only)
     #[arg(long, value_name = "N")]
     pub(crate) epoch: Option<u32>,
+    #[arg(hide = true)]
+    pub(crate) extra: Vec<String>,
+}
+
+/// Sets the lock aside on this node, or takes that back.
+///
+/// While it is set aside, this node lets every node in and signs nothing; nodes that the lock locks
+/// out can reach it. It does not let this node into the others, and its replica goes on following
+/// the ledger. It lasts until local-enable, through restarts, or until the lock is disabled and
+/// initialized again.
+#[derive(Debug, Args)]
+pub(crate) struct Local {
+    #[command(flatten)]
+    pub(crate) change: Change,
     #[arg(hide = true)]
     pub(crate) extra: Vec<String>,
 }

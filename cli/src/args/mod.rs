@@ -20,9 +20,10 @@ pub(crate) use auth_key::{AuthKeyCommand, AuthKeyCreate, AuthKeyList, AuthKeyRev
 pub(crate) use cluster::{ClusterCommand, Records};
 pub(crate) use key::{Generate, KeyCommand, PassphraseFrom, Seal, Show, SignFile, SignWith};
 pub(crate) use lock::{
-    Add, Disable, DisablementKdf, Init, LockCommand, Log, Remove, Sign, Status, Submit, TskeyWrap,
+    Add, Disable, DisablementKdf, Init, Local, LockCommand, Log, Remove, Sign, Status, Submit,
+    TskeyWrap,
 };
-pub(crate) use node::{Added, List, Named, NamedChange, NodeCommand, Rotate};
+pub(crate) use node::{Added, List, Named, NamedChange, NodeCommand, Pull, Rotate};
 pub(crate) use serve::Serve;
 
 /// Width of every help text and of what we write for people, in columns.

@@ -35,6 +35,15 @@ With --key (the node's own lock key, or one that the lock trusts) or --signature
 (made elsewhere) the node stays in; otherwise it is locked out until its new key
 is signed.")]
     Rotate(Rotate),
+    /// Bring a node that is no signing node up to date with the lock
+    #[command(after_help = "Examples:
+  lockstep node pull laptop
+  lockstep node pull laptop --dir ./laptop --json
+
+The node keeps what it learns in a directory of its own and believes the
+daemon only what the rules of tailnet lock let it verify. What it has applied
+is recorded: 'lockstep lock status --all' shows it.")]
+    Pull(Pull),
     /// Take a node out of the roster
     #[command(after_help = "Example:
   lockstep node remove laptop")]
@@ -88,6 +97,26 @@ pub(crate) struct NamedChange {
     pub(crate) node: String,
     #[command(flatten)]
     pub(crate) change: Change,
+}
+
+/// A node to bring up to date.
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// Name, ID or node key
+    #[arg(value_name = "NODE")]
+    pub(crate) name: String,
+    /// Its directory (default: nodes/ID below the data directory)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Then set the lock aside on that node: it lets every node in
+    #[arg(long, conflicts_with = "local_enable")]
+    pub(crate) local_disable: bool,
+    /// Then take that back
+    #[arg(long)]
+    pub(crate) local_enable: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A node's new key.

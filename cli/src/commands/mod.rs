@@ -9,6 +9,7 @@ mod key;
 mod lock;
 mod node;
 mod outside;
+mod pull;
 mod serve;
 mod words;
 
@@ -45,6 +46,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
 struct Session {
     /// The socket, if the command line named it: printed commands repeat it.
     socket_flag: Option<PathBuf>,
+    /// The global flags.
+    given: Given,
     client: Client,
     runtime: tokio::runtime::Runtime,
 }
@@ -56,7 +59,7 @@ impl Session {
         let surroundings = Surroundings::of_process();
         let socket = resolve_client_socket(&given, &Given::in_environment(), &surroundings)
             .map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(Session { socket_flag, client: Client::new(socket), runtime: runtime()? })
+        Ok(Session { socket_flag, given, client: Client::new(socket), runtime: runtime()? })
     }
 
     /// Waits for a call of the client.

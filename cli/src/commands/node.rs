@@ -23,6 +23,7 @@ pub(super) fn run(command: NodeCommand, session: &Session) -> Result<(), Failure
         NodeCommand::List(args) => list(args, session),
         NodeCommand::Show(args) => show(args, session),
         NodeCommand::Rotate(args) => rotate(args, session),
+        NodeCommand::Pull(args) => super::pull::run(args, session),
         NodeCommand::Remove(args) => remove(args, session),
     }
 }

@@ -1,6 +1,7 @@
 //! Text and JSON for people and programs. Everything here only formats.
 
 mod auth_keys;
+pub(crate) mod everyone;
 mod foreign;
 pub(crate) mod log;
 pub(crate) mod nodes;

@@ -7,6 +7,7 @@ use data_encoding::{BASE64URL, HEXLOWER};
 use replica::local_api::bodies::{Base64, LockStatus, Peer, Signature, TrustedKey};
 use serde::Serialize;
 
+use super::everyone::{EndedDocument, Everyone, NodeDocument};
 use super::line;
 
 /// The text, as the documentation page of `tailscale lock` has it.
@@ -154,6 +155,24 @@ struct SignatureDocument {
 /// As Go writes a nil slice: an empty list is `null` (spec 15.4).
 fn peers(peers: Option<&[Peer]>, document: fn(&Peer) -> PeerDocument) -> Option<Vec<PeerDocument>> {
     peers.filter(|peers| !peers.is_empty()).map(|peers| peers.iter().map(document).collect())
+}
+
+/// Schema version 1, and what `--all` adds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct WholeDocument<'a> {
+    #[serde(flatten)]
+    document: Document,
+    all_nodes: Vec<NodeDocument<'a>>,
+    ended_epochs: Vec<EndedDocument>,
+}
+
+/// The JSON document of `--all`.
+pub(crate) fn with_everyone<'a>(
+    document: Document,
+    everyone: &'a Everyone<'a>,
+) -> WholeDocument<'a> {
+    WholeDocument { document, all_nodes: everyone.documents(), ended_epochs: everyone.ended() }
 }
 
 /// The JSON document.

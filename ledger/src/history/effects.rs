@@ -1,6 +1,7 @@
 //! What a record changes: one step's rows, and the effects that the fold hash covers.
 
 use super::auth_keys::AuthKeyEntry;
+use super::event::Acknowledged;
 use super::members::Member;
 use super::roster::{Node, Reason};
 use super::{ClusterId, Epoch, FoldHash, NodeId, RequestId};
@@ -132,6 +133,21 @@ impl<'a> Step<'a> {
                 None => out.null(),
             };
             out.bool(entry.is_spent() || entry.revoked.is_some());
+        });
+    }
+
+    /// A node has applied this head of a lock, or ended it.
+    pub(super) fn acknowledged(&mut self, said: &Acknowledged) {
+        self.effect(16, 3, |out| {
+            out.uint(said.node.0).uint(said.epoch.0.into());
+            out.nullable_bytes(said.applied.head().as_ref().map(|head| head.0.as_slice()));
+        });
+    }
+
+    /// This genesis of a node's waits for signatures.
+    pub(super) fn genesis_waits(&mut self, node: NodeId, genesis: AumHash) {
+        self.effect(17, 2, |out| {
+            out.uint(node.0).bytes(&genesis.0);
         });
     }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::{AuthKeyHash, AuthKeyId, LogKey, MemberKey, NodeId, ReplicaId};
-use crate::ids::{LockKey, NodeKey};
+use super::{AuthKeyHash, AuthKeyId, Epoch, LogKey, MemberKey, NodeId, ReplicaId};
+use crate::ids::{AumHash, LockKey, NodeKey};
 use crate::lock::Sealed;
 use crate::lock::node_keys::NodeKeySignature;
 
@@ -35,6 +35,10 @@ pub enum Event {
     AuthKeyCreated(NewAuthKey),
     /// An auth key lets nobody in any more.
     AuthKeyRevoked(AuthKeyId),
+    /// A node of the roster said which head it has applied, or that it has ended a lock.
+    NodeAcknowledged(Acknowledged),
+    /// A node of the roster brought a genesis, which waits for the nodes' signatures.
+    GenesisBrought(Box<BroughtGenesis>),
 }
 
 impl Event {
@@ -53,6 +57,8 @@ impl Event {
             Event::RulesActivated(_) => 10,
             Event::AuthKeyCreated(_) => 14,
             Event::AuthKeyRevoked(_) => 15,
+            Event::NodeAcknowledged(_) => 16,
+            Event::GenesisBrought(_) => 17,
         }
     }
 
@@ -71,6 +77,8 @@ impl Event {
             Event::RulesActivated(_) => "rules-activated",
             Event::AuthKeyCreated(_) => "auth-key-created",
             Event::AuthKeyRevoked(_) => "auth-key-revoked",
+            Event::NodeAcknowledged(_) => "node-acknowledged",
+            Event::GenesisBrought(_) => "genesis-brought",
         }
     }
 
@@ -136,6 +144,50 @@ pub struct Initialization {
     /// Where the secrets of the genesis's disablement values are, in its order; none if nobody
     /// said. No verdict depends on them.
     pub labels: Vec<SecretLabel>,
+    /// The node that brought the genesis earlier ([`Event::GenesisBrought`]); none if the proposing
+    /// member made it.
+    pub brought_by: Option<NodeId>,
+}
+
+/// A genesis that a node of the roster made, and that is to wait until it has signed all nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BroughtGenesis {
+    /// The node.
+    pub node: NodeId,
+    /// Its tailnet-lock key, which the genesis must trust.
+    pub key: LockKey,
+    /// The first AUM: a checkpoint without a parent.
+    pub genesis: Sealed,
+}
+
+/// What a node has applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The node.
+    pub node: NodeId,
+    /// The lock that it speaks of.
+    pub epoch: Epoch,
+    /// What it has applied of it.
+    pub applied: Applied,
+}
+
+/// How far a node has come with a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// This is its head.
+    Head(AumHash),
+    /// It has verified the secret and ended the lock.
+    Disabled,
+}
+
+impl Applied {
+    /// The head, if it is one.
+    pub fn head(&self) -> Option<AumHash> {
+        match self {
+            Applied::Head(head) => Some(*head),
+            Applied::Disabled => None,
+        }
+    }
 }
 
 /// Who made a disablement secret, when, and for whom, so that people find the secret again.

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::event::{
-    AumsAdded, AuthKeyUse, ChangeReason, ChangedNode, Disablement, Event, Founder, Initialization,
-    MemberDetails, NewAuthKey, NewNode, NodeSignature, SecretLabel,
+    Acknowledged, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason, ChangedNode,
+    Disablement, Event, Founder, Initialization, MemberDetails, NewAuthKey, NewNode, NodeSignature,
+    SecretLabel,
 };
-use super::{AuthKeyHash, AuthKeyId, EventRefusal, LogKey, MemberKey, NodeId, ReplicaId, door};
+use super::{
+    AuthKeyHash, AuthKeyId, Epoch, EventRefusal, LogKey, MemberKey, NodeId, ReplicaId, door,
+};
 use crate::Refusal;
 use crate::cbor::{Fields, Malformed, Reader, Writer};
-use crate::ids::{LockKey, NodeKey};
+use crate::ids::{AumHash, LockKey, NodeKey};
 use crate::limits::{
     DISABLEMENT_SECRET_BYTES, EVENT_AUMS, EVENT_SIGNATURES, LABEL_BYTES, NAME_BYTES, NOTE_BYTES,
 };
@@ -29,13 +32,20 @@ impl Event {
                 founder.details.write(out);
             }
             Event::LockInitialized(init) => {
-                let optional = [!init.signatures.is_empty(), !init.labels.is_empty()];
+                let optional = [
+                    !init.signatures.is_empty(),
+                    !init.labels.is_empty(),
+                    init.brought_by.is_some(),
+                ];
                 out.map(1 + optional.into_iter().filter(|set| *set).count());
                 out.uint(1).bytes(init.genesis.bytes());
                 write_signatures(out, 2, &init.signatures);
                 if !init.labels.is_empty() {
                     out.uint(3).array(init.labels.len());
                     init.labels.iter().for_each(|label| label.write(out));
+                }
+                if let Some(node) = init.brought_by {
+                    out.uint(4).uint(node.0);
                 }
             }
             Event::AumsAdded(added) => added.write(out),
@@ -60,6 +70,12 @@ impl Event {
             Event::AuthKeyCreated(new) => new.write(out),
             Event::AuthKeyRevoked(id) => {
                 out.map(1).uint(1).text(id.as_str());
+            }
+            Event::NodeAcknowledged(said) => said.write(out),
+            Event::GenesisBrought(brought) => {
+                out.map(3).uint(1).uint(brought.node.0);
+                write_lock_key(out, 2, Some(&brought.key));
+                out.uint(3).bytes(brought.genesis.bytes());
             }
         }
     }
@@ -105,6 +121,8 @@ impl Event {
                 fields.end(reader)?;
                 Event::AuthKeyRevoked(id)
             }
+            16 => Event::NodeAcknowledged(Acknowledged::read(reader)?),
+            17 => Event::GenesisBrought(Box::new(BroughtGenesis::read(reader)?)),
             kind => return Err(EventRefusal::UnknownKind(kind).into()),
         };
         reader.close();
@@ -172,8 +190,50 @@ impl Initialization {
             }
             reader.close();
         }
+        let brought_by = if fields.has(reader, 4)? { Some(NodeId(reader.uint()?)) } else { None };
         fields.end(reader)?;
-        Ok(Initialization { genesis, signatures, labels })
+        Ok(Initialization { genesis, signatures, labels, brought_by })
+    }
+}
+
+impl BroughtGenesis {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let node = NodeId(reader.uint()?);
+        fields.needs(reader, 2)?;
+        let key = door::lock_key(LockKey(reader.fixed()?))?;
+        fields.needs(reader, 3)?;
+        let genesis = Sealed::decode(reader.bytes()?)?;
+        fields.end(reader)?;
+        Ok(BroughtGenesis { node, key, genesis })
+    }
+}
+
+impl Acknowledged {
+    fn write(&self, out: &mut Writer) {
+        let head = self.applied.head();
+        out.map(2 + usize::from(head.is_some()));
+        out.uint(1).uint(self.node.0);
+        out.uint(2).uint(self.epoch.0.into());
+        if let Some(head) = head {
+            out.uint(3).bytes(&head.0);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let node = NodeId(reader.uint()?);
+        fields.needs(reader, 2)?;
+        let epoch = Epoch(read_u32(reader)?);
+        let applied = if fields.has(reader, 3)? {
+            Applied::Head(AumHash(reader.fixed()?))
+        } else {
+            Applied::Disabled
+        };
+        fields.end(reader)?;
+        Ok(Acknowledged { node, epoch, applied })
     }
 }
 

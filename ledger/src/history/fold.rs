@@ -6,7 +6,8 @@ use super::members::Member;
 use super::merkle::{self, Frontier, MerkleHash};
 use super::{
     ClusterId, Epoch, Event, EventRefusal, FoldHash, Founder, NodeId, Proposal, Record, RecordHash,
-    ReplicaId, SignedProposal, auth_keys, lock_changes, members, records, requests, roster, row,
+    ReplicaId, SignedProposal, acknowledgements, auth_keys, lock_changes, members, records,
+    requests, roster, row,
 };
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::limits::ROSTER_AT_ONCE;
@@ -269,6 +270,10 @@ impl Fold {
             Event::RulesActivated(rules) => activate(step, scalars, *rules)?,
             Event::AuthKeyCreated(new) => auth_keys::create(step, new, proposal.time_ms)?,
             Event::AuthKeyRevoked(id) => auth_keys::revoke(step, id)?,
+            Event::NodeAcknowledged(said) => acknowledgements::acknowledge(step, said)?,
+            Event::GenesisBrought(brought) => {
+                lock_changes::bring(step, scalars.lifecycle, brought, signed)?;
+            }
         }
         Ok(())
     }

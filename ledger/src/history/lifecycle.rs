@@ -1,9 +1,11 @@
 //! The lock's lives: off, on, retired, and on again in the next epoch.
 
-use super::{Epoch, row};
+use super::event::BroughtGenesis;
+use super::{Epoch, NodeId, row};
 use crate::Fault;
 use crate::cbor::{Malformed, Reader, Writer};
-use crate::ids::AumHash;
+use crate::ids::{AumHash, LockKey};
+use crate::lock::Sealed;
 use crate::rows::{Draft, Rows, tables};
 
 /// Whether there is a lock.
@@ -47,10 +49,21 @@ pub struct EpochEntry {
     pub ended: Option<u64>,
 }
 
+/// A genesis that a node has brought, until the lock is initialized or another one comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingGenesis {
+    /// The genesis, and whose it is.
+    pub brought: BroughtGenesis,
+    /// The record by which it came.
+    pub record: u64,
+}
+
 /// Rows of epochs by number.
 const BY_NUMBER: u8 = 0;
 /// Rows of epochs by state ID.
 const BY_STATE_ID: u8 = 1;
+/// The row of the genesis that waits.
+const WAITING: &[u8] = &[2];
 
 fn number_key(epoch: Epoch) -> Vec<u8> {
     [&[BY_NUMBER], &epoch.0.to_be_bytes()[..]].concat()
@@ -77,10 +90,43 @@ pub fn by_state_id(rows: &dyn Rows, state_id: (u64, u64)) -> Result<Option<Epoch
     }
 }
 
-/// Sets an epoch's rows.
+/// The genesis that waits for signatures, if one does.
+pub fn waiting(rows: &dyn Rows) -> Result<Option<WaitingGenesis>, Fault> {
+    match rows.get(tables::EPOCHS, WAITING)? {
+        Some(value) => row::decode(tables::EPOCHS, WAITING, &value, WaitingGenesis::read).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A genesis waits in place of any other.
+pub(super) fn wait(rows: &mut Draft<'_>, waiting: &WaitingGenesis) {
+    rows.put(tables::EPOCHS, WAITING, waiting.write());
+}
+
+/// Sets an epoch's rows. When one begins, no genesis waits any more.
 pub(super) fn put(rows: &mut Draft<'_>, entry: &EpochEntry) {
     rows.put(tables::EPOCHS, number_key(entry.epoch), entry.write());
     rows.put(tables::EPOCHS, state_id_key(entry.state_id), entry.epoch.0.to_be_bytes());
+    rows.delete(tables::EPOCHS, WAITING);
+}
+
+impl WaitingGenesis {
+    fn write(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.array(4).uint(self.record).uint(self.brought.node.0).bytes(&self.brought.key.0);
+        out.bytes(self.brought.genesis.bytes());
+        out.into_bytes()
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        reader.array_of(4)?;
+        let record = reader.uint()?;
+        let node = NodeId(reader.uint()?);
+        let key = LockKey(reader.fixed()?);
+        let genesis = Sealed::decode(reader.bytes()?)?;
+        reader.close();
+        Ok(WaitingGenesis { brought: BroughtGenesis { node, key, genesis }, record })
+    }
 }
 
 impl EpochEntry {

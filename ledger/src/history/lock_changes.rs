@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::effects::Step;
-use super::event::{AumsAdded, Disablement, Initialization, NodeSignature};
-use super::lifecycle::{self, EpochEntry, Lifecycle};
+use super::event::{AumsAdded, BroughtGenesis, Disablement, Initialization, NodeSignature};
+use super::lifecycle::{self, EpochEntry, Lifecycle, WaitingGenesis};
 use super::members::Member;
 use super::{Epoch, EventRefusal, NodeId, SignedProposal, door, roster, row};
 use crate::ids::{AumHash, LockKey};
 use crate::lock::signatures::Verified;
 use crate::lock::{Authority, ChainId, Sealed, State};
-use crate::rows::tables;
+use crate::rows::{Draft, tables};
 use crate::{Failure, Fault};
 
 /// Begins the next epoch (spec 5.4, and docs/ledger-format.md 5).
@@ -21,30 +21,20 @@ pub(super) fn initialize(
     member: &Member,
     whole: &Verified<SignedProposal>,
 ) -> Result<(Lifecycle, Authority), Failure> {
-    let epoch = match lifecycle {
-        Lifecycle::On(epoch) => return Err(EventRefusal::LockOn(epoch).into()),
-        Lifecycle::Off => Epoch(1),
-        Lifecycle::Retired(last) => {
-            let next = last.0.checked_add(1);
-            Epoch(next.ok_or(EventRefusal::Shape("all epochs have been used"))?)
+    let epoch = next_epoch(lifecycle)?;
+    let genesis = &init.genesis;
+    let key = match init.brought_by {
+        None => member.details.lock_key.ok_or(EventRefusal::NoLockKey(member.id))?,
+        Some(node) => {
+            let waiting = lifecycle::waiting(&step.rows)?.map(|waiting| waiting.brought);
+            let fits = |brought: &BroughtGenesis| {
+                brought.node == node && brought.genesis.hash() == genesis.hash()
+            };
+            waiting.filter(fits).ok_or(EventRefusal::NoSuchGenesis { node })?.key
         }
     };
-    let genesis = &init.genesis;
-    if genesis.parent.is_some() {
-        return Err(EventRefusal::GenesisParent.into());
-    }
-    let authority =
-        Authority::bootstrap(&mut step.rows, ChainId(epoch.0), &whole.part(genesis.clone()))?;
-    door::can_be_trusted(genesis, None)?;
+    let authority = begin(step, epoch, genesis, key, whole)?;
     let state = authority.state();
-    // A lock that does not trust whoever made it would lock its maker out at once.
-    let key = member.details.lock_key.ok_or(EventRefusal::NoLockKey(member.id))?;
-    if state.key(&key.0).is_none() {
-        return Err(EventRefusal::InitializerNotTrusted { key }.into());
-    }
-    if let Some(epoch) = lifecycle::by_state_id(&step.rows, state.state_id())? {
-        return Err(EventRefusal::StateIdUsed(epoch).into());
-    }
     same_roster(step, &init.signatures)?;
     let entry = EpochEntry {
         epoch,
@@ -58,6 +48,63 @@ pub(super) fn initialize(
     step.aums(std::slice::from_ref(genesis), authority.head());
     roster::sign(step, state, &init.signatures, whole)?;
     Ok((Lifecycle::On(epoch), authority))
+}
+
+/// A node's genesis waits until it has signed the nodes, or until another one takes its place.
+pub(super) fn bring(
+    step: &mut Step<'_>,
+    lifecycle: Lifecycle,
+    brought: &BroughtGenesis,
+    whole: &Verified<SignedProposal>,
+) -> Result<(), Failure> {
+    let epoch = next_epoch(lifecycle)?;
+    if roster::node(&step.rows, brought.node)?.is_none() {
+        return Err(EventRefusal::UnknownNode(brought.node).into());
+    }
+    // Judged as if the lock began, but nothing of it stays.
+    let base = Draft::on(&step.rows);
+    let mut trial = Step::new(&base, step.index);
+    begin(&mut trial, epoch, &brought.genesis, brought.key, whole)?;
+    let waiting = WaitingGenesis { brought: brought.clone(), record: step.index };
+    lifecycle::wait(&mut step.rows, &waiting);
+    step.genesis_waits(brought.node, brought.genesis.hash());
+    Ok(())
+}
+
+fn next_epoch(lifecycle: Lifecycle) -> Result<Epoch, EventRefusal> {
+    match lifecycle {
+        Lifecycle::On(epoch) => Err(EventRefusal::LockOn(epoch)),
+        Lifecycle::Off => Ok(Epoch(1)),
+        Lifecycle::Retired(last) => {
+            let next = last.0.checked_add(1);
+            Ok(Epoch(next.ok_or(EventRefusal::Shape("all epochs have been used"))?))
+        }
+    }
+}
+
+/// Begins an epoch's chain. `key` is that of whoever made the genesis.
+fn begin(
+    step: &mut Step<'_>,
+    epoch: Epoch,
+    genesis: &Sealed,
+    key: LockKey,
+    whole: &Verified<SignedProposal>,
+) -> Result<Authority, Failure> {
+    if genesis.parent.is_some() {
+        return Err(EventRefusal::GenesisParent.into());
+    }
+    let authority =
+        Authority::bootstrap(&mut step.rows, ChainId(epoch.0), &whole.part(genesis.clone()))?;
+    door::can_be_trusted(genesis, None)?;
+    let state = authority.state();
+    // A lock that does not trust whoever made it would lock its maker out at once.
+    if state.key(&key.0).is_none() {
+        return Err(EventRefusal::InitializerNotTrusted { key }.into());
+    }
+    if let Some(epoch) = lifecycle::by_state_id(&step.rows, state.state_id())? {
+        return Err(EventRefusal::StateIdUsed(epoch).into());
+    }
+    Ok(authority)
 }
 
 /// Whether the signatures are for the nodes of the roster and their current keys, all of them:

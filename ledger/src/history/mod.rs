@@ -4,6 +4,7 @@
 //! [`Record`] is an admitted proposal in its place. The [`Fold`] admits proposals and replays
 //! records by the same path, so that whoever has the records reaches the same verdicts.
 
+pub mod acknowledgements;
 pub mod auth_keys;
 mod door;
 mod effects;
@@ -24,8 +25,9 @@ pub mod roster;
 mod row;
 
 pub use event::{
-    AumsAdded, AuthKeyUse, ChangeReason, ChangedNode, Disablement, Event, Founder, Initialization,
-    MemberDetails, NewAuthKey, NewNode, NodeSignature, SecretLabel,
+    Acknowledged, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason, ChangedNode,
+    Disablement, Event, Founder, Initialization, MemberDetails, NewAuthKey, NewNode, NodeSignature,
+    SecretLabel,
 };
 pub use event_codec::is_name;
 pub use fold::{FIRST_RULES, Fold, KNOWN_RULES, Verdict};

@@ -257,6 +257,9 @@ impl Signed for SignedProposal {
         for aum in self.proposal.event.aums() {
             aum.claims(out)?;
         }
+        if let Event::GenesisBrought(brought) = &self.proposal.event {
+            brought.genesis.claims(out)?;
+        }
         for signature in self.proposal.event.signatures() {
             signature.claims(out)?;
         }

@@ -133,6 +133,26 @@ pub enum EventRefusal {
         /// The reason.
         why: Box<Refusal>,
     },
+    /// No genesis waits, or another one, or another node's.
+    #[error("node {node} has brought no such genesis, or another one has come since")]
+    NoSuchGenesis {
+        /// The node that would initialize the lock.
+        node: NodeId,
+    },
+    /// No lock has had that number.
+    #[error("there has been no epoch {0}")]
+    UnknownEpoch(Epoch),
+    /// The lock has no such AUM.
+    #[error("the lock of epoch {epoch} has no AUM {aum}")]
+    UnknownAum {
+        /// The epoch.
+        epoch: Epoch,
+        /// The AUM.
+        aum: AumHash,
+    },
+    /// The node has said the same before.
+    #[error("record {0} says that already")]
+    AlreadyAcknowledged(u64),
     /// The AUMs were made for an earlier head.
     #[error("the AUMs follow {parent}, but the head is {head}")]
     StaleParent {
@@ -250,6 +270,7 @@ impl EventRefusal {
             E::OtherDisablementValue => {
                 "use a secret that was printed when the lock was initialized"
             }
+            E::NoSuchGenesis { .. } => "begin the initialization again",
             E::UnknownNode(_) => "list the nodes (lockstep node list)",
             E::NameTaken(_) => "choose another name",
             E::RosterTooLarge => "remove nodes that are no longer used (lockstep node remove)",

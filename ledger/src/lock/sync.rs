@@ -1,5 +1,6 @@
 //! What two authorities tell and send each other until they agree (spec 6).
 
+use super::chain::{Chain, Place};
 use super::{AumKind, Authority, Sealed};
 use crate::ids::AumHash;
 use crate::limits::OFFER_WALK;
@@ -89,14 +90,90 @@ pub fn missing_aums(
         Intersection::UpToDate => return Ok(Vec::new()),
         Intersection::Head(from) | Intersection::Tail(from) => from,
     };
-    let mut missing = Vec::new();
-    for aum in authority.chain(rows).back_from(authority.head()) {
+    Ok(after(authority, rows, from, authority.head())?)
+}
+
+/// As many of [`missing_aums`] as fit, oldest first: the other side informs its authority of them
+/// and asks again. At least one, however large. Reads no more than `most` AUMs.
+pub fn missing_page(
+    rows: &dyn Rows,
+    authority: &Authority,
+    remote: &Offer,
+    most: u64,
+    most_bytes: usize,
+) -> Result<Vec<Sealed>, Failure> {
+    let (chain, head) = (authority.chain(rows), authority.head_place());
+    let page = |from: AumHash| -> Result<Vec<Sealed>, Fault> {
+        let end = chain.known(&from)?.height.saturating_add(most);
+        let last = chain.ancestor_at(&head.hash, head.height.min(end))?;
+        let last = last.ok_or_else(|| Fault::new("the active branch has a gap"))?;
+        let mut page = after(authority, rows, from, last)?;
+        let mut bytes = 0_usize;
+        let fits = page.iter().take_while(|aum| {
+            bytes = bytes.saturating_add(aum.bytes().len());
+            bytes <= most_bytes
+        });
+        let fits = fits.count().max(1);
+        page.truncate(fits);
+        Ok(page)
+    };
+    match intersection(rows, authority, remote)? {
+        Intersection::UpToDate => Ok(Vec::new()),
+        Intersection::Head(from) => Ok(page(from)?),
+        Intersection::Tail(tail) => {
+            let whole = page(tail)?;
+            let complete = whole.last().is_none_or(|last| last.hash() == head.hash);
+            // A page of nothing but AUMs that the other side has would be asked for again and
+            // again. If its head is stored here, it has everything up to where its branch left.
+            match chain.node(&remote.head)? {
+                Some(node) if !complete => {
+                    let theirs = Place { hash: remote.head, height: node.height };
+                    Ok(page(last_in_common(&chain, head, theirs, tail)?)?)
+                }
+                _ => Ok(whole),
+            }
+        }
+    }
+}
+
+/// The last AUM that two branches have in common, at or above one that they do. A logarithm of
+/// the height, squared.
+fn last_in_common(
+    chain: &Chain<'_>,
+    one: Place,
+    other: Place,
+    common: AumHash,
+) -> Result<AumHash, Fault> {
+    let mut found = common;
+    let mut low = chain.known(&common)?.height;
+    let mut high = one.height.min(other.height);
+    while low < high {
+        let middle = high - (high - low) / 2;
+        match chain.ancestor_at(&one.hash, middle)? {
+            Some(hash) if chain.ancestor_at(&other.hash, middle)? == Some(hash) => {
+                (found, low) = (hash, middle);
+            }
+            _ => high = middle - 1,
+        }
+    }
+    Ok(found)
+}
+
+/// The AUMs after `from` up to `last` on one branch, oldest first.
+fn after(
+    authority: &Authority,
+    rows: &dyn Rows,
+    from: AumHash,
+    last: AumHash,
+) -> Result<Vec<Sealed>, Fault> {
+    let mut aums = Vec::new();
+    for aum in authority.chain(rows).back_from(last) {
         let aum = aum?;
         if aum.hash() == from {
             break;
         }
-        missing.push(aum);
+        aums.push(aum);
     }
-    missing.reverse();
-    Ok(missing)
+    aums.reverse();
+    Ok(aums)
 }

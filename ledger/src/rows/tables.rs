@@ -20,6 +20,7 @@ pub const ALL: &[Table] = &[
     AUTH_KEYS,
     MEMBERS,
     EPOCHS,
+    ACKNOWLEDGEMENTS,
     MERKLE,
 ];
 
@@ -56,6 +57,8 @@ pub const AUTH_KEYS: Table = Table("auth_keys");
 pub const MEMBERS: Table = Table("members");
 /// Epoch → the lock's life in it (`history::lifecycle`).
 pub const EPOCHS: Table = Table("epochs");
+/// Node ID and epoch → what the node has applied of that lock (`history::acknowledgements`).
+pub const ACKNOWLEDGEMENTS: Table = Table("acknowledgements");
 /// Level and index → node of the Merkle tree over the record hashes (`history::merkle`).
 pub const MERKLE: Table = Table("merkle");
 /// State ID → nothing: the locks that are set aside on a client node (`lock::client`). No ledger

@@ -177,6 +177,7 @@ impl Group {
             genesis: genesis(state_id, &trusted),
             signatures: self.signatures(&self.lock),
             labels: Vec::new(),
+            brought_by: None,
         }))
     }
 

@@ -1,8 +1,9 @@
 //! The history of section 11.
 
 use ledger::history::{
-    AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse, ChangeReason, ChangedNode, Event, LogKey,
-    MemberDetails, NewAuthKey, NewNode, NodeId, NodeSignature, Record, SecretLabel, Verdict, Who,
+    Acknowledged, Applied, AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse, BroughtGenesis,
+    ChangeReason, ChangedNode, Epoch, Event, LogKey, MemberDetails, NewAuthKey, NewNode, NodeId,
+    NodeSignature, Record, SecretLabel, Verdict, Who,
 };
 use ledger::lock::Key;
 use ledger::lock::Sealed;
@@ -58,6 +59,10 @@ impl Example {
             auth_key: None,
         }
     }
+}
+
+fn acknowledged(node: u64, epoch: u32, applied: Applied) -> Event {
+    Event::NodeAcknowledged(Acknowledged { node: NodeId(node), epoch: Epoch(epoch), applied })
 }
 
 /// A history in which every kind of event occurs that rules 1 admit.
@@ -119,7 +124,15 @@ pub fn example() -> Vec<Step> {
     let auth_key = Some(AuthKeyUse { id: id.clone(), hash });
     e.asked(Event::NodeAdded(NewNode { lock_key: None, auth_key, ..e.added("ci", 7) }));
     e.asked(Event::AuthKeyRevoked(id));
+    let head = e.group.fold.authority().unwrap().head();
+    e.asked(acknowledged(3, 1, Applied::Head(head)));
     e.asked(e.group.disablement());
-    e.asked(e.group.initialization(2, &[]));
+    e.asked(acknowledged(3, 1, Applied::Disabled));
+    let Event::LockInitialized(mut init) = e.group.initialization(2, &[]) else { unreachable!() };
+    let (node, key) = (NodeId(1), key(1).public());
+    let genesis = init.genesis.clone();
+    e.asked(Event::GenesisBrought(Box::new(BroughtGenesis { node, key, genesis })));
+    init.brought_by = Some(node);
+    e.asked(Event::LockInitialized(init));
     e.steps
 }

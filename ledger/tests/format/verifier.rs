@@ -80,6 +80,12 @@ pub struct Verifier {
     auth_keys: BTreeMap<String, AuthKey>,
     lock: Option<Chain>,
     state_ids: BTreeSet<(u64, u64)>,
+    /// The AUMs of each epoch that has ended.
+    ended: Vec<BTreeSet<Hash>>,
+    /// The genesis that waits: of which node, trusting which key of its.
+    waiting: Option<(u64, Hash, Hash)>,
+    /// What nodes have applied of each epoch: a head, or its end.
+    acknowledged: BTreeMap<(u64, u64), Option<Hash>>,
     leaves: Vec<Hash>,
     effects: Vec<u8>,
 }
@@ -269,7 +275,7 @@ impl Verifier {
     ) -> Result<()> {
         match kind {
             1 => check(self.next == 0, "another group"),
-            2 => self.initialize(body.fields(&[1], &[2, 3])?, member),
+            2 => self.initialize(body.fields(&[1], &[2, 3, 4])?, member),
             3 => self.add_aums(body.fields(&[1, 2], &[3, 4, 5])?),
             4 => {
                 check(self.lock.is_some(), "the lock is off")?;
@@ -285,6 +291,7 @@ impl Verifier {
             8 => {
                 let id = body.fields(&[1], &[])?.get(1).uint()?;
                 let node = self.nodes.remove(&id).ok_or("an unknown node")?;
+                self.acknowledged.retain(|(node, _), _| *node != id);
                 self.effect(vec![Value::Uint(5), Value::Uint(id)]);
                 if let Some(owner) = node.member {
                     let own = self.members[&owner].clone();
@@ -306,8 +313,52 @@ impl Verifier {
                 self.put_auth_key(id, AuthKey { revoked: true, ..key });
                 Ok(())
             }
+            16 => self.acknowledge(body.fields(&[1, 2], &[3])?),
+            17 => self.bring(body.fields(&[1, 2, 3], &[])?),
             _ => Err("an unknown kind of event".into()),
         }
+    }
+
+    /// A node says what it has applied of an epoch: a head, or its end.
+    fn acknowledge(&mut self, body: Fields<'_>) -> Result<()> {
+        let (node, epoch) = (body.get(1).uint()?, body.get(2).uint()?);
+        let head: Option<Hash> = body.may(3).map(Value::fixed).transpose()?;
+        check(self.nodes.contains_key(&node), "an unknown node")?;
+        let now = self.state_ids.len() as u64;
+        check((1..=now).contains(&epoch), "an unknown epoch")?;
+        let on = self.lock.as_ref().filter(|_| epoch == now);
+        match (head, on) {
+            (Some(head), Some(lock)) => check(lock.aums.contains_key(&head), "an unknown AUM")?,
+            (Some(head), None) => {
+                check(self.ended[epoch as usize - 1].contains(&head), "an unknown AUM")?;
+            }
+            (None, on) => check(on.is_none(), "the lock is on")?,
+        }
+        let before = self.acknowledged.insert((node, epoch), head);
+        check(before != Some(head), "acknowledged already")?;
+        self.effect(vec![
+            Value::Uint(16),
+            Value::Uint(node),
+            Value::Uint(epoch),
+            head.map_or(Value::Null, |head| Value::Bytes(head.to_vec())),
+        ]);
+        Ok(())
+    }
+
+    /// A node brings a genesis, which waits.
+    fn bring(&mut self, body: Fields<'_>) -> Result<()> {
+        check(self.lock.is_none(), "the lock is on")?;
+        let node = body.get(1).uint()?;
+        check(self.nodes.contains_key(&node), "an unknown node")?;
+        let key = own_key(body.get(2))?;
+        let genesis = Aum::read(body.get(3))?;
+        let chain = Chain::new(&genesis)?;
+        genesis.trusts_well(None)?;
+        check(chain.state().votes(&key).is_some(), "its maker is not trusted")?;
+        check(!self.state_ids.contains(&chain.state().id), "the state ID of an earlier epoch")?;
+        self.waiting = Some((node, key, genesis.hash));
+        self.effect(vec![Value::Uint(17), Value::Uint(node), Value::Bytes(genesis.hash.to_vec())]);
+        Ok(())
     }
 
     fn put_auth_key(&mut self, id: String, key: AuthKey) {
@@ -356,7 +407,13 @@ impl Verifier {
         let genesis = Aum::read(body.get(1))?;
         let chain = Chain::new(&genesis)?;
         genesis.trusts_well(None)?;
-        let own = member.lock_key.ok_or("the member has no lock key")?;
+        let own = match body.may(4) {
+            None => member.lock_key.ok_or("the member has no lock key")?,
+            Some(node) => match self.waiting {
+                Some((by, key, hash)) if by == node.uint()? && hash == genesis.hash => key,
+                _ => return Err("no such genesis waits".into()),
+            },
+        };
         check(chain.state().votes(&own).is_some(), "the initializer is not trusted")?;
         check(self.state_ids.insert(chain.state().id), "the state ID of an earlier epoch")?;
         if let Some(labels) = body.may(3) {
@@ -384,6 +441,7 @@ impl Verifier {
         self.effect(vec![Value::Uint(6), Value::Uint(epoch), hash()]);
         self.effect(vec![Value::Uint(7), Value::Array(vec![hash()]), hash()]);
         self.lock = Some(chain);
+        self.waiting = None;
         body.may(2).map_or(Ok(()), |signatures| self.sign(signatures))
     }
 
@@ -441,6 +499,7 @@ impl Verifier {
         check(value == body.get(2).fixed()?, "another value")?;
         let lock = self.lock.take().ok_or("the lock is off")?;
         check(lock.state().values.contains(&value.to_vec()), "not a value of the lock")?;
+        self.ended.push(lock.aums.keys().copied().collect());
         let epoch = self.state_ids.len() as u64;
         self.effect(vec![Value::Uint(8), Value::Uint(epoch)]);
         for (id, node) in self.nodes.clone() {

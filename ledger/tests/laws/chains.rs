@@ -2,7 +2,7 @@
 
 use ledger::lock::revocation::fork_point;
 use ledger::lock::signatures::Signer;
-use ledger::lock::sync::{missing_aums, offer};
+use ledger::lock::sync::{missing_aums, missing_page, offer};
 use ledger::lock::{Aum, AumKind, Key, Sealed};
 use proptest::prelude::*;
 
@@ -146,6 +146,37 @@ proptest! {
         }
         prop_assert_eq!(a.authority.head(), b.authority.head());
         prop_assert_eq!(a.authority.state(), b.authority.state());
+    }
+
+    /// Page by page a node gets what it would get at once: it asks again after each.
+    #[test]
+    fn pages_add_up(
+        steps in steps(60), known in any::<prop::sample::Index>(),
+        most in 1..5u64, most_bytes in 0..1000usize,
+    ) {
+        let aums = tree(&steps);
+        let full = informed(&aums, &aums[1..], 16);
+        let mut node = informed(&aums, &aums[1..1 + known.index(aums.len())], 16);
+        let mut at_once = node.clone();
+        let remote = offer(&node.rows, &node.authority).unwrap();
+        let all = missing_aums(&full.rows, &full.authority, &remote).unwrap();
+        if !all.is_empty() {
+            at_once.inform(&all).unwrap();
+        }
+        for _ in 0..=aums.len() {
+            let remote = offer(&node.rows, &node.authority).unwrap();
+            let page =
+                missing_page(&full.rows, &full.authority, &remote, most, most_bytes).unwrap();
+            prop_assert!(page.len() as u64 <= most);
+            let bytes: usize = page.iter().map(|aum| aum.bytes().len()).sum();
+            prop_assert!(page.len() < 2 || bytes <= most_bytes);
+            if page.is_empty() {
+                break;
+            }
+            node.inform(&page).unwrap();
+        }
+        prop_assert_eq!(node.authority.head(), full.authority.head());
+        prop_assert_eq!(node.authority.head(), at_once.authority.head());
     }
 
     /// 9: a batch with something bad in it leaves nothing behind, wherever the bad AUM stands.

@@ -1,11 +1,14 @@
 //! Random histories: moves that mostly make sense, made into proposals of a group of one.
 
+use ledger::history::lifecycle;
 use ledger::history::roster::{self, Node};
 use ledger::history::{
-    AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse, ChangeReason, ChangedNode, ClusterId,
-    Disablement, Event, Initialization, NewAuthKey, NewNode, NodeId, NodeSignature, Proposal,
-    Record, ReplicaId, SecretLabel, SignedProposal, Verdict, Who,
+    Acknowledged, Applied, AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse, BroughtGenesis,
+    ChangeReason, ChangedNode, ClusterId, Disablement, Epoch, Event, Initialization, NewAuthKey,
+    NewNode, NodeId, NodeSignature, Proposal, Record, ReplicaId, SecretLabel, SignedProposal,
+    Verdict, Who,
 };
+use ledger::ids::AumHash;
 use ledger::lock::builder::{Change, UpdateBuilder};
 use ledger::lock::node_keys::{NodeKeySignature, resign, sign_credential, sign_direct};
 use ledger::lock::revocation::{cosign, generate};
@@ -30,7 +33,7 @@ pub struct Move {
 }
 
 pub fn moves(most: usize) -> impl Strategy<Value = Vec<Move>> {
-    let one = (0..34u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>());
+    let one = (0..39u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>());
     let one = one.prop_map(|(what, a, b, flags, oddity)| Move { what, a, b, flags, oddity });
     prop::collection::vec(one, 1..most)
 }
@@ -95,6 +98,15 @@ impl Move {
                 Event::AuthKeyCreated(NewAuthKey { id, hash, reusable: self.flag(3), expires_ms })
             }
             33 => Event::AuthKeyRevoked(self.shown().id),
+            34..=36 => self.said(group),
+            37..=38 => {
+                let maker = key(2 + self.b % (KEYS - 1));
+                Event::GenesisBrought(Box::new(BroughtGenesis {
+                    node: self.node(group),
+                    key: key(1 + self.flags % KEYS).public(),
+                    genesis: genesis(u64::from(self.a % 32), &[(&group.lock, 1), (&maker, 1)]),
+                }))
+            }
             _ => group.founding(),
         })
     }
@@ -103,6 +115,19 @@ impl Move {
     fn shown(&self) -> AuthKeyUse {
         let text = format!("tskey-auth-k{}-secret{}", self.a % 3, u8::from(self.a > 240));
         AuthKeyUse { id: AuthKeyId::of(&text).unwrap(), hash: AuthKeyHash::of(&text) }
+    }
+
+    /// A node says that it has applied an AUM that is somewhere on record, or ended a lock.
+    fn said(&self, group: &Group) -> Event {
+        let records = group.records();
+        let events = records.iter().map(|record| &record.proposal().proposal().event);
+        let aums: Vec<AumHash> = events.flat_map(Event::aums).map(Sealed::hash).collect();
+        let applied = match aums.get(usize::from(self.b) % aums.len().max(1)) {
+            Some(head) if !self.flag(0) => Applied::Head(*head),
+            _ => Applied::Disabled,
+        };
+        let epoch = Epoch(1 + u32::from(self.flags >> 1) % 3);
+        Event::NodeAcknowledged(Acknowledged { node: self.node(group), epoch, applied })
     }
 
     fn changed(&self, group: &Group) -> Event {
@@ -146,7 +171,14 @@ impl Move {
         if self.flag(6) && self.flag(7) {
             signatures.pop();
         }
-        let genesis = genesis(u64::from(self.a % 32), &trusted);
+        let mut genesis = genesis(u64::from(self.a % 32), &trusted);
+        let mut brought_by = None;
+        if let Some(waiting) = lifecycle::waiting(&group.rows).unwrap().filter(|_| self.flag(4)) {
+            brought_by = Some(waiting.brought.node);
+            if self.flag(5) {
+                genesis = waiting.brought.genesis;
+            }
+        }
         let label = SecretLabel {
             maker: format!("user {}", self.a),
             made_ms: u64::from(self.b) << 40,
@@ -154,7 +186,7 @@ impl Move {
         };
         // The genesis has one disablement value.
         let labels = if self.flag(3) { vec![label] } else { Vec::new() };
-        Event::LockInitialized(Box::new(Initialization { genesis, signatures, labels }))
+        Event::LockInitialized(Box::new(Initialization { genesis, signatures, labels, brought_by }))
     }
 
     /// A change of the trusted keys on the head, with new signatures for some nodes.

@@ -55,7 +55,7 @@ fn weak_coordinates() -> Vec<[u8; 32]> {
     all
 }
 
-fn event(refusal: Refusal) -> EventRefusal {
+pub fn event(refusal: Refusal) -> EventRefusal {
     match refusal {
         Refusal::Event(refusal) => refusal,
         other => panic!("not an event's refusal: {other:?}"),
@@ -171,6 +171,7 @@ fn nobody_starts_to_trust_a_key_that_anybody_has() {
                 genesis,
                 signatures: Vec::new(),
                 labels: Vec::new(),
+                brought_by: None,
             }))
         };
         let refusal = event(group.refuse(init(genesis)));

@@ -6,3 +6,4 @@ mod door;
 mod rules;
 mod story;
 mod tampering;
+mod told;

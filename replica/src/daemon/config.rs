@@ -277,6 +277,20 @@ pub fn resolve_client_socket(
     resolve_socket(given, surroundings)
 }
 
+/// The data directory that commands mean: flag, environment, configuration file, default.
+pub fn resolve_data_dir(
+    flags: &Given,
+    environment: &Given,
+    surroundings: &Surroundings,
+) -> Result<PathBuf, ConfigError> {
+    let given = flags.data_dir.as_ref().or(environment.data_dir.as_ref()).cloned();
+    let given = match (given, flags.config.as_ref().or(environment.config.as_ref())) {
+        (None, Some(path)) => ConfigFile::read(path)?.data_dir,
+        (given, _) => given,
+    };
+    given.or_else(|| surroundings.data_dir()).ok_or(ConfigError::NoDefault("--data-dir"))
+}
+
 fn resolve_socket(
     given: Option<PathBuf>,
     surroundings: &Surroundings,

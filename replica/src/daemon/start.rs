@@ -21,6 +21,7 @@ use super::hook::{self, Hook};
 use super::stop::StopSignals;
 use super::{health, log};
 use crate::disk::identity;
+use crate::disk::local_disable::LocalDisable;
 use crate::disk::recovery::StartError;
 use crate::keys::{KeyFileError, Keys, Start, guard_memory};
 use crate::local_api::{self, Access, Api, BindError, random_request_id};
@@ -195,12 +196,14 @@ async fn serve_node(
     let own = rustix::process::geteuid().as_raw();
     let access = Access { own, operator: config.operator };
     let socket = local_api::bind(&config.socket, config.socket_group)?;
+    let aside = LocalDisable::open(&config.data_dir).map_err(StartError::from)?;
     let api = Arc::new(Api::new(
         handle.clone(),
         keys,
         config.data_dir.clone(),
         access,
         config.support_escrow.clone(),
+        aside,
     ));
 
     let (tell_stop, stopping) = watch::channel(false);

@@ -1,4 +1,4 @@
-//! What a replica keeps: rows in an ordered store, and two small files beside it.
+//! What a replica keeps: rows in an ordered store, and small files beside it.
 //!
 //! A data directory holds
 //!
@@ -7,6 +7,7 @@
 //! | `db/` | the database: every table of `ledger::rows` and the Raft log | [`rocks`] |
 //! | `identity` | whose directory this is | [`identity`] |
 //! | `watermark` | how far the log must reach | [`watermark`] |
+//! | `local-disable` | which locks are set aside on this machine | [`local_disable`] |
 //!
 //! The log, recovery and apply batches stand above [`Disk`], so that they run on a simulated disk
 //! too. Every implementation passes `conformance`.
@@ -14,6 +15,7 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod identity;
+pub mod local_disable;
 pub mod log;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;

@@ -14,17 +14,22 @@ use super::bodies::{
 use super::record_line::rfc3339;
 use crate::operations::Ground;
 
+/// What this machine says while it has no lock.
+pub(super) fn lock_off(own: Option<&Node>, lock_key: Option<LockKey>) -> LockStatus {
+    LockStatus {
+        public_key: lock_key.unwrap_or(LockKey([0; 32])),
+        node_key: own.map(|node| node.node_key),
+        ..LockStatus::default()
+    }
+}
+
 /// The lock as this machine sees it.
 pub(super) fn lock_status(
     ground: Ground<'_>,
     own: Option<&Node>,
     lock_key: Option<LockKey>,
 ) -> Result<LockStatus, Fault> {
-    let mut status = LockStatus {
-        public_key: lock_key.unwrap_or(LockKey([0; 32])),
-        node_key: own.map(|node| node.node_key),
-        ..LockStatus::default()
-    };
+    let mut status = lock_off(own, lock_key);
     let Some(authority) = ground.fold.authority() else { return Ok(status) };
     let (mut visible, mut filtered) = (Vec::new(), Vec::new());
     for node in roster::list(ground.rows)? {

@@ -70,6 +70,20 @@ impl Api {
         outcome.map_err(|problem| problem.refused(asked.request.as_str()))
     }
 
+    /// Records by the way what a call says, under a request ID of its own; whether there was
+    /// something to record.
+    pub(super) async fn note(
+        &self,
+        call: &Call,
+        verb: &'static str,
+        plan: Arc<Plan>,
+    ) -> Result<bool, Problem> {
+        let request = random_request_id()?;
+        let digest = requests::digest(verb, &call.body);
+        let asked = ChangeName { request, digest, part: 0 };
+        Ok(self.record(call.uid, &asked, plan).await?.record.is_some())
+    }
+
     /// What became of the same request earlier, for verbs that do something before they plan.
     pub(super) async fn earlier(
         &self,

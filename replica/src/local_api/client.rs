@@ -15,11 +15,11 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::bodies::{
-    AuthKeyBody, AuthKeyCreateRequest, AuthKeyRevokeRequest, Base64, DeeplinkAnswer,
-    DeeplinkRequest, EpochBody, ErrorBody, Identity, InitRequest, LockStatus, LogEntry,
-    MachineStatus, ModifyRequest, NodeAddRequest, NodeBody, NodeRemoveRequest, NodeRotateRequest,
-    RecordLine, RemoveRequest, RequestBody, SignRequest, SignedRequest, SigningRequest,
-    UnsignedRequest, WrapRequest,
+    AcknowledgementBody, AuthKeyBody, AuthKeyCreateRequest, AuthKeyRevokeRequest, Base64,
+    DeeplinkAnswer, DeeplinkRequest, EpochBody, ErrorBody, Identity, InitRequest, LockStatus,
+    LogEntry, MachineStatus, ModifyRequest, NodeAddRequest, NodeBody, NodeRemoveRequest,
+    NodeRotateRequest, RecordLine, RemoveRequest, RequestBody, SignRequest, SignedRequest,
+    SigningRequest, UnsignedRequest, WrapRequest,
 };
 use super::headers;
 
@@ -179,6 +179,40 @@ impl Client {
     /// `GET tka/status`.
     pub async fn lock_status(&self) -> Result<LockStatus, ClientError> {
         self.get("tka/status").await
+    }
+
+    /// `GET tka/status`, and what the daemon says besides.
+    pub async fn lock_status_and_warning(
+        &self,
+    ) -> Result<(LockStatus, Option<String>), ClientError> {
+        let path = "tka/status";
+        let (bytes, receipt) = self.call(Method::GET, path, Vec::new(), &Asked::default()).await?;
+        Ok((decode(path, &bytes)?, receipt.warning))
+    }
+
+    /// `POST tka/force-local-disable`: this node lets everybody in, as if the lock were off.
+    pub async fn local_disable(&self) -> Result<(), ClientError> {
+        self.call(Method::POST, "tka/force-local-disable", b"{}\n".to_vec(), &Asked::default())
+            .await
+            .map(drop)
+    }
+
+    /// `POST lockstep/local-enable`: takes that back.
+    pub async fn local_enable(&self) -> Result<(), ClientError> {
+        self.call(Method::POST, "lockstep/local-enable", b"{}\n".to_vec(), &Asked::default())
+            .await
+            .map(drop)
+    }
+
+    /// `GET lockstep/acknowledgements`, by node and epoch.
+    pub async fn acknowledgements(&self) -> Result<Vec<AcknowledgementBody>, ClientError> {
+        self.get_list("lockstep/acknowledgements").await
+    }
+
+    /// A call of a node that is no signing node (`node_rpc`), below `lockstep/machine/`.
+    pub async fn machine(&self, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
+        let path = format!("lockstep/machine/{path}");
+        Ok(self.call(Method::POST, &path, body, &Asked::default()).await?.0)
     }
 
     /// `GET tka/log`: newest first, at most `limit`; below 1 there is nothing to list.

@@ -39,6 +39,12 @@ impl Problem {
         self
     }
 
+    /// As a bad request, whatever it is.
+    pub(super) fn as_bad(mut self) -> Self {
+        self.status = StatusCode::BAD_REQUEST;
+        self
+    }
+
     /// A change that was not made.
     pub(super) fn refused(mut self, request_id: &str) -> Self {
         self.outcome.get_or_insert("refused");
@@ -101,6 +107,9 @@ impl From<NotPlanned> for Problem {
         use NotPlanned as N;
         let status = match &error {
             N::LockOff
+            | N::DisabledHere
+            | N::NotDisabledHere
+            | N::NotTaken(_)
             | N::LockOn
             | N::NoLockKey
             | N::SignerNotTrusted

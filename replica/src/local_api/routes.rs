@@ -37,6 +37,13 @@ pub(super) enum Endpoint {
     AuthKeyCreate,
     AuthKeyRevoke,
     CheckSecret,
+    LocalDisable,
+    LocalEnable,
+    MachineMap,
+    MachineBootstrap,
+    MachineOffer,
+    MachineSend,
+    Acknowledgements,
 }
 
 /// What an endpoint asks of its caller.
@@ -79,7 +86,7 @@ impl Endpoint {
             "tka/disable" => E::Disable,
             "tka/affected-sigs" => E::AffectedSignatures,
             "tka/verify-deeplink" => E::VerifyDeeplink,
-            "tka/force-local-disable" => E::NotYet("local-disable"),
+            "tka/force-local-disable" => E::LocalDisable,
             "tka/wrap-preauth-key" => E::WrapAuthKey,
             "tka/generate-recovery-aum" | "tka/cosign-recovery-aum" | "tka/submit-recovery-aum" => {
                 E::NotYet("revoke-keys")
@@ -100,6 +107,12 @@ impl Endpoint {
             "lockstep/authkeys/create" => E::AuthKeyCreate,
             "lockstep/authkeys/revoke" => E::AuthKeyRevoke,
             "lockstep/check-disablement" => E::CheckSecret,
+            "lockstep/local-enable" => E::LocalEnable,
+            "lockstep/machine/map" => E::MachineMap,
+            "lockstep/machine/bootstrap" => E::MachineBootstrap,
+            "lockstep/machine/sync/offer" => E::MachineOffer,
+            "lockstep/machine/sync/send" => E::MachineSend,
+            "lockstep/acknowledgements" => E::Acknowledgements,
             _ => return None,
         })
     }
@@ -130,7 +143,10 @@ impl Endpoint {
             | E::Request(_)
             | E::Nodes
             | E::NodeShow
-            | E::AuthKeys => read(Method::GET, 0),
+            | E::AuthKeys
+            | E::Acknowledgements => read(Method::GET, 0),
+            E::MachineBootstrap => read(Method::POST, SMALL),
+            E::MachineOffer => read(Method::POST, JSON),
             E::AffectedSignatures => read(Method::POST, KEY_ID),
             E::VerifyDeeplink => read(Method::POST, SMALL),
             E::NotYet(_) => read(Method::POST, SMALL),
@@ -140,6 +156,9 @@ impl Endpoint {
                 write("tailnet-lock modify access denied", MAX_SIGNING_BYTES)
             }
             E::Sign => write("lock sign access denied", SMALL),
+            E::LocalDisable | E::LocalEnable => write("tailnet-lock modify access denied", SMALL),
+            E::MachineMap => write("node access denied", SMALL),
+            E::MachineSend => write("node access denied", JSON),
             E::Disable | E::CheckSecret => write("tailnet-lock modify access denied", SECRET),
             E::WrapAuthKey => write("tailnet-lock modify access denied", WRAP),
             E::NodeAdd | E::NodeRotate | E::NodeRemove => write("node access denied", SMALL),

@@ -261,6 +261,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::disk::local_disable::LocalDisable;
     use crate::keys::{Keys, LockKeyChoice, Start};
     use crate::local_api::{Access, own};
     use crate::node::{Node, Options};
@@ -273,7 +274,8 @@ mod tests {
         let options = Options { dir: dir.into(), member: Arc::new(key(1)), founder: Some(founder) };
         let node = Node::start(options).await.unwrap();
         let access = Access { own: 500, operator: Some(501) };
-        let api = Api::new(node.handle().clone(), keys, dir.into(), access, None);
+        let aside = LocalDisable::open(dir).unwrap();
+        let api = Api::new(node.handle().clone(), keys, dir.into(), access, None, aside);
         (node, Arc::new(api))
     }
 

@@ -56,5 +56,6 @@ pub fn plan(ground: Ground<'_>, order: &Order, signer: &dyn Signer) -> Result<Ev
         genesis,
         signatures,
         labels: order.labels.clone(),
+        brought_by: None,
     })))
 }

@@ -41,6 +41,15 @@ pub enum NotPlanned {
     /// The lock is on.
     #[error("tailnet lock is already enabled")]
     LockOn,
+    /// The lock is on, and set aside on this machine.
+    #[error("tailnet-lock is not active on this node, where it was disabled alone (local-disable)")]
+    DisabledHere,
+    /// The lock is not set aside on this machine.
+    #[error("tailnet-lock is not disabled on this node alone: there is nothing to take back")]
+    NotDisabledHere,
+    /// What a node sent is not taken in.
+    #[error("{0}")]
+    NotTaken(String),
     /// The daemon has no lock key.
     #[error("this node has no tailnet-lock key")]
     NoLockKey,
@@ -137,6 +146,7 @@ impl NotPlanned {
     pub fn remedy(&self) -> Option<&'static str> {
         Some(match self {
             NotPlanned::LockOff => "initialize it first (lockstep lock init)",
+            NotPlanned::DisabledHere => "enable it here again (lockstep lock local-enable)",
             NotPlanned::LockOn => "change its keys (lockstep lock add, remove) or disable it first",
             NotPlanned::NoLockKey => "ask a daemon that has one",
             NotPlanned::OwnKeyMissing(_) => "add the key to the list",
@@ -167,7 +177,11 @@ impl NotPlanned {
             NotPlanned::SignedForAnotherLock | NotPlanned::SignedForAnotherState => {
                 "ask again and sign what it is now"
             }
-            NotPlanned::OwnNode(_) | NotPlanned::BadKey(_) | NotPlanned::Fault(_) => return None,
+            NotPlanned::NotDisabledHere
+            | NotPlanned::NotTaken(_)
+            | NotPlanned::OwnNode(_)
+            | NotPlanned::BadKey(_)
+            | NotPlanned::Fault(_) => return None,
         })
     }
 }

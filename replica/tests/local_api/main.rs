@@ -12,6 +12,7 @@ mod outside;
 mod records;
 mod requests;
 mod shapes;
+mod told;
 
 use std::path::Path;
 

@@ -4,6 +4,7 @@ mod add;
 mod disable;
 mod disablement_kdf;
 mod init;
+mod local;
 mod log;
 mod prune;
 mod remove;
@@ -20,7 +21,7 @@ use crate::exit::Failure;
 /// Runs a subcommand; without one, `status`.
 pub(super) fn run(command: Option<LockCommand>, session: &Session) -> Result<(), Failure> {
     match command {
-        None => status::run(Status { json: None, extra: Vec::new() }, session),
+        None => status::run(Status { all: false, json: None, extra: Vec::new() }, session),
         Some(LockCommand::Status(args)) => status::run(args, session),
         Some(LockCommand::Init(args)) => init::run(args, session),
         Some(LockCommand::Add(args)) => add::run(args, session),
@@ -31,8 +32,8 @@ pub(super) fn run(command: Option<LockCommand>, session: &Session) -> Result<(),
         Some(LockCommand::Disable(args)) => disable::run(args, session),
         Some(LockCommand::DisablementKdf(args)) => disablement_kdf::run(args),
         Some(LockCommand::Log(args)) => log::run(args, session),
-        Some(LockCommand::LocalDisable(_)) => Err(unavailable("local-disable")),
-        Some(LockCommand::LocalEnable(_)) => Err(unavailable("local-enable")),
+        Some(LockCommand::LocalDisable(args)) => local::disable(args, session),
+        Some(LockCommand::LocalEnable(args)) => local::enable(args, session),
         Some(LockCommand::RevokeKeys(_)) => Err(unavailable("revoke-keys")),
     }
 }

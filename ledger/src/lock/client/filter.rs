@@ -4,15 +4,15 @@ use super::Client;
 use crate::Refusal;
 use crate::ids::NodeKey;
 use crate::lock::node_keys::{NodeKeySignature, Rotation, authorize, obsolete_keys};
-use crate::lock::signatures::{Cores, Unverified, Verified, verify_all};
+use crate::lock::signatures::{Cores, Verified, decode_and_verify};
 
 /// Another node, as a server describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Its node key.
     pub node_key: NodeKey,
-    /// Its node-key signature, if there is one.
-    pub signature: Option<NodeKeySignature>,
+    /// Its node-key signature in CBOR, if there is one.
+    pub signature: Option<Vec<u8>>,
 }
 
 /// Whether a node is let in.
@@ -42,9 +42,9 @@ pub fn judge(client: &Client, peers: &[Peer], cores: &dyn Cores) -> Vec<Admissio
     let Some(authority) = client.enforced() else {
         return vec![Admission::NotAsked; peers.len()];
     };
-    let signatures = peers.iter().flat_map(|peer| &peer.signature);
-    let verified = verify_all(signatures.cloned().map(Unverified::new).collect(), cores);
-    let mut verified = verified.into_iter();
+    let signatures: Vec<&Vec<u8>> = peers.iter().flat_map(|peer| &peer.signature).collect();
+    let decode = |bytes: &&Vec<u8>| Ok(NodeKeySignature::decode(bytes)?);
+    let mut verified = decode_and_verify(&signatures, decode, cores).into_iter();
     let mut rotations: Vec<(NodeKey, Rotation)> = Vec::new();
     let mut admissions: Vec<Admission> = Vec::with_capacity(peers.len());
     for peer in peers {
@@ -80,6 +80,7 @@ mod tests {
     use crate::testing::{genesis, key, node_key};
 
     fn peer(byte: u8, signature: Option<NodeKeySignature>) -> Peer {
+        let signature = signature.map(|signature| signature.to_cbor());
         Peer { node_key: node_key(byte), signature }
     }
 
@@ -97,15 +98,18 @@ mod tests {
             peer(5, Some(sign_direct(&key(1), node_key(2), None).unwrap())),
             // The first one's next key, which makes the first obsolete.
             peer(6, Some(resign(&key(5), node_key(6), &first).unwrap())),
+            Peer { node_key: node_key(7), signature: Some(vec![0xff; 40]) },
         ];
-        assert_eq!(judge(&client, &peers, &OneCore), vec![Admission::NotAsked; 6]);
+        assert_eq!(judge(&client, &peers, &OneCore), vec![Admission::NotAsked; 7]);
 
         let mut draft = Draft::on(&rows);
         client.bootstrap(&mut draft, &genesis(1, &[(&key(1), 1)])).unwrap();
         let changes = draft.finish();
         rows.apply(changes);
+        let mut admissions = judge(&client, &peers, &OneCore);
+        assert!(matches!(admissions.pop(), Some(Admission::Refused(Refusal::Malformed(_)))));
         assert_eq!(
-            judge(&client, &peers, &OneCore),
+            admissions,
             [
                 Admission::Obsolete,
                 Admission::Signed,

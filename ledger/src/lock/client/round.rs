@@ -9,6 +9,10 @@ use crate::lock::signatures::Cores;
 use crate::lock::sync::Offer;
 use crate::rows::{Draft, Rows};
 
+/// Bytes of AUMs that are sent at once, at most: in base64 they fit into the 1 MiB that servers
+/// commonly read. A single AUM is sent whatever its size.
+const SEND_BYTES: usize = 512 << 10;
+
 /// What a server says the lock is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -183,7 +187,13 @@ impl Round {
         }
         let mut missing = client.missing(&*draft, offer)?;
         // What is left over is sent the next time, when the server's offer says that it has these.
-        missing.truncate(EVENT_AUMS);
+        let mut bytes = 0_usize;
+        let fits = missing.iter().take(EVENT_AUMS).take_while(|aum| {
+            bytes = bytes.saturating_add(aum.bytes().len());
+            bytes <= SEND_BYTES
+        });
+        let fits = fits.count().max(1);
+        missing.truncate(fits);
         if !aums.is_empty() {
             self.progress.received = client.inform(draft, aums, cores)?.stored.len();
         }

@@ -9,12 +9,12 @@ mod tailscaled;
 
 use std::fmt;
 
-use data_encoding::BASE64;
 use ledger::ids::{AumHash, LockKey, NodeKey};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+pub use crate::go_json::Base64;
 pub use ours::*;
 pub use outside::{
     AskedBody, BadSigning, MAX_BYTES as MAX_SIGNING_BYTES, ModifyBody, REQUEST_SCHEMA, RotateBody,
@@ -22,23 +22,6 @@ pub use outside::{
     VoterBody,
 };
 pub use tailscaled::*;
-
-/// Bytes that Go writes as padded standard base64.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Base64(pub Vec<u8>);
-
-impl Serialize for Base64 {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64.encode(&self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Base64 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        BASE64.decode(text.as_bytes()).map(Base64).map_err(D::Error::custom)
-    }
-}
 
 /// Text that is a secret: shown by nothing, wiped when dropped.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -219,6 +219,19 @@ pub struct RemoveRequest {
     pub note: Option<String>,
 }
 
+/// Answer of `GET lockstep/acknowledgements`: what a node of the roster has said of a lock last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcknowledgementBody {
+    /// Number of the node.
+    pub node: u64,
+    /// Number of the lock.
+    pub epoch: u32,
+    /// The head that it has applied; `null` if it has ended the lock.
+    pub head: Option<String>,
+    /// The record that says so.
+    pub record: u64,
+}
+
 /// Answer of `GET lockstep/epochs`: one epoch, oldest first in the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochBody {

@@ -10,6 +10,7 @@ use ledger::lock::node_keys::wrap_auth_key;
 use ledger::lock::signatures::PrivateKey;
 use zeroize::Zeroizing;
 
+use super::here::enforced;
 use super::{Api, blocking, body, empty, json, marked, ours};
 use crate::local_api::answers;
 use crate::local_api::bodies::{AuthKeyCreateRequest, AuthKeyRevokeRequest, WrapRequest, to_json};
@@ -72,7 +73,12 @@ impl Api {
         let request: WrapRequest = body(call)?;
         let signer = PrivateKey::from_nlpriv(request.tka_key.expose())
             .map_err(|_| Problem::bad("invalid JSON body"))?;
-        self.look(|ground| Ok(ground.authority().map(drop)?)).await?;
+        let aside = self.aside();
+        self.look(move |ground| {
+            ground.authority()?;
+            Ok(enforced(&aside, ground)?)
+        })
+        .await?;
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *seed).map_err(|e| Fault::from_error("drawing a key", e))?;
         let fresh = PrivateKey::from_seed(&seed);

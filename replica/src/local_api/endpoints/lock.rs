@@ -9,6 +9,7 @@ use ledger::ids::LockKey;
 use ledger::limits::{KEYS_WARNING, MAX_KEYS};
 use ledger::lock::Authority;
 
+use super::here::enforced;
 use super::{Api, body, empty, json, keys, limit, list, log_of, marked, no_content, ours, warn};
 use crate::local_api::answers;
 use crate::local_api::bodies::{
@@ -21,7 +22,11 @@ use crate::local_api::problem::Problem;
 use crate::local_api::routes::query;
 use crate::local_api::server::Call;
 use crate::operations::enrol::own_node;
-use crate::operations::{NotPlanned, disable, modify, sign};
+use crate::operations::{Ground, NotPlanned, disable, modify, sign};
+
+/// What the status says besides while the lock is set aside here.
+const DISABLED_HERE: &str = "Tailnet lock is on, but disabled on this node alone: it lets every \
+                             node in and signs none. 'lockstep lock local-enable' ends that.";
 
 impl Api {
     pub(super) async fn machine_status(&self, call: &Call) -> Result<Response<Body>, Problem> {
@@ -35,9 +40,14 @@ impl Api {
     }
 
     pub(super) async fn lock_status(&self) -> Result<Response<Body>, Problem> {
-        let (id, key) = (self.node.replica(), self.lock_key());
+        let (id, key, aside) = (self.node.replica(), self.lock_key(), self.aside());
         self.look(move |ground| {
             let own = own_node(ground, id)?;
+            if enforced(&aside, ground).is_err() {
+                let mut response = json(&answers::lock_off(own.as_ref(), key));
+                warn(&mut response, DISABLED_HERE);
+                return Ok(response);
+            }
             Ok(json(&answers::lock_status(ground, own.as_ref(), key)?))
         })
         .await
@@ -50,6 +60,8 @@ impl Api {
         let Some(authority) = view.fold().authority().cloned() else {
             return Err(fail(NotPlanned::LockOff.into()));
         };
+        let ground = Ground { fold: view.fold(), rows: view.rows() };
+        enforced(&self.aside(), ground).map_err(|why| fail(why.into()))?;
         Ok(log_of(view, authority, limit))
     }
 
@@ -126,7 +138,9 @@ impl Api {
     ) -> Result<Done, Problem> {
         let asked = self.read().await?;
         let _turn = self.updating.lock().await;
+        let aside = self.aside();
         let plan = self.signing(move |ground, key| {
+            enforced(&aside, ground)?;
             let seen = asked.fold().authority().map(Authority::state);
             modify::plan(ground, &order, seen, key)
         });
@@ -150,8 +164,11 @@ impl Api {
             }
         };
         let node_key = request.node_key;
-        let plan =
-            self.signing(move |ground, key| sign::plan(ground, node_key, rotation, key).map(Some));
+        let aside = self.aside();
+        let plan = self.signing(move |ground, key| {
+            enforced(&aside, ground)?;
+            sign::plan(ground, node_key, rotation, key).map(Some)
+        });
         let done = self.change(call, "sign", &to_json(&request), plan).await.map_err(fail)?;
         Ok(marked(empty(), &done))
     }
@@ -169,9 +186,10 @@ impl Api {
     }
 
     pub(super) async fn affected_signatures(&self, call: &Call) -> Result<Response<Body>, Problem> {
-        let id = call.body.to_vec();
+        let (id, aside) = (call.body.to_vec(), self.aside());
         self.look(move |ground| {
             ground.authority()?;
+            enforced(&aside, ground)?;
             let mut signatures = Vec::new();
             if let Ok(key) = id.try_into().map(LockKey) {
                 for node in roster::signed_by(ground.rows, key)? {
@@ -189,10 +207,18 @@ impl Api {
     pub(super) async fn verify_deeplink(&self, call: &Call) -> Result<Response<Body>, Problem> {
         let request: DeeplinkRequest = from_go_json(&call.body)
             .map_err(|_| Problem::bad("invalid JSON for verifyRequest body"))?;
+        let aside = self.aside();
         self.look(move |ground| {
-            let Ok(authority) = ground.authority() else {
-                let error = NotPlanned::LockOff.to_string();
-                return Ok(json(&DeeplinkAnswer { error, ..DeeplinkAnswer::default() }));
+            let active = ground.authority().and_then(|authority| {
+                enforced(&aside, ground)?;
+                Ok(authority)
+            });
+            let authority = match active {
+                Ok(authority) => authority,
+                Err(why) => {
+                    let error = why.to_string();
+                    return Ok(json(&DeeplinkAnswer { error, ..DeeplinkAnswer::default() }));
+                }
             };
             let answer = match Deeplink::validate(&request.url, authority.state().state_id1) {
                 Ok(link) => DeeplinkAnswer {

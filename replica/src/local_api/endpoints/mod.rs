@@ -1,9 +1,11 @@
 //! What each endpoint does.
 
 mod auth_keys;
+mod here;
 mod history;
 mod init;
 mod lock;
+mod machine;
 mod nodes;
 mod outside;
 
@@ -30,6 +32,7 @@ use super::routes::{Endpoint, query};
 use super::server::Call;
 use super::{Access, answers, headers};
 use crate::daemon::Escrow;
+use crate::disk::local_disable::LocalDisable;
 use crate::keys::Keys;
 use crate::node::{Handle, View};
 use crate::operations::{Ground, NotPlanned};
@@ -43,6 +46,8 @@ pub struct Api {
     access: Access,
     /// Where support secrets go, if the operator has said so.
     escrow: Option<Escrow>,
+    /// Which locks are set aside on this machine.
+    aside: Arc<LocalDisable>,
     /// Held while the machine's own node key is being replaced.
     rotating: Mutex<()>,
     /// Held while AUMs are planned and recorded: each stands on the one before, so this machine's
@@ -58,9 +63,10 @@ impl Api {
         data_dir: PathBuf,
         access: Access,
         escrow: Option<Escrow>,
+        aside: LocalDisable,
     ) -> Self {
         let (rotating, updating) = (Mutex::new(()), Mutex::new(()));
-        Api { node, keys, data_dir, access, escrow, rotating, updating }
+        Api { node, keys, data_dir, access, escrow, aside: Arc::new(aside), rotating, updating }
     }
 
     pub(super) fn access(&self) -> Access {
@@ -116,6 +122,13 @@ impl Api {
             E::Disable => self.disable(call).await,
             E::AffectedSignatures => self.affected_signatures(call).await,
             E::VerifyDeeplink => self.verify_deeplink(call).await,
+            E::LocalDisable => self.local_disable(call).await,
+            E::LocalEnable => self.local_enable(call).await,
+            E::MachineMap => self.machine_map(call).await,
+            E::MachineBootstrap => self.machine_bootstrap(call).await,
+            E::MachineOffer => self.machine_offer(call).await,
+            E::MachineSend => self.machine_send(call).await,
+            E::Acknowledgements => self.acknowledgements().await,
             E::WrapAuthKey => self.wrap_auth_key(call).await,
             E::NotYet(what) => Err(Problem::new(
                 StatusCode::NOT_FOUND,

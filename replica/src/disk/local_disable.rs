@@ -1,0 +1,132 @@
+//! Which locks are set aside on this machine (`lock local-disable`): a small text file beside the
+//! database. It is this machine's own and no part of the history, so it is not in the database.
+//!
+//! ```text
+//! lockstep local-disable 1
+//! 1234:5678
+//! ```
+//!
+//! Each line names a lock by its state ID, in ascending order. Without the file none is set aside.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ledger::Fault;
+use ledger::lock::client::StateId;
+
+/// Name of the file within a data directory.
+pub const FILE: &str = "local-disable";
+
+const TITLE: &str = "lockstep local-disable 1";
+
+/// The locks that are set aside, and the file that says so.
+#[derive(Debug)]
+pub struct LocalDisable {
+    dir: PathBuf,
+    state_ids: Mutex<BTreeSet<StateId>>,
+}
+
+impl LocalDisable {
+    /// Reads the file of a data directory.
+    pub fn open(dir: &Path) -> Result<Self, Fault> {
+        let path = dir.join(FILE);
+        let state_ids = match fs::read_to_string(&path) {
+            Ok(content) => parse(&content).ok_or_else(|| {
+                Fault::new(format!("{} is damaged; delete it to set no lock aside", path.display()))
+            })?,
+            Err(error) if error.kind() == ErrorKind::NotFound => BTreeSet::new(),
+            Err(error) => return Err(Fault::from_error(format!("read {}", path.display()), error)),
+        };
+        Ok(LocalDisable { dir: dir.to_owned(), state_ids: Mutex::new(state_ids) })
+    }
+
+    /// Whether the lock with that state ID is set aside.
+    pub fn has(&self, state_id: StateId) -> bool {
+        self.lock().contains(&state_id)
+    }
+
+    /// Sets a lock aside; says whether it was not before. Survives a power cut when it returns.
+    pub fn add(&self, state_id: StateId) -> Result<bool, Fault> {
+        self.change(|state_ids| state_ids.insert(state_id))
+    }
+
+    /// Takes that back; says whether the lock was set aside.
+    pub fn remove(&self, state_id: StateId) -> Result<bool, Fault> {
+        self.change(|state_ids| state_ids.remove(&state_id))
+    }
+
+    fn change(&self, f: impl FnOnce(&mut BTreeSet<StateId>) -> bool) -> Result<bool, Fault> {
+        let mut now = self.lock();
+        let mut next = now.clone();
+        if !f(&mut next) {
+            return Ok(false);
+        }
+        let path = self.dir.join(FILE);
+        write_through(&self.dir, &text(&next))
+            .map_err(|e| Fault::from_error(format!("write {}", path.display()), e))?;
+        *now = next;
+        Ok(true)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<StateId>> {
+        self.state_ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn write_through(dir: &Path, text: &str) -> io::Result<()> {
+    let fresh = dir.join(format!("{FILE}.new"));
+    let mut file = fs::File::create(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&fresh, dir.join(FILE))?;
+    fs::File::open(dir)?.sync_all()
+}
+
+fn text(state_ids: &BTreeSet<StateId>) -> String {
+    let lines = state_ids.iter().map(|(id1, id2)| format!("{id1}:{id2}\n"));
+    std::iter::once(format!("{TITLE}\n")).chain(lines).collect()
+}
+
+fn parse(content: &str) -> Option<BTreeSet<StateId>> {
+    let mut lines = content.lines();
+    let title = lines.next()?;
+    let state_ids: Option<BTreeSet<StateId>> = lines
+        .map(|line| {
+            let (id1, id2) = line.split_once(':')?;
+            Some((id1.parse().ok()?, id2.parse().ok()?))
+        })
+        .collect();
+    let state_ids = state_ids?;
+    // One spelling only, so that damage is noticed.
+    (title == TITLE && text(&state_ids) == content).then_some(state_ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_stays_so_until_it_is_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || LocalDisable::open(dir.path()).unwrap();
+        assert!(!open().has((1, 2)));
+        assert!(open().add((1, 2)).unwrap());
+        assert!(open().add((0, u64::MAX)).unwrap());
+        assert!(!open().add((1, 2)).unwrap());
+        assert!(open().has((1, 2)) && open().has((0, u64::MAX)) && !open().has((2, 1)));
+        assert!(open().remove((1, 2)).unwrap());
+        assert!(!open().remove((1, 2)).unwrap());
+        assert!(!open().has((1, 2)) && open().has((0, u64::MAX)));
+        let path = dir.path().join(FILE);
+        let whole = fs::read_to_string(&path).unwrap();
+        for cut in 0..whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let kept = LocalDisable::open(dir.path());
+            // A cut behind the title is a file that says less; every other one is noticed.
+            assert_eq!(kept.is_ok(), whole[..cut] == format!("{TITLE}\n"), "{cut}");
+        }
+    }
+}
