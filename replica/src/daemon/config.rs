@@ -1,6 +1,7 @@
 //! The daemon's settings: flag, then environment, then configuration file, then default.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -98,6 +99,18 @@ pub enum ConfigError {
         /// Which one.
         path: PathBuf,
         /// What is wrong, with its line.
+        what: String,
+    },
+    /// Others can write the configuration file, which names commands to be run.
+    #[error(
+        "the configuration file {} names commands that the daemon runs, and {what}: make it root's \
+         or the daemon's own, and nobody else's to write (chmod o-w)",
+        path.display()
+    )]
+    Foreign {
+        /// Which one.
+        path: PathBuf,
+        /// Who can write it.
         what: String,
     },
     /// A user or group that does not exist.
@@ -212,7 +225,7 @@ impl Config {
         surroundings: &Surroundings,
     ) -> Result<Config, ConfigError> {
         let file = match flags.config.as_ref().or(environment.config.as_ref()) {
-            Some(path) => ConfigFile::read(path)?,
+            Some(path) => ConfigFile::read_for_daemon(path)?,
             None => ConfigFile::default(),
         };
         let data_dir = flags
@@ -303,6 +316,25 @@ fn resolve_socket(
 }
 
 impl ConfigFile {
+    /// As [`read`](Self::read), by a daemon that would run the commands in it.
+    fn read_for_daemon(path: &Path) -> Result<Self, ConfigError> {
+        let file = ConfigFile::read(path)?;
+        if file.support_escrow.is_none() && file.on_locked_out.is_none() {
+            return Ok(file);
+        }
+        let metadata = std::fs::metadata(path)
+            .map_err(|source| ConfigError::File { path: path.into(), source })?;
+        let own = rustix::process::geteuid().as_raw();
+        let foreign = |what| Err(ConfigError::Foreign { path: path.into(), what });
+        if metadata.uid() != own && metadata.uid() != 0 {
+            return foreign(format!("it belongs to user {}", metadata.uid()));
+        }
+        if metadata.mode() & 0o002 != 0 {
+            return foreign("everybody may write it".to_owned());
+        }
+        Ok(file)
+    }
+
     fn read(path: &Path) -> Result<Self, ConfigError> {
         use std::io::Read;
         let io = |source| ConfigError::File { path: path.into(), source };
@@ -390,6 +422,27 @@ mod tests {
         let given =
             Given { socket: Some(format!("/{}", "x".repeat(107)).into()), ..Given::default() };
         assert!(Config::resolve(given, Given::default(), &user()).is_err());
+    }
+
+    #[test]
+    fn commands_are_not_taken_from_a_file_that_everybody_may_write() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        let with = |text: &str, mode| {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let flags = Given { config: Some(path.clone()), ..Given::default() };
+            Config::resolve(flags, Given::default(), &user())
+        };
+        let hook = "[on_locked_out]\ncommand = ['/bin/true']\n";
+        let escrow = "[support_escrow]\nfile = '/secret'\n";
+        assert!(with("name = 'a'\n", 0o666).is_ok());
+        for text in [hook, escrow] {
+            assert!(with(text, 0o644).is_ok());
+            let error = with(text, 0o666).unwrap_err();
+            assert!(matches!(error, ConfigError::Foreign { .. }), "{error}");
+        }
     }
 
     #[test]

@@ -218,6 +218,7 @@ impl SealedKey {
 #[cfg(test)]
 mod tests {
     use ledger::testing::key;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -241,6 +242,21 @@ mod tests {
         // Nothing of the seed lies in the file.
         let bytes = sealed.encode(true);
         assert!(!bytes.windows(32).any(|window| window == &key(1).to_pair()[..32]));
+    }
+
+    /// This file was opened by a program of a few lines on Go's golang.org/x/crypto/argon2, crypto/hmac
+    /// and crypto/ed25519, written from docs/keys.md.
+    #[test]
+    fn the_format_stays_what_another_program_could_open() {
+        const FILE: &str = "lockstep-sealed-key:\
+            pgF4GmxvY2tzdGVwIHNlYWxlZCBsb2NrIGtleSAxAlggiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQP\
+            b1wDgxoAAQAAAwQEWCAAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHwVYIAD2SS92Fzgu7bxNvqKv\
+            NfHFSReXbsff4mgm2g7rz94bBlggvhsRNMT5s3V3ja0hm+n3vf576+hYZnsnjbudBG+yR8w=";
+        let open = passphrase("correct horse");
+        let salt = std::array::from_fn(|i| i as u8);
+        assert_eq!(SealedKey::seal(&key(1), &open, salt).unwrap().to_text(), FILE);
+        let opened = SealedKey::from_text(FILE).unwrap().open(&open).unwrap();
+        assert_eq!(*opened.to_pair(), *key(1).to_pair());
     }
 
     #[test]
@@ -303,6 +319,26 @@ mod tests {
         let mac = derived.mac(&other.encode(false)).unwrap();
         other.mac = mac.finalize().into_bytes().into();
         assert_eq!(other.open(&open).unwrap_err(), NotOpened::OtherKey);
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_text_is_refused_or_a_key_of_bounded_cost(
+            places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let cost = Cost { memory_kib: 64 << 10, passes: 3, lanes: 4 };
+            let public = key(1).public();
+            let whole = SealedKey { public, cost, salt: [7; 32], covered: [8; 32], mac: [9; 32] };
+            let mut bytes = whole.encode(true);
+            for (place, byte) in &places {
+                let place = place.index(bytes.len());
+                bytes[place] = *byte;
+            }
+            if let Ok(sealed) = SealedKey::from_text(&format!("{PREFIX}{}", BASE64.encode(&bytes))) {
+                prop_assert!(sealed.cost.check().is_ok());
+                prop_assert_eq!(sealed.encode(true), bytes);
+            }
+        }
     }
 
     #[test]

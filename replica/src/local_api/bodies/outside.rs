@@ -268,3 +268,112 @@ impl SignedRequest {
         Ok(self.request.draft()?.signed(&made)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger::ids::AumHash;
+    use ledger::lock::node_keys::{resign, sign_direct};
+    use ledger::lock::{Aum, AumKind, State};
+    use ledger::testing::{genesis_state, key, node_key};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A request with one of everything: a removal, a checkpoint, a direct signature, a rotation.
+    fn request() -> SigningRequest {
+        let mut remove = Aum::new(AumKind::REMOVE_KEY, Some(AumHash([1; 32])));
+        remove.key_id = Some(vec![7; 32]);
+        let remove = Sealed::new(remove);
+        let mut checkpoint = Aum::new(AumKind::CHECKPOINT, Some(remove.hash()));
+        let state = genesis_state(1, &[(&key(2), 1), (&key(3), 2)]);
+        checkpoint.state = Some(State { last_aum: None, ..state });
+        let direct = sign_direct(&key(2), node_key(1), Some(key(2).public())).unwrap();
+        let mut rotation = resign(&key(2), node_key(2), &direct).unwrap();
+        rotation.signature.clear();
+        let bare = NodeKeySignature { signature: Vec::new(), ..direct };
+        let unsigned = |signature: &NodeKeySignature| UnsignedSignature {
+            node: "laptop".into(),
+            unsigned: Base64(signature.to_cbor()),
+        };
+        SigningRequest {
+            schema: REQUEST_SCHEMA.into(),
+            signer: key(2).public().to_tlpub(),
+            aums: [remove, Sealed::new(checkpoint)].map(|aum| Base64(aum.bytes().to_vec())).into(),
+            signatures: vec![unsigned(&bare), unsigned(&rotation)],
+            ..SigningRequest::default()
+        }
+    }
+
+    #[test]
+    fn a_file_survives_the_way_there_and_back() {
+        let text = serde_json::to_vec(&request()).unwrap();
+        let there: SigningRequest = serde_json::from_slice(&text).unwrap();
+        assert_eq!(there, request());
+        let signed = there.sign(&key(2)).unwrap();
+        assert_eq!(signed.signed.len(), 4);
+        let text = serde_json::to_vec(&signed).unwrap();
+        let back: SignedRequest = serde_json::from_slice(&text).unwrap();
+        assert!(back.presigned().is_ok());
+        assert!(request().sign(&key(3)).is_err());
+    }
+
+    #[test]
+    fn one_thing_is_asked_for() {
+        let sign = Some(vec![SignBody { node_key: node_key(1).to_string(), rotation_key: None }]);
+        let one = AskedBody { sign, ..AskedBody::default() };
+        assert!(one.asked().is_ok());
+        let two = AskedBody { modify: Some(ModifyBody::default()), ..one.clone() };
+        assert!(matches!(two.asked(), Err(BadSigning::NotOne)));
+        assert!(matches!(AskedBody::default().asked(), Err(BadSigning::NotOne)));
+        let reason = Some("boredom".to_owned());
+        let modify = Some(ModifyBody { reason, ..ModifyBody::default() });
+        let odd = AskedBody { modify, ..AskedBody::default() };
+        assert!(matches!(odd.asked(), Err(BadSigning::Reason)));
+        let more = serde_json::from_str::<AskedBody>(r#"{"sign": [], "force": true}"#);
+        assert!(more.is_err());
+    }
+
+    proptest! {
+        /// Whatever somebody has done to a file, it is refused or shows what it would sign; and
+        /// what was signed is never good for anything but the very same.
+        #[test]
+        fn a_changed_file_does_no_harm(
+            places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            part in 0..4_usize,
+        ) {
+            let mut changed = request();
+            {
+                let bytes = match part {
+                    0 | 1 => &mut changed.aums[part].0,
+                    _ => &mut changed.signatures[part - 2].unsigned.0,
+                };
+                for (place, byte) in &places {
+                    let place = place.index(bytes.len());
+                    bytes[place] = *byte;
+                }
+            }
+            let signed = request().sign(&key(2)).unwrap();
+            let same = changed == request();
+            if let Ok(draft) = changed.draft() {
+                prop_assert!(draft.sign(&key(2)).is_ok());
+            }
+            let forged = SignedRequest { request: changed, ..signed };
+            prop_assert_eq!(forged.presigned().is_ok(), same);
+        }
+
+        #[test]
+        fn hostile_text_is_no_file(
+            cut in any::<prop::sample::Index>(),
+            place in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let mut text = serde_json::to_vec(&request()).unwrap();
+            let place = place.index(text.len());
+            text[place] = byte;
+            text.truncate(cut.index(text.len()) + 1);
+            if let Ok(request) = serde_json::from_slice::<SigningRequest>(&text) {
+                let _ = request.draft();
+            }
+        }
+    }
+}
