@@ -117,7 +117,6 @@ fn mistakes_change_nothing_and_are_explained() {
             ("cluster records /nonexistent".into(), "/nonexistent is not a data directory"),
             ("cluster records .".into(), ". holds no replica"),
             ("lock revoke-keys --cosign abcd".into(), "this version does not have it yet"),
-            ("lock local-disable".into(), "this version does not have it yet"),
         ],
     );
 

@@ -51,12 +51,17 @@ const ONLY_READ: &[&str] = &[
 /// Puts things so that an example of this command can do what it says; returns what stands in
 /// the places of the example's own words.
 fn prepared(place: &Place, path: &str, example: &str) -> Vec<(&'static str, String)> {
+    // An example may have set the lock aside on this machine.
+    place.run("lock local-enable");
     let on = place.json("lock status --json")["Enabled"].as_bool().unwrap();
     match path {
         "lock init" if on => drop(place.ok("lock disable file:secret.txt")),
         "lock init" => {}
         _ if !on => drop(place.write("secret.txt", place.init(""))),
         _ => {}
+    }
+    if path == "lock local-enable" {
+        place.ok("lock local-disable");
     }
     // An example that makes something finds it absent, one that uses something present.
     for file in ["request.json", "offline.key"] {
