@@ -40,7 +40,7 @@ impl Problem {
     }
 
     /// As a bad request, whatever it is.
-    pub(super) fn as_bad(mut self) -> Self {
+    pub(super) fn into_bad(mut self) -> Self {
         self.status = StatusCode::BAD_REQUEST;
         self
     }

@@ -60,7 +60,7 @@ impl Api {
             Ok(()) => Ok(empty()),
             // As the original does, whatever the reason.
             Err(refused @ (NotPlanned::LockOff | NotPlanned::DisabledHere)) => {
-                Err(Problem::from(refused).as_bad())
+                Err(Problem::from(refused).into_bad())
             }
             Err(other) => Err(other.into()),
         }
