@@ -105,12 +105,7 @@ impl ConfiguredCommand {
     ) -> Result<(), CommandFailed> {
         let io = |source| CommandFailed::Io { program: self.program().to_owned(), source };
         let mut running = Running::start(self, input.is_some(), variables).map_err(io)?;
-        if let Some(input) = input {
-            running.feed(input).map_err(|source| CommandFailed::Input {
-                program: self.program().to_owned(),
-                source,
-            })?;
-        }
+        let fed = input.map_or(Ok(()), |input| running.feed(input));
         let Ok(ended) = tokio::time::timeout(self.timeout, running.ended()).await else {
             return Err(CommandFailed::Timeout {
                 program: self.program().to_owned(),
@@ -118,11 +113,12 @@ impl ConfiguredCommand {
             });
         };
         let status = ended.map_err(io)?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(CommandFailed::Status { program: self.program().to_owned(), status })
+        let program = self.program().to_owned();
+        // Whoever fails may well have stopped reading: its status says more.
+        if !status.success() {
+            return Err(CommandFailed::Status { program, status });
         }
+        fed.map_err(|source| CommandFailed::Input { program, source })
     }
 }
 
@@ -245,6 +241,16 @@ mod tests {
         let missing = ConfiguredCommand::new(vec!["/nonexistent".into()], None).unwrap();
         let error = missing.run(None, &[]).await.unwrap_err().to_string();
         assert_eq!(error, "/nonexistent: No such file or directory (os error 2)");
+    }
+
+    #[tokio::test]
+    async fn whoever_closes_its_input_has_not_got_it() {
+        // More than a pipe holds: it can only be read, or refused.
+        let input = vec![b'x'; 1 << 20];
+        let error = command("exec <&-; exit 0", 60).run(Some(&input), &[]).await.unwrap_err();
+        assert!(matches!(error, CommandFailed::Input { .. }), "{error}");
+        let error = command("exec <&-; exit 3", 60).run(Some(&input), &[]).await.unwrap_err();
+        assert!(matches!(error, CommandFailed::Status { .. }), "{error}");
     }
 
     #[tokio::test]
