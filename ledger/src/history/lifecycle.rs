@@ -103,6 +103,14 @@ pub(super) fn wait(rows: &mut Draft<'_>, waiting: &WaitingGenesis) {
     rows.put(tables::EPOCHS, WAITING, waiting.write());
 }
 
+/// A node that leaves takes the genesis along that it has brought.
+pub(super) fn forget(rows: &mut Draft<'_>, node: NodeId) -> Result<(), Fault> {
+    if waiting(rows)?.is_some_and(|waiting| waiting.brought.node == node) {
+        rows.delete(tables::EPOCHS, WAITING);
+    }
+    Ok(())
+}
+
 /// Sets an epoch's rows. When one begins, no genesis waits any more.
 pub(super) fn put(rows: &mut Draft<'_>, entry: &EpochEntry) {
     rows.put(tables::EPOCHS, number_key(entry.epoch), entry.write());

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::effects::Step;
 use super::event::{ChangedNode, NewNode, NodeSignature};
 use super::members::{self, Member};
-use super::{EventRefusal, NodeId, ReplicaId, SignedProposal, acknowledgements, row};
+use super::{EventRefusal, NodeId, ReplicaId, SignedProposal, acknowledgements, lifecycle, row};
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::ids::{AumHash, LockKey, NodeKey};
 use crate::limits::ROSTER_NODES;
@@ -358,6 +358,7 @@ pub(super) fn remove(step: &mut Step<'_>, id: NodeId) -> Result<(), Failure> {
     step.rows.delete(tables::ROSTER, id.0.to_be_bytes());
     step.node_gone(id);
     acknowledgements::forget(step, id)?;
+    lifecycle::forget(&mut step.rows, id)?;
     if let Some(member) = node.member {
         let own = members::member(&step.rows, member)?;
         let own = own.ok_or_else(|| row::missing(tables::MEMBERS, member))?;

@@ -292,6 +292,7 @@ impl Verifier {
                 let id = body.fields(&[1], &[])?.get(1).uint()?;
                 let node = self.nodes.remove(&id).ok_or("an unknown node")?;
                 self.acknowledged.retain(|(node, _), _| *node != id);
+                self.waiting = self.waiting.filter(|(node, ..)| *node != id);
                 self.effect(vec![Value::Uint(5), Value::Uint(id)]);
                 if let Some(owner) = node.member {
                     let own = self.members[&owner].clone();

@@ -128,6 +128,14 @@ fn a_genesis_that_a_node_brings_waits_for_its_signatures() {
     let refusal = event(group.refuse(brought(laptop, &maker, &second)));
     assert_eq!(refusal, EventRefusal::StateIdUsed(Epoch(1)));
     group.apply(brought(laptop, &maker, &first));
+    // A node that leaves takes its genesis along; it would lock everybody with a stranger's key.
+    group.apply(Event::NodeRemoved(laptop));
+    assert_eq!(waits(&group), None);
+    let refusal = event(group.refuse(finish(&group, laptop, &maker, &first)));
+    assert_eq!(refusal, EventRefusal::NoSuchGenesis { node: laptop });
+    group.apply(brought(phone, &maker, &first));
+    group.apply(Event::NodeRemoved(late));
+    assert_eq!(waits(&group), Some(first.hash()));
     // The member's own initialization does not wait for it.
     group.apply(group.initialization(3, &[]));
     assert_eq!(waits(&group), None);

@@ -50,6 +50,7 @@ fn rotation_json(rotation: &Rotation) -> Value {
 /// Compares everything that the reference says of a signature and its authorization.
 fn authorization(input: &[u8], node_key: NodeKey, state: &State, expect: &Value) -> Verdict {
     let authorized = flag(member(expect, "authorized"));
+    same("an error or not", fails(member(expect, "error")), !authorized)?;
     let decoded = expect.get("sig_hash_hex");
     let signature = match NodeKeySignature::decode(input) {
         Ok(signature) => signature,
