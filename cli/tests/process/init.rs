@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::harness::{Exchange, Place, Proxy, Ran, node_key, tlpub};
+use crate::harness::{Exchange, Place, Proxy, Ran, conversation, node_key, tlpub};
 
 const VOID: &str = "The disablement secrets printed above are void: nothing was initialized.";
 const KEEP: &str = "Keep the disablement secrets printed above: if the lock was initialized, they \
@@ -309,41 +309,27 @@ fn without_confirm_the_plan_and_the_line_to_run() {
     assert!(enabled(&place));
 }
 
-/// On a terminal the plan is followed by a question. (`script` gives the command a terminal.)
+/// On a terminal the plan is followed by a question.
 #[test]
 fn a_terminal_is_asked() {
     let place = Place::new();
     let _daemon = place.start();
     let own = place.own_key();
     let ask = |answer: &str| {
-        let mut child = std::process::Command::new("script")
-            .args(["-qec", &format!("{} lock init {own}", crate::harness::LOCKSTEP), "/dev/null"])
-            .env("LOCKSTEP_SOCKET", place.socket())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // The answer comes only after the question, and the terminal stays open until the end.
-        let mut stdin = child.stdin.take().unwrap();
-        let mut stdout = child.stdout.take().unwrap();
-        let mut text = Vec::new();
-        while !text.ends_with(b"Initialize tailnet lock? [y/N] ") {
-            let mut byte = [0];
-            assert_eq!(stdout.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&text));
-            text.push(byte[0]);
-        }
-        std::io::Write::write_all(&mut stdin, format!("{answer}\n").as_bytes()).unwrap();
-        stdout.read_to_end(&mut text).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(0));
-        String::from_utf8(text).unwrap()
+        let mut command = place.command();
+        let steps = [("Initialize tailnet lock? [y/N] ", answer)];
+        let (code, text) = conversation(command.args(["lock", "init", &own]), &steps);
+        assert_eq!(code, 0, "{text}");
+        text
     };
-    for no in ["", "n", "N", "no", "perhaps"] {
+    for no in ["\n", "n\n", "N\n", "no\n", "perhaps\n"] {
         let text = ask(no);
-        assert!(text.contains("1 disablement secrets will be generated.\r\n"), "{text}");
+        assert!(text.contains("1 disablement secrets will be generated.\n"), "{text}");
         assert!(!text.contains("disablement-secret:"), "{text}");
         assert!(!enabled(&place));
     }
-    let text = ask("y");
-    assert!(text.contains("disablement-secret:") && text.ends_with("Initialization complete.\r\n"));
+    let text = ask("y\n");
+    assert!(text.contains("disablement-secret:"), "{text}");
+    assert!(text.ends_with("Initialization complete.\n"), "{text}");
     assert!(enabled(&place));
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use rustix::process::{Signal, geteuid, kill_process};
@@ -260,4 +261,77 @@ fn addresses_names_and_groups_that_cannot_be() {
     let daemon = Daemon::start(&place, command);
     assert_eq!(daemon.ready["health_addr"], address);
     assert_eq!(daemon.terminate().code(), Some(0));
+}
+
+/// Whoever may open the socket may read; root, the daemon's user and the operator may change things.
+#[test]
+fn the_operator_changes_and_the_group_reads() {
+    const OPERATOR: u32 = 4711;
+    const READER: u32 = 4712;
+    const GROUP: u32 = 4713;
+    let place = Place::new();
+    if !geteuid().is_root() {
+        // Only root can give the socket away; the daemon says what the operator lacks.
+        let mut command = place.serve();
+        command.args(["--operator", &OPERATOR.to_string()]);
+        let daemon = Daemon::start(&place, command);
+        kill_process(daemon.pid(), Signal::TERM).unwrap();
+        let (code, log) = daemon.ends();
+        assert_eq!(code, 0, "{log}");
+        assert!(log.contains("the operator cannot open the socket"), "{log}");
+        return;
+    }
+    // Another user gets at the program only where it may look.
+    set_mode(place.root(), 0o755);
+    let program = place.file("lockstep");
+    fs::copy(crate::harness::LOCKSTEP, &program).unwrap();
+    let by = |user: u32, group: u32, words: &str| {
+        let mut command = std::process::Command::new(&program);
+        command.args(words.split(' ')).env("LOCKSTEP_SOCKET", place.socket());
+        Ran::of(command.current_dir(place.root()).uid(user).gid(group))
+    };
+    let add = format!("node add laptop --node-key {}", crate::harness::node_key(1));
+
+    let mut command = place.serve();
+    command.args(["--operator", &OPERATOR.to_string()]);
+    let daemon = Daemon::start(&place, command);
+    by(OPERATOR, OPERATOR, &add).ok();
+    let record = place.records("--from 2").remove(0);
+    assert_eq!(record["actor"]["uid"], OPERATOR);
+    let stderr = by(READER, GROUP, "lock").fails(1);
+    assert!(stderr.contains("Permission denied") && stderr.contains("the socket's group"));
+    assert_eq!(daemon.terminate().code(), Some(0));
+
+    let mut command = place.serve();
+    command.args(["--operator", &OPERATOR.to_string(), "--socket-group", &GROUP.to_string()]);
+    let _daemon = Daemon::start(&place, command);
+    assert_eq!(mode(&place.socket()), 0o660);
+    let nodes = by(READER, GROUP, "node list").ok();
+    assert_eq!(by(OPERATOR, OPERATOR, "node list").ok(), nodes);
+    for words in ["node remove laptop", "lock add tlpub:12", "lock init --confirm tlpub:12"] {
+        let ran = by(READER, GROUP, words);
+        assert_eq!(ran.code, 1, "{ran:?}");
+    }
+    let stderr = by(READER, GROUP, "node remove laptop").fails(1);
+    assert_eq!(
+        stderr,
+        "error: Access denied: node access denied\nRun it as root, or as the operator that the \
+         daemon was started with (lockstep serve --operator).\n"
+    );
+    assert_eq!(place.ok("node list"), nodes);
+}
+
+#[test]
+fn the_name_of_the_first_start_stays() {
+    let place = Place::new();
+    let daemon = place.start();
+    assert_eq!(daemon.terminate().code(), Some(0));
+    let mut other = place.command();
+    other.args(["serve", "--name", "other", "--data-dir"]).arg(place.data());
+    let daemon = Daemon::start(&place, other);
+    assert_eq!(place.json("node show 1 --json")["name"], "signer");
+    kill_process(daemon.pid(), Signal::TERM).unwrap();
+    let (code, log) = daemon.ends();
+    assert_eq!(code, 0);
+    assert!(log.contains("keeps the name that it got on its first start"), "{log}");
 }

@@ -322,3 +322,22 @@ fn kills_at_any_moment_lose_nothing_and_repeat_nothing() {
     );
     assert!(answers.len() > ROUNDS && unknown > 0);
 }
+
+#[test]
+fn a_first_start_can_be_killed_at_any_moment() {
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    for _ in 0..16 {
+        let place = Place::new();
+        for _ in 0..2 {
+            Daemon::kill_early(&place, Duration::from_micros(dice.below(80_000)));
+        }
+        let daemon = place.start();
+        // The group and the machine, once.
+        let mut history = History::default();
+        history.read(&place, "");
+        assert_eq!(history.hashes.len(), 2);
+        place.init("");
+        assert_eq!(daemon.terminate().code(), Some(0));
+        place.ok(&format!("audit verify {}", place.data().display()));
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::thread::scope;
 
-use crate::harness::{Daemon, Place, calls, node_key, tlpub, traced};
+use crate::harness::{Call, Daemon, Place, calls, node_key, tlpub, traced};
 
 /// Each change that is answered with success was written to the database's log, and that was
 /// synced, before a byte of the answer left the process.
@@ -48,33 +48,72 @@ fn every_acknowledgement_follows_a_sync_that_covers_it() {
     assert_eq!(daemon.terminate().code(), Some(0));
 
     let calls = calls(&place);
-    let database = place.data().join("db");
     for id in &ids {
-        let answer = calls
-            .iter()
-            .find(|call| {
-                call.target().starts_with("socket:")
-                    && call.arguments.contains("lockstep-outcome: applied")
-                    && call.arguments.contains(&format!("lockstep-request-id: {id}\\r"))
-            })
-            .unwrap_or_else(|| panic!("no answer to {id}"));
-        let covered = calls.iter().any(|written| {
-            let log = written.target();
-            log.starts_with(database.to_str().unwrap())
-                && log.ends_with(".log")
-                && written.arguments.contains(id.as_str())
-                && written.result > 0
-                && calls.iter().any(|sync| {
-                    matches!(sync.name.as_str(), "fdatasync" | "fsync")
-                        && sync.target() == log
-                        && sync.result == 0
-                        && written.ended < sync.began
-                        && sync.ended < answer.began
-                })
-        });
-        assert!(covered, "{id} was acknowledged before it was synced");
+        assert!(covered(&place, &calls, id), "{id} was acknowledged before it was synced");
     }
     // It is the log's sync that counts, not one for each answer.
     let syncs = calls.iter().filter(|call| call.target().ends_with(".log")).count();
     assert!(syncs > words.len(), "{syncs}");
+}
+
+/// What a daemon has written but not synced when it ends may survive it. The next one says so only
+/// when it is safe.
+#[test]
+fn what_a_crash_left_unsynced_is_synced_before_it_is_acknowledged() {
+    let place = Place::new();
+    assert_eq!(place.start().terminate().code(), Some(0));
+    // The first sync that fails comes later and later, until it is one of a change.
+    for first in 1..40 {
+        let inject = format!("inject=fdatasync:error=EIO:when={first}+");
+        let command = traced(&place, &["-e", &inject]);
+        let Ok(daemon) = Daemon::try_start(&place, command) else { continue };
+        let lost = (1..5).find_map(|number| {
+            let id = format!("half-done-{first}-{number}-");
+            let key = node_key(first * 5 + number);
+            let words = format!("node add n{first}-{number} --node-key {key} --request-id {id}");
+            let ran = place.run(&words);
+            assert!(matches!(ran.code, 0 | 4), "{ran:?}");
+            (ran.code == 4).then_some((id, words))
+        });
+        let (id, words) = lost.expect("a sync that fails");
+        assert_eq!(daemon.ends().0, 1);
+
+        let daemon = Daemon::start(&place, traced(&place, &[]));
+        let again = place.run(&words);
+        assert_eq!(again.code, 0, "{again:?}");
+        assert_eq!(daemon.terminate().code(), Some(0));
+        assert!(covered(&place, &calls(&place), &id));
+        // Otherwise it failed before the change was written at all.
+        if again.stderr.contains("on record already") {
+            return;
+        }
+    }
+    panic!("no change was written and not synced");
+}
+
+/// Whether the answer to a request left after a sync of a database's file that had been written
+/// with the request in it.
+fn covered(place: &Place, calls: &[Call], id: &str) -> bool {
+    let database = place.data().join("db");
+    let answer = calls
+        .iter()
+        .find(|call| {
+            call.target().starts_with("socket:")
+                && call.arguments.contains("lockstep-outcome: applied")
+                && call.arguments.contains(&format!("lockstep-request-id: {id}\\r"))
+        })
+        .unwrap_or_else(|| panic!("no answer to {id}"));
+    calls.iter().any(|written| {
+        let file = written.target();
+        file.starts_with(database.to_str().unwrap())
+            && written.arguments.contains(id)
+            && written.result > 0
+            && calls.iter().any(|sync| {
+                matches!(sync.name.as_str(), "fdatasync" | "fsync")
+                    && sync.target() == file
+                    && sync.result == 0
+                    && written.ended < sync.began
+                    && sync.ended < answer.began
+            })
+    })
 }

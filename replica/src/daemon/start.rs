@@ -187,6 +187,19 @@ async fn serve_node(
 ) -> Result<(), ServeError> {
     let handle = node.handle().clone();
     enrol_own(&handle, name, &keys).await?;
+    if let Some(given) = &config.name {
+        let view = handle.view();
+        let node =
+            enrol::own_node(Ground { fold: view.fold(), rows: view.rows() }, handle.replica());
+        let node = node.map_err(NotPlanned::from)?;
+        if let Some(node) = node.filter(|node| node.name != *given) {
+            tracing::warn!(
+                given,
+                name = node.name,
+                "this machine keeps the name that it got on its first start"
+            );
+        }
+    }
 
     let io = |address: SocketAddr| {
         move |source| ServeError::Io { doing: "listening at", place: address.to_string(), source }
@@ -195,7 +208,8 @@ async fn serve_node(
     let health_addr = health.local_addr().map_err(io(config.health_listen))?;
     let own = rustix::process::geteuid().as_raw();
     let access = Access { own, operator: config.operator };
-    let socket = local_api::bind(&config.socket, config.socket_group)?;
+    let operator = config.operator.filter(|operator| *operator != own);
+    let socket = local_api::bind(&config.socket, config.socket_group, operator)?;
     let aside = LocalDisable::open(&config.data_dir).map_err(StartError::from)?;
     let api = Arc::new(Api::new(
         handle.clone(),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,14 +58,19 @@ pub enum BindError {
     },
 }
 
-/// Opens the socket with mode 0600, or 0660 for a group; takes the place of a dead one only.
-pub fn bind(path: &Path, group: Option<u32>) -> Result<UnixListener, BindError> {
+/// Opens the socket with mode 0600, or 0660 for a group, as a file of the operator's if there is
+/// one; takes the place of a dead one only.
+pub fn bind(
+    path: &Path,
+    group: Option<u32>,
+    operator: Option<u32>,
+) -> Result<UnixListener, BindError> {
     let io = |doing| move |source| BindError::Io { doing, path: path.into(), source };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent.filter(|parent| !parent.exists()) {
         fs::create_dir_all(parent).map_err(io("creating the directory of"))?;
-        // The group must get through to the socket, whatever the umask is.
-        let mode = if group.is_some() { 0o755 } else { 0o700 };
+        // Group and operator must get through to the socket, whatever the umask is.
+        let mode = if group.is_some() || operator.is_some() { 0o755 } else { 0o700 };
         fs::set_permissions(parent, fs::Permissions::from_mode(mode))
             .map_err(io("setting the mode of the directory of"))?;
     }
@@ -86,7 +91,17 @@ pub fn bind(path: &Path, group: Option<u32>) -> Result<UnixListener, BindError> 
     // The daemon's umask keeps others out until the mode is set.
     let listener = UnixListener::bind(path).map_err(io("listening at"))?;
     if let Some(group) = group {
-        std::os::unix::fs::chown(path, None, Some(group)).map_err(io("giving the group"))?;
+        chown(path, None, Some(group)).map_err(io("giving the group"))?;
+    }
+    // Root opens it all the same. Only root can give it away.
+    if let Some(operator) = operator
+        && let Err(error) = chown(path, Some(operator), None)
+    {
+        tracing::warn!(
+            operator, %error,
+            "the operator cannot open the socket, unless by its group: start the daemon as root or \
+             as the operator, or add --socket-group"
+        );
     }
     let mode = if group.is_some() { 0o660 } else { 0o600 };
     fs::set_permissions(path, fs::Permissions::from_mode(mode))

@@ -109,10 +109,10 @@ async fn the_socket_is_the_owners_and_only_a_dead_one_is_replaced() {
     let daemon = Daemon::start(dir.path()).await;
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
-    let error = replica::local_api::bind(&socket, None).unwrap_err();
+    let error = replica::local_api::bind(&socket, None, None).unwrap_err();
     assert!(error.to_string().contains("another daemon serves"), "{error}");
     daemon.stop().await;
     std::fs::write(&socket, "").unwrap();
-    let error = replica::local_api::bind(&socket, None).unwrap_err();
+    let error = replica::local_api::bind(&socket, None, None).unwrap_err();
     assert!(error.to_string().contains("not a socket"), "{error}");
 }

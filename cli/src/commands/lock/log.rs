@@ -19,9 +19,9 @@ pub(super) fn run(args: Log, session: &Session) -> Result<(), Failure> {
         None => {
             let status = session.wait(session.client.lock_status())?;
             if !status.enabled {
-                return Err(Failure::new("Tailnet Lock is not enabled").remedy(
-                    "A past lock can be read with --epoch: 'lockstep lock log --epoch 1'.",
-                ));
+                let line = format!("lockstep lock log --epoch 1{}", session.socket_words());
+                return Err(Failure::new("Tailnet Lock is not enabled")
+                    .remedy(format!("A past lock can be read with --epoch: '{line}'.")));
             }
             session.wait(session.client.log(args.limit))?
         }

@@ -47,8 +47,9 @@ fn unavailable(name: &str) -> Failure {
 fn enabled(session: &Session) -> Result<LockStatus, Failure> {
     let status = session.wait(session.client.lock_status())?;
     if !status.enabled {
+        let line = format!("lockstep lock init{}", session.socket_words());
         return Err(Failure::new("tailnet lock is not enabled")
-            .remedy("Run 'lockstep lock init' to turn it on."));
+            .remedy(format!("Run '{line}' to turn it on.")));
     }
     Ok(status)
 }

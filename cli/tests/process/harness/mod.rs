@@ -18,7 +18,7 @@ pub use daemon::Daemon;
 pub use place::{Place, Ran};
 pub use proxy::{Exchange, Proxy};
 pub use terminal::{conversation, terminal};
-pub use trace::{calls, limited, traced};
+pub use trace::{Call, calls, limited, traced};
 pub use transcript::Transcript;
 
 /// The program under test.

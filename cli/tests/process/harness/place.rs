@@ -111,6 +111,8 @@ impl Place {
         shell.args(["-c", line]).current_dir(self.root()).env_clear();
         shell.env("PATH", std::env::join_paths(path).unwrap()).env("HOME", self.root());
         shell.env("LOCKSTEP_SOCKET", self.socket()).stdin(Stdio::null());
+        // Not the machine's own data directory, which root's default would be.
+        shell.env("LOCKSTEP_DATA_DIR", self.data());
         Ran::of(&mut shell)
     }
 
