@@ -39,11 +39,12 @@ pub(super) fn lock_status(
         let list = if node.standing.is_in() { &mut visible } else { &mut filtered };
         list.push(peer(&node));
     }
-    let signed = own.filter(|node| node.standing.is_in());
     status.enabled = true;
     status.head = Some(authority.head());
-    status.node_key_signed = signed.is_some();
-    status.node_key_signature = signed.and_then(|node| node.signature.as_ref()).map(signature);
+    status.node_key_signed = own.is_some_and(|node| node.standing.is_in());
+    // The one that it has, whether it holds or not; of kind 0 if there is none.
+    status.node_key_signature =
+        own.map(|node| node.signature.as_ref().map(signature).unwrap_or_default());
     status.trusted_keys = Some(authority.state().keys().iter().map(trusted_key).collect());
     status.visible_peers = Some(visible);
     status.filtered_peers = Some(filtered);

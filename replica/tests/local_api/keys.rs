@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use ledger::testing::node_key;
-use replica::local_api::bodies::{NodeAddRequest, NodeRotateRequest};
+use replica::local_api::bodies::{NodeAddRequest, NodeRotateRequest, Signature};
 use replica::local_api::client::Asked;
 
 use super::Daemon;
@@ -94,6 +94,8 @@ async fn a_new_node_key_under_the_lock_is_signed_by_the_machine_itself() {
     let daemon = Daemon::start(dir.path()).await;
     let status = daemon.client.lock_status().await.unwrap();
     assert!(status.enabled && !status.node_key_signed);
+    // As the original says it: a signature of kind 0.
+    assert_eq!(status.node_key_signature, Some(Signature::default()));
     daemon.stop().await;
 }
 

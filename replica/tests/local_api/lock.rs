@@ -187,8 +187,12 @@ async fn what_cannot_be_signed_or_changed() {
     client.modify(&add(&[key(2).public()]), &asked).await.unwrap();
     let request = RemoveRequest { keys: vec![own.to_tlpub()], resign: true, ..Default::default() };
     assert!(refused(client.remove_keys(&request, &asked).await).1.contains("while resigning"));
+    let signature = client.lock_status().await.unwrap().node_key_signature.unwrap();
     client.modify(&remove(&[own]), &asked).await.unwrap();
-    assert!(!client.lock_status().await.unwrap().node_key_signed);
+    // What is locked out shows the signature that no longer holds, as the original does.
+    let status = client.lock_status().await.unwrap();
+    assert!(!status.node_key_signed);
+    assert_eq!(status.node_key_signature, Some(signature));
     let (_, text) = refused(client.sign(&sign(node_key(1), None), &asked).await);
     assert!(text.contains("this node is not trusted by Tailnet Lock"), "{text}");
     assert!(text.contains("this node is not trusted by network lock"), "{text}");
