@@ -109,6 +109,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_file_is_as_the_documentation_has_it() {
+        let page = include_str!("../../../docs/ledger-format.md");
+        let (_, rest) = page.split_once(&format!("```text\n{TITLE}\n")).unwrap();
+        let (lines, _) = rest.split_once("```").unwrap();
+        let shown = format!("{TITLE}\n{lines}");
+        assert_eq!(text(&parse(&shown).unwrap()), shown);
+        assert_eq!(shown.lines().count(), 2);
+    }
+
+    #[test]
     fn what_is_set_aside_stays_so_until_it_is_taken_back() {
         let dir = tempfile::tempdir().unwrap();
         let open = || LocalDisable::open(dir.path()).unwrap();
