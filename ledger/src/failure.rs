@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use crate::lock::signatures::BadClaim;
 use crate::{cbor, history, ids, lock};
 
 /// Why an event, an AUM or a signature was refused. Deterministic: a function of the input and
@@ -73,8 +74,12 @@ impl Refusal {
                  that Tailscale itself writes",
             ),
             Refusal::Text(_) => Some("copy the key or hash again, whole"),
+            Refusal::BadClaim(BadClaim::Signature(_)) => {
+                Some("take it again from whoever has signed it: these are not the bytes that were")
+            }
             Refusal::NotAuthorized(_) => Some("sign the node's key with a trusted key"),
             Refusal::Event(refusal) => refusal.remedy(),
+            Refusal::NotRevoked(reason) => reason.remedy(),
             _ => None,
         }
     }

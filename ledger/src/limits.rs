@@ -52,6 +52,8 @@ pub const NAME_BYTES: usize = 63;
 pub const NOTE_BYTES: usize = 1024;
 /// Bytes of each text in the label of a disablement value.
 pub const LABEL_BYTES: usize = 256;
+/// Revocations that wait for signatures at one time, stale ones included.
+pub const REVOCATIONS_PENDING: usize = 32;
 /// AUMs of one event.
 pub const EVENT_AUMS: usize = 1024;
 /// Node-key signatures of one event; the bytes of a proposal end sooner for long ones.

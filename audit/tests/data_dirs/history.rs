@@ -3,8 +3,8 @@
 use std::ops::{Deref, DerefMut};
 
 use ledger::history::{
-    Acknowledged, Applied, AumsAdded, AuthKeyHash, ChangedNode, Epoch, Event, NewAuthKey,
-    NodeSignature, Verdict,
+    Acknowledged, Applied, AumsAdded, AuthKeyHash, ChangeReason, ChangedNode, Epoch, Event,
+    NewAuthKey, NodeSignature, RevocationOpened, Verdict,
 };
 use ledger::ids::AumHash;
 use ledger::lock::builder::Change;
@@ -35,8 +35,8 @@ impl DerefMut for Told {
     }
 }
 
-/// Two epochs. In the second, keys come and go, a stolen one is revoked by a fork, and of five
-/// nodes two are locked out.
+/// Two epochs. In the second, keys come and go, a stolen one is revoked by a fork, of five nodes two
+/// are locked out, and another revocation waits for signatures.
 pub(crate) fn history() -> Told {
     let mut group = Group::new();
     let laptop = group.add_node("laptop", 0x21);
@@ -103,5 +103,13 @@ pub(crate) fn history() -> Told {
         epoch: Epoch(1),
         applied: Applied::Disabled,
     }));
+    // One that is not signed by enough yet.
+    let authority = group.fold.authority().unwrap().clone();
+    let keys = vec![key(3).public()];
+    let ids = [keys[0].0.to_vec()];
+    let waits = generate(&group.rows, &authority, &ids, &key(1).public(), None).unwrap();
+    let aum = cosign(Sealed::new(waits), &key(1)).unwrap();
+    let (reason, note) = (Some(ChangeReason::Other), None);
+    group.apply(Event::RevocationOpened(Box::new(RevocationOpened { aum, keys, reason, note })));
     Told { group, undone: undone_hashes }
 }

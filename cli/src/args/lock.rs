@@ -36,9 +36,8 @@ pub(crate) enum LockCommand {
     #[command(after_help = "Example:
   lockstep lock local-enable")]
     LocalEnable(Local),
-    /// Retroactively revokes one or more tailnet lock keys (not in this version)
-    #[command(hide = true)]
-    RevokeKeys(Unavailable),
+    /// Retroactively revokes one or more tailnet lock keys
+    RevokeKeys(RevokeKeys),
 }
 
 /// Initializes tailnet lock for the entire tailnet.
@@ -128,6 +127,7 @@ pub(crate) struct Add {
   lockstep lock remove tlpub:1234abcdef
   lockstep lock remove --resign=false tlpub:1234abcdef
   lockstep lock remove --key offline.key tlpub:1234abcdef
+  lockstep lock remove --reason left --note 'ticket 4711' tlpub:1234abcdef
   lockstep lock remove --unused-preauth-keys
 
 Signing an auth key leaves a trusted key behind. --unused-preauth-keys lists
@@ -147,6 +147,8 @@ pub(crate) struct Remove {
     /// The same as --resign
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) re_sign: Option<bool>,
+    #[command(flatten)]
+    pub(crate) why: Why,
     #[command(flatten)]
     pub(crate) change: Change,
     /// Keys to trust no longer
@@ -271,6 +273,63 @@ pub(crate) struct Log {
     pub(crate) extra: Vec<String>,
 }
 
+/// Why keys are taken away.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Why {
+    /// Why, for the record: compromised, rotated, left or other
+    #[arg(long, value_name = "REASON")]
+    pub(crate) reason: Option<String>,
+    /// Free text for the record, at most 1024 bytes
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+}
+
+/// Retroactively revokes tailnet lock keys: what they have done since is undone.
+///
+/// Use 'lockstep lock remove' for a key that has not been compromised. A revocation forks the
+/// history before the keys could do harm, so several signing nodes must sign it until it has
+/// more votes than what it undoes. Each step shows what would happen and which votes are missing.
+///
+/// The first step, with the keys, signs and prints a blob for the next signing node; a Lockstep
+/// ledger keeps it as well, so that its first characters are enough there. --cosign signs it, and
+/// --finish puts it into force; together they do one after the other. Without an argument they
+/// list the revocations that wait for signatures.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  lockstep lock revoke-keys --reason compromised tlpub:1234abcdef
+  lockstep lock revoke-keys --cosign
+  lockstep lock revoke-keys --cosign MZXW6YTBOI
+  lockstep lock revoke-keys --cosign --key offline.key file:blob.hex
+  lockstep lock revoke-keys --finish MZXW6YTBOI")]
+pub(crate) struct RevokeKeys {
+    #[command(flatten)]
+    pub(crate) with: SignWith,
+    /// Sign a revocation that another signing node has begun
+    #[arg(long)]
+    pub(crate) cosign: bool,
+    /// Put a revocation into force
+    #[arg(long)]
+    pub(crate) finish: bool,
+    /// Give up a revocation that waits for signatures (Lockstep only)
+    #[arg(long)]
+    pub(crate) withdraw: bool,
+    /// Fork after this change instead of the last one at which the keys were
+    /// not trusted yet (advanced users only)
+    #[arg(long, value_name = "HASH")]
+    pub(crate) fork_from: Option<String>,
+    /// Do not prompt for confirmation
+    #[arg(long)]
+    pub(crate) confirm: bool,
+    #[command(flatten)]
+    pub(crate) why: Why,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    /// The keys to revoke; or a recovery blob (file:PATH reads it from a file)
+    /// or the first characters of a revocation's name
+    #[arg(value_name = "KEY|BLOB|NAME")]
+    pub(crate) words: Vec<String>,
+}
+
 /// Sets the lock aside on this node, or takes that back.
 ///
 /// While it is set aside, this node lets every node in and signs nothing; nodes that the lock locks
@@ -283,12 +342,4 @@ pub(crate) struct Local {
     pub(crate) change: Change,
     #[arg(hide = true)]
     pub(crate) extra: Vec<String>,
-}
-
-/// A subcommand that this version knows by name only.
-#[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct Unavailable {
-    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
-    pub(crate) rest: Vec<String>,
 }

@@ -20,8 +20,8 @@ pub(crate) use auth_key::{AuthKeyCommand, AuthKeyCreate, AuthKeyList, AuthKeyRev
 pub(crate) use cluster::{ClusterCommand, Records};
 pub(crate) use key::{Generate, KeyCommand, PassphraseFrom, Seal, Show, SignFile, SignWith};
 pub(crate) use lock::{
-    Add, Disable, DisablementKdf, Init, Local, LockCommand, Log, Remove, Sign, Status, Submit,
-    TskeyWrap,
+    Add, Disable, DisablementKdf, Init, Local, LockCommand, Log, Remove, RevokeKeys, Sign, Status,
+    Submit, TskeyWrap, Why,
 };
 pub(crate) use node::{Added, List, Named, NamedChange, NodeCommand, Pull, Rotate};
 pub(crate) use serve::Serve;

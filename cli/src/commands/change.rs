@@ -20,6 +20,8 @@ pub(super) struct Request {
     pub(super) named: bool,
     /// Whether the outcome is wanted as JSON.
     pub(super) json: bool,
+    digest: Option<[u8; 32]>,
+    part: u32,
 }
 
 /// How a change ended.
@@ -61,7 +63,18 @@ impl Request {
                 HEXLOWER.encode(&bytes)
             }
         };
-        Ok(Request { id, named: change.request_id.is_some(), json: change.json })
+        Ok(Request {
+            id,
+            named: change.request_id.is_some(),
+            json: change.json,
+            digest: None,
+            part: 0,
+        })
+    }
+
+    /// One of several changes under this ID; `digest` stands for all that was asked.
+    pub(super) fn part(&self, digest: [u8; 32], part: u32) -> Request {
+        Request { id: self.id.clone(), digest: Some(digest), part, ..*self }
     }
 
     /// Text for people: on stdout, unless `--json` keeps that for the outcome.
@@ -117,7 +130,7 @@ impl Request {
 
     /// As the client wants it.
     pub(super) fn asked(&self) -> Asked {
-        Asked::by(self.id.clone())
+        Asked { digest: self.digest, part: self.part, ..Asked::by(self.id.clone()) }
     }
 
     /// What a failed call means for the change.

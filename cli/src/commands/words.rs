@@ -4,16 +4,20 @@ use std::fs::{self, File};
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 
+use ledger::history::ChangeReason;
 use ledger::ids::{LockKey, NodeKey};
-use ledger::limits::MAX_VOTES;
+use ledger::limits::{MAX_VOTES, NOTE_BYTES};
 use ledger::lock::signatures::is_weak;
 use replica::local_api::bodies::{Base64, KeyBody};
 use zeroize::Zeroizing;
 
+use crate::args::Why;
 use crate::exit::Failure;
 
 /// Bytes of a file that holds a key or a secret, at most.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// Bytes of a file that holds a recovery blob in hex, at most.
+const MAX_BLOB_BYTES: u64 = 4 << 20;
 
 /// Splits arguments at commas; empty pieces are dropped.
 pub(super) fn listed(arguments: &[String]) -> Vec<&str> {
@@ -141,6 +145,41 @@ pub(super) fn or_file(argument: &str) -> Result<Zeroizing<String>, Failure> {
             Ok(Zeroizing::new(text.trim().to_owned()))
         }
         None => Ok(Zeroizing::new(argument.to_owned())),
+    }
+}
+
+/// The argument, or what the file says that `file:PATH` names: a blob in hex may be long.
+pub(super) fn or_blob_file(argument: &str) -> Result<String, Failure> {
+    let Some(path) = argument.strip_prefix("file:") else { return Ok(argument.to_owned()) };
+    let text = String::from_utf8(bounded_file(Path::new(path), MAX_BLOB_BYTES)?)
+        .map_err(|_| Failure::new(format!("reading {path}: it is not text")))?;
+    Ok(text.trim().to_owned())
+}
+
+/// Why keys are taken away, as the record keeps it.
+pub(super) struct Said {
+    /// The reason's name.
+    pub(super) reason: Option<String>,
+    /// Free text; an empty one is none.
+    pub(super) note: Option<String>,
+}
+
+impl Why {
+    /// What is said, checked.
+    pub(super) fn said(&self) -> Result<Said, Failure> {
+        let reason = self.reason.clone();
+        if let Some(text) = &reason
+            && !ChangeReason::ALL.iter().any(|reason| reason.name() == text)
+        {
+            return Err(Failure::usage(format!("--reason: {text:?} is none"))
+                .remedy("A reason is compromised, rotated, left or other."));
+        }
+        let note = self.note.clone().filter(|note| !note.is_empty());
+        if let Some(len) = note.as_ref().map(String::len).filter(|len| *len > NOTE_BYTES) {
+            let what = format!("--note: it has {len} bytes, at most {NOTE_BYTES} are kept");
+            return Err(Failure::usage(what));
+        }
+        Ok(Said { reason, note })
     }
 }
 

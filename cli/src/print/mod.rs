@@ -6,6 +6,7 @@ mod foreign;
 pub(crate) mod log;
 pub(crate) mod nodes;
 pub(crate) mod records;
+pub(crate) mod revocations;
 pub(crate) mod signing;
 pub(crate) mod status;
 mod table;

@@ -21,6 +21,12 @@ pub(crate) fn text(request: &SigningRequest, draft: &Draft) -> String {
         line(&request.state_id),
         line(&request.cluster_id)
     );
+    if let Some(revocation) = &request.asked.revoke {
+        let keys: Vec<String> = revocation.keys.iter().map(|key| line(key)).collect();
+        let _ = writeln!(out, "As the file says, to revoke {}.\n", keys.join(", "));
+    } else if request.asked.cosign.is_some() {
+        out.push_str("As the file says, a revocation that others have begun.\n\n");
+    }
     let mut place = 0_usize;
     for aum in draft.aums() {
         place += 1;

@@ -116,7 +116,6 @@ fn mistakes_change_nothing_and_are_explained() {
             (format!("node rotate nobody --node-key {}", node_key(3)), "has no node \"nobody\""),
             ("cluster records /nonexistent".into(), "/nonexistent is not a data directory"),
             ("cluster records .".into(), ". holds no replica"),
-            ("lock revoke-keys --cosign abcd".into(), "this version does not have it yet"),
         ],
     );
 

@@ -43,6 +43,9 @@ const ONLY_READ: &[&str] = &[
     "key seal",
     // A credential of the service manager.
     "credential:",
+    // A revocation that others have begun.
+    "MZXW6YTBOI",
+    "file:blob.hex",
     // What was signed on another machine.
     "lock submit",
     "key sign",
@@ -102,7 +105,13 @@ fn prepared(place: &Place, path: &str, example: &str) -> Vec<(&'static str, Stri
     }
     place.write("node.key", node_key(1));
     let secret = fs::read_to_string(place.file("secret.txt")).unwrap();
-    let first = if matches!(path, "lock add" | "lock remove") { tlpub(3) } else { place.own_key() };
+    if path == "lock revoke-keys" {
+        place.ok(&format!("lock add {}", tlpub(3)));
+    }
+    let first = match path {
+        "lock add" | "lock remove" | "lock revoke-keys" => tlpub(3),
+        _ => place.own_key(),
+    };
     vec![
         ("nodekey:1abddef1", node_key(if path == "node rotate" { 2 } else { 1 })),
         ("tlpub:1234abcdef", first),

@@ -15,6 +15,7 @@ mod node_life;
 mod page;
 mod races;
 mod requests;
+mod revocations;
 mod signing;
 mod start;
 mod storm;

@@ -93,6 +93,32 @@ const RULES: &[Rule] = &[
                 && matches!(last, Some("add" | "remove" | "--cosign" | "--finish" | "revoke-keys"))
         },
     },
+    // What was just signed is what is submitted (weakness W17).
+    Rule {
+        id: "cosigned-finish",
+        covers: |case, ours, differences| {
+            let flag = |flag: &str| case.argv.iter().any(|word| word == flag);
+            let cosigned = case.calls.first().map(|call| call.answer());
+            let submitted = ours.requests.last().map(|request| request.body.clone());
+            flag("--cosign")
+                && flag("--finish")
+                && cosigned == submitted
+                && differences.iter().all(|d| matches!(d, Difference::Body { call: 1, .. }))
+        },
+    },
+    // Every hash may be given in either case.
+    Rule {
+        id: "hash-case",
+        covers: |case, ours, _| {
+            let lower = |word: &String| {
+                word.len() == 52 && word.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'))
+            };
+            case.exit == 1
+                && case.calls.is_empty()
+                && case.argv.iter().any(lower)
+                && ours.requests.len() == 1
+        },
+    },
     // The page has `--resign`; the recorded version `--re-sign`. Ours takes both.
     Rule {
         id: "both-resign-flags",
@@ -115,13 +141,6 @@ const RULES: &[Rule] = &[
                 && case.argv.iter().any(|word| word.starts_with("disablement:"))
                 && ours.exit == 1
                 && ours.requests.is_empty()
-        },
-    },
-    // Commands that this version does not have.
-    Rule {
-        id: "not-there",
-        covers: |_, ours, _| {
-            ours.exit == 1 && ours.stderr.contains("this version does not have it yet")
         },
     },
     // Where the support secret goes is said.

@@ -6,7 +6,7 @@ use super::members::Member;
 use super::roster::{Node, Reason};
 use super::{ClusterId, Epoch, FoldHash, NodeId, RequestId};
 use crate::cbor::Writer;
-use crate::ids::{AumHash, blake2s_parts};
+use crate::ids::{AumHash, SigHash, blake2s_parts};
 use crate::lock::Sealed;
 use crate::rows::Draft;
 
@@ -148,6 +148,20 @@ impl<'a> Step<'a> {
     pub(super) fn genesis_waits(&mut self, node: NodeId, genesis: AumHash) {
         self.effect(17, 2, |out| {
             out.uint(node.0).bytes(&genesis.0);
+        });
+    }
+
+    /// A revocation waits, with the signatures of this AUM.
+    pub(super) fn revocation(&mut self, revocation: SigHash, aum: AumHash) {
+        self.effect(11, 2, |out| {
+            out.bytes(&revocation.0).bytes(&aum.0);
+        });
+    }
+
+    /// A revocation waits no longer.
+    pub(super) fn revocation_gone(&mut self, revocation: SigHash) {
+        self.effect(12, 1, |out| {
+            out.bytes(&revocation.0);
         });
     }
 

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::{AuthKeyHash, AuthKeyId, Epoch, LogKey, MemberKey, NodeId, ReplicaId};
-use crate::ids::{AumHash, LockKey, NodeKey};
-use crate::lock::Sealed;
+use crate::ids::{AumHash, LockKey, NodeKey, SigHash};
 use crate::lock::node_keys::NodeKeySignature;
+use crate::lock::{AumSignature, Sealed};
 
 /// What happened, or is to happen. Encoded as an array of its kind and a map
 /// (docs/ledger-format.md 3).
@@ -31,6 +31,12 @@ pub enum Event {
     MemberChanged(MemberDetails),
     /// The rules of that number apply to all later records.
     RulesActivated(u32),
+    /// A revocation was signed by one key or more, and waits for others.
+    RevocationOpened(Box<RevocationOpened>),
+    /// A revocation that waits got further signatures.
+    RevocationSigned(RevocationSigned),
+    /// A revocation that waited was given up.
+    RevocationWithdrawn(RevocationWithdrawn),
     /// An auth key was issued.
     AuthKeyCreated(NewAuthKey),
     /// An auth key lets nobody in any more.
@@ -55,6 +61,9 @@ impl Event {
             Event::NodeRemoved(_) => 8,
             Event::MemberChanged(_) => 9,
             Event::RulesActivated(_) => 10,
+            Event::RevocationOpened(_) => 11,
+            Event::RevocationSigned(_) => 12,
+            Event::RevocationWithdrawn(_) => 13,
             Event::AuthKeyCreated(_) => 14,
             Event::AuthKeyRevoked(_) => 15,
             Event::NodeAcknowledged(_) => 16,
@@ -75,6 +84,9 @@ impl Event {
             Event::NodeRemoved(_) => "node-removed",
             Event::MemberChanged(_) => "member-changed",
             Event::RulesActivated(_) => "rules-activated",
+            Event::RevocationOpened(_) => "revocation-opened",
+            Event::RevocationSigned(_) => "revocation-signed",
+            Event::RevocationWithdrawn(_) => "revocation-withdrawn",
             Event::AuthKeyCreated(_) => "auth-key-created",
             Event::AuthKeyRevoked(_) => "auth-key-revoked",
             Event::NodeAcknowledged(_) => "node-acknowledged",
@@ -87,7 +99,7 @@ impl Event {
         1
     }
 
-    /// The AUMs in the event, in its order.
+    /// The AUMs that the event adds to the chain, in its order.
     pub fn aums(&self) -> &[Sealed] {
         match self {
             Event::LockInitialized(init) => std::slice::from_ref(&init.genesis),
@@ -253,6 +265,50 @@ impl ChangeReason {
             ChangeReason::Other => "other",
         }
     }
+}
+
+/// A revocation that is to be signed by more keys before it takes effect (spec 10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationOpened {
+    /// A checkpoint on top of the fork point, with the signatures that it has so far: at least one.
+    pub aum: Sealed,
+    /// The keys that it is to revoke, as the person who began it named them, ascending; the
+    /// checkpoint does not trust them. Empty if somebody brought it without saying so.
+    pub keys: Vec<LockKey>,
+    /// Why, as the person who asked put it.
+    pub reason: Option<ChangeReason>,
+    /// A note by the person who asked; at most 1,024 bytes.
+    pub note: Option<String>,
+}
+
+/// Further signatures for a revocation that waits for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationSigned {
+    /// What is signed, by which the revocation is known.
+    pub revocation: SigHash,
+    /// Signers and their signatures, ascending by signer; at least one.
+    pub signatures: Vec<(LockKey, [u8; 64])>,
+}
+
+impl RevocationSigned {
+    /// The checkpoint with these signatures after those that it has.
+    pub fn onto(&self, aum: Sealed) -> Sealed {
+        let mut aum = aum.into_aum();
+        aum.signatures.extend(self.signatures.iter().map(|(key, signature)| AumSignature {
+            key_id: Some(key.0.to_vec()),
+            signature: Some(signature.to_vec()),
+        }));
+        Sealed::new(aum)
+    }
+}
+
+/// The end of a revocation that waited for signatures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationWithdrawn {
+    /// What was to be signed.
+    pub revocation: SigHash,
+    /// A note by the person who asked; at most 1,024 bytes.
+    pub note: Option<String>,
 }
 
 /// A disablement secret, revealed and thereby spent.

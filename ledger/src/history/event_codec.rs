@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::event::{
     Acknowledged, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason, ChangedNode,
     Disablement, Event, Founder, Initialization, MemberDetails, NewAuthKey, NewNode, NodeSignature,
-    SecretLabel,
+    RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
 };
 use super::{
     AuthKeyHash, AuthKeyId, Epoch, EventRefusal, LogKey, MemberKey, NodeId, ReplicaId, door,
@@ -67,6 +67,9 @@ impl Event {
             Event::RulesActivated(rules) => {
                 out.map(1).uint(1).uint((*rules).into());
             }
+            Event::RevocationOpened(opened) => opened.write(out),
+            Event::RevocationSigned(signed) => signed.write(out),
+            Event::RevocationWithdrawn(withdrawn) => withdrawn.write(out),
             Event::AuthKeyCreated(new) => new.write(out),
             Event::AuthKeyRevoked(id) => {
                 out.map(1).uint(1).text(id.as_str());
@@ -113,6 +116,9 @@ impl Event {
                 fields.end(reader)?;
                 Event::RulesActivated(rules)
             }
+            11 => Event::RevocationOpened(Box::new(RevocationOpened::read(reader)?)),
+            12 => Event::RevocationSigned(RevocationSigned::read(reader)?),
+            13 => Event::RevocationWithdrawn(RevocationWithdrawn::read(reader)?),
             14 => Event::AuthKeyCreated(NewAuthKey::read(reader)?),
             15 => {
                 let mut fields = reader.fields()?;
@@ -278,13 +284,8 @@ impl AumsAdded {
         }
         out.uint(2).bool(self.fork);
         write_signatures(out, 3, &self.signatures);
-        if let Some(reason) = self.reason {
-            let number = ChangeReason::ALL.iter().take_while(|r| **r != reason).count() + 1;
-            out.uint(4).uint(number as u64);
-        }
-        if let Some(note) = &self.note {
-            out.uint(5).text(note);
-        }
+        write_reason(out, 4, self.reason);
+        write_note(out, 5, self.note.as_deref());
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
@@ -307,30 +308,8 @@ impl AumsAdded {
         fields.needs(reader, 2)?;
         let fork = reader.bool()?;
         let signatures = if fields.has(reader, 3)? { read_signatures(reader)? } else { Vec::new() };
-        let reason = if fields.has(reader, 4)? {
-            let at = reader.clone();
-            let place = usize::try_from(reader.uint()?).ok().and_then(|n| n.checked_sub(1));
-            let reason = place.and_then(|place| ChangeReason::ALL.get(place));
-            Some(*reason.ok_or_else(|| at.malformed("an unknown reason"))?)
-        } else {
-            None
-        };
-        let note = if fields.has(reader, 5)? {
-            let at = reader.clone();
-            match reader.text()? {
-                "" => {
-                    return Err(at
-                        .malformed("an empty note that should have been left out")
-                        .into());
-                }
-                note if note.len() > NOTE_BYTES => {
-                    return Err(EventRefusal::Shape("the note is longer than 1024 bytes").into());
-                }
-                note => Some(note.to_owned()),
-            }
-        } else {
-            None
-        };
+        let reason = read_reason(&mut fields, reader, 4)?;
+        let note = read_note(&mut fields, reader, 5)?;
         fields.end(reader)?;
         Ok(AumsAdded { aums, fork, signatures, reason, note })
     }
@@ -442,6 +421,51 @@ impl AuthKeyUse {
 
 fn read_auth_key_id(reader: &mut Reader<'_>) -> Result<AuthKeyId, Refusal> {
     Ok(reader.text()?.parse().map_err(EventRefusal::from)?)
+}
+
+pub(super) fn write_reason(out: &mut Writer, field: u64, reason: Option<ChangeReason>) {
+    if let Some(reason) = reason {
+        let number = ChangeReason::ALL.iter().take_while(|r| **r != reason).count() + 1;
+        out.uint(field).uint(number as u64);
+    }
+}
+
+pub(super) fn read_reason(
+    fields: &mut Fields,
+    reader: &mut Reader<'_>,
+    field: u64,
+) -> Result<Option<ChangeReason>, Malformed> {
+    if !fields.has(reader, field)? {
+        return Ok(None);
+    }
+    let at = reader.clone();
+    let place = usize::try_from(reader.uint()?).ok().and_then(|n| n.checked_sub(1));
+    let reason = place.and_then(|place| ChangeReason::ALL.get(place));
+    Ok(Some(*reason.ok_or_else(|| at.malformed("an unknown reason"))?))
+}
+
+pub(super) fn write_note(out: &mut Writer, field: u64, note: Option<&str>) {
+    if let Some(note) = note {
+        out.uint(field).text(note);
+    }
+}
+
+pub(super) fn read_note(
+    fields: &mut Fields,
+    reader: &mut Reader<'_>,
+    field: u64,
+) -> Result<Option<String>, Refusal> {
+    if !fields.has(reader, field)? {
+        return Ok(None);
+    }
+    let at = reader.clone();
+    match reader.text()? {
+        "" => Err(at.malformed("an empty note that should have been left out").into()),
+        note if note.len() > NOTE_BYTES => {
+            Err(EventRefusal::Shape("the note is longer than 1024 bytes").into())
+        }
+        note => Ok(Some(note.to_owned())),
+    }
 }
 
 /// Whether text is one DNS label: 1 to 63 lower-case letters, digits and inner hyphens.

@@ -6,8 +6,8 @@ use super::members::Member;
 use super::merkle::{self, Frontier, MerkleHash};
 use super::{
     ClusterId, Epoch, Event, EventRefusal, FoldHash, Founder, NodeId, Proposal, Record, RecordHash,
-    ReplicaId, SignedProposal, acknowledgements, auth_keys, lock_changes, members, records,
-    requests, roster, row,
+    ReplicaId, SignedProposal, acknowledgements, auth_keys, cosigning, lock_changes, members,
+    records, requests, roster, row,
 };
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::limits::ROSTER_AT_ONCE;
@@ -236,10 +236,7 @@ impl Fold {
                 roster::sign(step, state, signatures, signed)?;
             }
             Event::LockDisabled(disablement) => {
-                let (Lifecycle::On(epoch), Some(now)) = (scalars.lifecycle, authority.as_ref())
-                else {
-                    return Err(EventRefusal::LockOff.into());
-                };
+                let (epoch, now) = on(scalars.lifecycle, authority.as_ref())?;
                 scalars.lifecycle = lock_changes::disable(step, epoch, now, disablement)?;
                 *authority = None;
             }
@@ -268,6 +265,15 @@ impl Fold {
                 members::change(step, member, details, scalars.rules)?;
             }
             Event::RulesActivated(rules) => activate(step, scalars, *rules)?,
+            Event::RevocationOpened(opened) => {
+                let (epoch, now) = on(scalars.lifecycle, authority.as_ref())?;
+                cosigning::open(step, epoch, now, opened)?;
+            }
+            Event::RevocationSigned(added) => {
+                let (epoch, now) = on(scalars.lifecycle, authority.as_ref())?;
+                cosigning::sign(step, epoch, now, added)?;
+            }
+            Event::RevocationWithdrawn(withdrawn) => cosigning::withdraw(step, withdrawn)?,
             Event::AuthKeyCreated(new) => auth_keys::create(step, new, proposal.time_ms)?,
             Event::AuthKeyRevoked(id) => auth_keys::revoke(step, id)?,
             Event::NodeAcknowledged(said) => acknowledgements::acknowledge(step, said)?,
@@ -336,6 +342,17 @@ impl Fold {
     /// Whether the lock is on.
     pub fn lifecycle(&self) -> Lifecycle {
         self.scalars.lifecycle
+    }
+}
+
+/// The epoch and the authority of the lock that is on.
+fn on(
+    lifecycle: Lifecycle,
+    authority: Option<&Authority>,
+) -> Result<(Epoch, &Authority), EventRefusal> {
+    match (lifecycle, authority) {
+        (Lifecycle::On(epoch), Some(authority)) => Ok((epoch, authority)),
+        _ => Err(EventRefusal::LockOff),
     }
 }
 

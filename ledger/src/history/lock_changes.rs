@@ -6,7 +6,7 @@ use super::effects::Step;
 use super::event::{AumsAdded, BroughtGenesis, Disablement, Initialization, NodeSignature};
 use super::lifecycle::{self, EpochEntry, Lifecycle, WaitingGenesis};
 use super::members::Member;
-use super::{Epoch, EventRefusal, NodeId, SignedProposal, door, roster, row};
+use super::{Epoch, EventRefusal, NodeId, SignedProposal, cosigning, door, roster, row};
 use crate::ids::{AumHash, LockKey};
 use crate::lock::signatures::Verified;
 use crate::lock::{Authority, ChainId, Sealed, State};
@@ -149,7 +149,9 @@ pub(super) fn add_aums(
     for aum in &added.aums {
         door::can_be_trusted(aum, Some(authority.state()))?;
     }
+    let finished = cosigning::finished(step, &next, &added.aums)?;
     step.aums(&added.aums, next.head());
+    finished.into_iter().for_each(|id| cosigning::remove(step, id));
     roster::sign(step, next.state(), &added.signatures, whole)?;
     let (before, after) = (trusted(authority.state()), trusted(next.state()));
     for key in before.difference(&after) {

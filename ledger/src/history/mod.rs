@@ -6,6 +6,7 @@
 
 pub mod acknowledgements;
 pub mod auth_keys;
+pub mod cosigning;
 mod door;
 mod effects;
 mod event;
@@ -21,13 +22,14 @@ mod record;
 pub mod records;
 mod refusal;
 pub mod requests;
+mod revocation_codec;
 pub mod roster;
 mod row;
 
 pub use event::{
     Acknowledged, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason, ChangedNode,
     Disablement, Event, Founder, Initialization, MemberDetails, NewAuthKey, NewNode, NodeSignature,
-    SecretLabel,
+    RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
 };
 pub use event_codec::is_name;
 pub use fold::{FIRST_RULES, Fold, KNOWN_RULES, Verdict};

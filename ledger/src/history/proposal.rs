@@ -247,7 +247,7 @@ fn signed_message(hash: &[u8; 32]) -> Vec<u8> {
 
 impl Signed for SignedProposal {
     /// The member's signature, then those of the AUMs and of the node keys in the event's order,
-    /// then the disablement secret.
+    /// then the disablement secret or the signatures of a revocation that waits.
     fn claims(&self, out: &mut Vec<Claim>) -> Result<(), Refusal> {
         out.push(Claim::Zip215 {
             key: self.key.0,
@@ -263,11 +263,20 @@ impl Signed for SignedProposal {
         for signature in self.proposal.event.signatures() {
             signature.claims(out)?;
         }
-        if let Event::LockDisabled(disablement) = &self.proposal.event {
-            out.push(Claim::Disablement {
+        match &self.proposal.event {
+            Event::LockDisabled(disablement) => out.push(Claim::Disablement {
                 secret: disablement.secret.clone(),
                 value: disablement.value,
-            });
+            }),
+            Event::RevocationOpened(opened) => opened.aum.claims(out)?,
+            Event::RevocationSigned(signed) => {
+                out.extend(signed.signatures.iter().map(|(key, signature)| Claim::Zip215 {
+                    key: key.0,
+                    message: signed.revocation.0.to_vec(),
+                    signature: *signature,
+                }));
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use super::auth_keys::AuthKeyRefusal;
 use super::{AuthKeyId, BadAuthKeyId, BadRequestId, Epoch, NodeId, ReplicaId, RequestId};
 use crate::Refusal;
-use crate::ids::{AumHash, LockKey};
-use crate::limits::{PROPOSAL_BYTES, ROSTER_AT_ONCE, ROSTER_NODES};
+use crate::ids::{AumHash, LockKey, SigHash};
+use crate::limits::{PROPOSAL_BYTES, REVOCATIONS_PENDING, ROSTER_AT_ONCE, ROSTER_NODES};
 
 /// What is wrong with an event in its place, apart from the lock's own rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -167,6 +167,27 @@ pub enum EventRefusal {
     /// An AUM that is on record already.
     #[error("the AUMs have been applied already")]
     AlreadyApplied,
+    /// A revocation that waits was to be added, and fork resolution prefers another branch.
+    #[error(
+        "AUM {aum} would lose: votes for it {votes}, for the branch that it would replace {against}"
+    )]
+    ForkLoses {
+        /// The AUM.
+        aum: AumHash,
+        /// Its weight.
+        votes: u64,
+        /// The weight of the sibling that is preferred.
+        against: u64,
+    },
+    /// No such revocation waits for signatures.
+    #[error("no revocation {0} waits for signatures")]
+    UnknownRevocation(SigHash),
+    /// The revocation waits for signatures already.
+    #[error("revocation {0} waits for signatures already")]
+    RevocationPending(SigHash),
+    /// There is no room for another.
+    #[error("{REVOCATIONS_PENDING} revocations wait for signatures, as many as may")]
+    TooManyRevocations,
     /// The value is not in the authority's state.
     #[error("no disablement value of the lock belongs to this secret")]
     OtherDisablementValue,
@@ -267,6 +288,11 @@ impl EventRefusal {
             E::RosterChanged { .. } => "make the genesis again for the roster as it is now",
             E::NodeNotAuthorized { why, .. } => return why.remedy(),
             E::StaleParent { .. } | E::NotOneChain(_) => "make the AUMs again on the head",
+            E::ForkLoses { .. } => "let more keys sign it (lockstep lock revoke-keys --cosign)",
+            E::UnknownRevocation(_) => "list them (lockstep lock revoke-keys --cosign)",
+            E::TooManyRevocations => {
+                "withdraw those that are no longer wanted (lockstep lock revoke-keys --withdraw)"
+            }
             E::OtherDisablementValue => {
                 "use a secret that was printed when the lock was initialized"
             }

@@ -14,6 +14,9 @@ use super::{TextError, hex32};
 pub struct AumHash(pub [u8; 32]);
 
 /// BLAKE2s-256 of an AUM or node-key signature without its own signatures (spec 2): what is signed.
+/// It stays the same while signatures are added, so it names a revocation that waits for them.
+///
+/// Text: as an [`AumHash`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SigHash(pub [u8; 32]);
 
@@ -62,6 +65,11 @@ impl SigHash {
     pub(crate) fn of_parts(parts: &[&[u8]]) -> Self {
         SigHash(blake2s_parts(parts))
     }
+
+    /// The hash as 64 lower-case hex digits.
+    pub fn to_hex(&self) -> String {
+        HEXLOWER.encode(&self.0)
+    }
 }
 
 impl FromStr for AumHash {
@@ -91,9 +99,15 @@ impl fmt::Debug for AumHash {
     }
 }
 
+impl fmt::Display for SigHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&BASE32_NOPAD.encode(&self.0))
+    }
+}
+
 impl fmt::Debug for SigHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigHash({})", HEXLOWER.encode(&self.0))
+        write!(f, "SigHash({})", self.to_hex())
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::node_keys::is_pre_auth;
+use super::signatures::is_weak;
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::ids::LockKey;
 use crate::limits::CBOR_MAP_PAIRS;
@@ -98,6 +100,13 @@ impl Key {
     /// The key as one that can sign: Ed25519 of 32 bytes.
     pub fn lock_key(&self) -> Option<LockKey> {
         self.id()?.try_into().ok().map(LockKey)
+    }
+
+    /// Whether somebody can sign with this key and nobody else can: it is well formed, not of small
+    /// order, and not the throw-away key of a wrapped auth key.
+    pub fn can_sign(&self) -> bool {
+        self.lock_key().is_some_and(|key| !is_weak(&key))
+            && !self.meta.as_ref().is_some_and(|meta| is_pre_auth(&meta.0))
     }
 
     pub(crate) fn write(&self, out: &mut Writer) {

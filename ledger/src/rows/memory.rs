@@ -7,7 +7,7 @@ use super::{Changes, RowIter, Rows, Table};
 use crate::Fault;
 
 /// Tables held in memory.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
     tables: BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>,
 }

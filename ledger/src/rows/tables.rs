@@ -21,6 +21,7 @@ pub const ALL: &[Table] = &[
     MEMBERS,
     EPOCHS,
     ACKNOWLEDGEMENTS,
+    REVOCATIONS,
     MERKLE,
 ];
 
@@ -59,6 +60,8 @@ pub const MEMBERS: Table = Table("members");
 pub const EPOCHS: Table = Table("epochs");
 /// Node ID and epoch → what the node has applied of that lock (`history::acknowledgements`).
 pub const ACKNOWLEDGEMENTS: Table = Table("acknowledgements");
+/// Signature hash → revocation that waits for signatures (`history::cosigning`).
+pub const REVOCATIONS: Table = Table("revocations");
 /// Level and index → node of the Merkle tree over the record hashes (`history::merkle`).
 pub const MERKLE: Table = Table("merkle");
 /// State ID → nothing: the locks that are set aside on a client node (`lock::client`). No ledger

@@ -246,6 +246,7 @@ fn limits_are_documented() {
         ROSTER_AT_ONCE,
         ROSTER_NODES,
         AUTH_KEY_ID_BYTES,
+        REVOCATIONS_PENDING,
         CBOR_DEPTH,
         CBOR_ARRAY_ELEMENTS,
         CBOR_MAP_PAIRS,

@@ -3,7 +3,8 @@
 use ledger::history::{
     Acknowledged, Applied, AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse, BroughtGenesis,
     ChangeReason, ChangedNode, Epoch, Event, LogKey, MemberDetails, NewAuthKey, NewNode, NodeId,
-    NodeSignature, Record, SecretLabel, Verdict, Who,
+    NodeSignature, Record, RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
+    Verdict, Who,
 };
 use ledger::lock::Key;
 use ledger::lock::Sealed;
@@ -100,14 +101,27 @@ pub fn example() -> Vec<Step> {
     let authority = e.group.fold.authority().unwrap();
     let revoked = [key(3).public().0.to_vec()];
     let aum = generate(&e.group.rows, authority, &revoked, &key(1).public(), None).unwrap();
-    let aum = cosign(cosign(Sealed::new(aum), &key(1)).unwrap(), &key(2)).unwrap();
-    e.asked(Event::AumsAdded(AumsAdded {
-        aums: vec![aum],
-        fork: true,
-        signatures: Vec::new(),
-        reason: Some(ChangeReason::Compromised),
-        note: Some("laptop stolen".into()),
-    }));
+    let aum = cosign(Sealed::new(aum), &key(1)).unwrap();
+    let revocation = aum.sig_hash();
+    let (reason, note) = (Some(ChangeReason::Compromised), Some("laptop stolen".to_owned()));
+    let keys = vec![key(3).public()];
+    let opened = RevocationOpened { aum: aum.clone(), keys, reason, note: note.clone() };
+    e.asked(Event::RevocationOpened(Box::new(opened)));
+    let signatures = vec![(key(2).public(), key(2).sign(&revocation.0))];
+    e.asked(Event::RevocationSigned(RevocationSigned { revocation, signatures }));
+    let aums = vec![cosign(aum, &key(2)).unwrap()];
+    let signatures = Vec::new();
+    e.asked(Event::AumsAdded(AumsAdded { aums, fork: true, signatures, reason, note }));
+
+    let authority = e.group.fold.authority().unwrap();
+    let revoked = [key(2).public().0.to_vec()];
+    let aum = generate(&e.group.rows, authority, &revoked, &key(1).public(), None).unwrap();
+    let aum = cosign(Sealed::new(aum), &key(1)).unwrap();
+    let revocation = aum.sig_hash();
+    let opened = RevocationOpened { aum, keys: Vec::new(), reason: None, note: None };
+    e.asked(Event::RevocationOpened(Box::new(opened)));
+    let note = Some("a false alarm".to_owned());
+    e.asked(Event::RevocationWithdrawn(RevocationWithdrawn { revocation, note }));
 
     let signature = ledger::lock::node_keys::sign_direct(&key(2), node_key(6), None).unwrap();
     let signed = NewNode { lock_key: None, signature: Some(signature), ..e.added("db", 6) };

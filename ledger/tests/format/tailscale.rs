@@ -101,8 +101,12 @@ pub fn metadata(value: &Value) -> Result<BTreeMap<String, String>> {
     Ok(meta)
 }
 
+#[derive(Clone)]
 pub struct Aum {
     pub hash: Hash,
+    /// What its signers sign.
+    pub signed: Hash,
+    document: Value,
     pub parent: Option<Hash>,
     pub kind: u64,
     pub signers: Vec<KeyId>,
@@ -146,6 +150,8 @@ impl Aum {
         check(fits && kind < 256, "fields of another kind")?;
         Ok(Aum {
             hash: blake2s(&[bytes]),
+            signed,
+            document: document.clone(),
             parent,
             kind,
             signers,
@@ -191,6 +197,18 @@ impl Aum {
         Ok(state)
     }
 
+    /// The same AUM with more signatures, which are checked.
+    pub fn with_signatures(&self, more: &[(Hash, Vec<u8>)]) -> Result<Aum> {
+        let Value::Map(mut pairs) = self.document.clone() else { return Err("no map".into()) };
+        let Some((_, Value::Array(list))) = pairs.last_mut() else { return Err("no list".into()) };
+        for (key, signature) in more {
+            let pair = [Value::Bytes(key.to_vec()), Value::Bytes(signature.clone())];
+            let keyed = [Value::Uint(1), Value::Uint(2)].into_iter().zip(pair);
+            list.push(Value::Map(keyed.collect()));
+        }
+        Aum::read(&Value::Bytes(encode(&Value::Map(pairs))))
+    }
+
     /// Section 5: nobody becomes trusted who cannot be.
     pub fn trusts_well(&self, now: Option<&State>) -> Result<()> {
         let named: &[Key] = match self.kind {
@@ -210,6 +228,7 @@ pub struct Node {
     pub parent: Option<Hash>,
     /// Least is preferred.
     pub preference: (std::cmp::Reverse<u64>, bool, Hash),
+    pub signed: Hash,
     pub state: State,
 }
 
@@ -227,7 +246,7 @@ impl Chain {
         let state = genesis.state.clone().ok_or("no state")?;
         genesis.weight(&state)?;
         let preference = (std::cmp::Reverse(0), true, genesis.hash);
-        let node = Node { parent: None, preference, state };
+        let node = Node { parent: None, preference, signed: genesis.signed, state };
         let hash = genesis.hash;
         Ok(Chain { genesis: hash, aums: BTreeMap::from([(hash, node)]), head: hash })
     }
@@ -242,12 +261,54 @@ impl Chain {
         let weight = aum.weight(below)?;
         let state = aum.apply(below)?;
         let preference = (std::cmp::Reverse(weight), aum.kind != 2, aum.hash);
-        self.aums.insert(aum.hash, Node { parent: Some(parent), preference, state });
+        let node = Node { parent: Some(parent), preference, signed: aum.signed, state };
+        self.aums.insert(aum.hash, node);
         self.head = self.genesis;
         while let Some(next) = self.active_child() {
             self.head = next;
         }
         Ok(())
+    }
+
+    /// Section 5: whether it is a revocation that may be signed.
+    pub fn revocation(&self, aum: &Aum) -> Result<()> {
+        let parent = aum.parent.ok_or("no parent")?;
+        let state = aum.state.as_ref().filter(|_| aum.kind == 5).ok_or("no checkpoint")?;
+        let now = self.state();
+        check(state.id == now.id, "another lock")?;
+        let values = |state: &State| state.values.iter().cloned().collect::<BTreeSet<_>>();
+        let mut since = vec![self.head];
+        while since.last() != Some(&parent) {
+            let below = self.aums[since.last().unwrap()].parent;
+            since.push(below.ok_or("the parent is not on the active branch")?);
+        }
+        if let [.., next, _] = since[..] {
+            check(self.aums[&next].signed != aum.signed, "in force already")?;
+        }
+        let at_parent = &self.aums[&parent].state;
+        let signers: BTreeSet<&KeyId> = aum.signers.iter().collect();
+        check(signers.len() == aum.signers.len(), "a signer twice")?;
+        check(signers.iter().all(|id| at_parent.key(id).is_some()), "an untrusted signer")?;
+        let once = since.iter().any(|hash| {
+            let at = &self.aums[hash].state;
+            let mut then = at.keys.iter();
+            values(state) == values(at) && state.keys.iter().all(|key| then.any(|k| k == key))
+        });
+        check(once, "a state that never was")?;
+        let can_sign = |key: &Key| {
+            let purpose = key.meta.get("purpose").map(String::as_str);
+            key.id.len() == 32 && !weak(&key.id) && purpose != Some("pre-auth key")
+        };
+        check(state.keys.iter().any(can_sign), "nobody could sign any more")
+    }
+
+    /// Whether it is the head or lies below it.
+    pub fn is_active(&self, hash: &Hash) -> bool {
+        let mut at = Some(self.head);
+        while at.is_some_and(|at| at != *hash) {
+            at = at.and_then(|at| self.aums[&at].parent);
+        }
+        at.is_some()
     }
 
     pub fn active_child(&self) -> Option<Hash> {

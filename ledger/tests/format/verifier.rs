@@ -79,6 +79,8 @@ pub struct Verifier {
     numbered: u64,
     auth_keys: BTreeMap<String, AuthKey>,
     lock: Option<Chain>,
+    /// Revocations that wait, by what is signed: the epoch and the checkpoint.
+    revocations: BTreeMap<Hash, (u64, Aum)>,
     state_ids: BTreeSet<(u64, u64)>,
     /// The AUMs of each epoch that has ended.
     ended: Vec<BTreeSet<Hash>>,
@@ -306,6 +308,16 @@ impl Verifier {
                 Ok(())
             }
             10 => Err("only rules 1 are known".into()),
+            11 => self.open_revocation(body.fields(&[1], &[2, 3, 4])?),
+            12 => self.sign_revocation(body.fields(&[1, 2], &[])?),
+            13 => {
+                let body = body.fields(&[1], &[2])?;
+                note(body.may(2))?;
+                let id = body.get(1).fixed()?;
+                check(self.revocations.contains_key(&id), "an unknown revocation")?;
+                self.end_revocation(id);
+                Ok(())
+            }
             14 => self.issue_auth_key(body.fields(&[1, 2, 3], &[4])?, time),
             15 => {
                 let id = auth_key_id(body.fields(&[1], &[])?.get(1))?;
@@ -359,6 +371,56 @@ impl Verifier {
         check(!self.state_ids.contains(&chain.state().id), "the state ID of an earlier epoch")?;
         self.waiting = Some((node, key, genesis.hash));
         self.effect(vec![Value::Uint(17), Value::Uint(node), Value::Bytes(genesis.hash.to_vec())]);
+        Ok(())
+    }
+
+    fn put_revocation(&mut self, aum: Aum) {
+        let (id, epoch) = (aum.signed, self.state_ids.len() as u64);
+        let hashes = [id, aum.hash].map(|hash| Value::Bytes(hash.to_vec()));
+        self.effect([vec![Value::Uint(11)], hashes.to_vec()].concat());
+        self.revocations.insert(id, (epoch, aum));
+    }
+
+    fn end_revocation(&mut self, id: Hash) {
+        if self.revocations.remove(&id).is_some() {
+            self.effect(vec![Value::Uint(12), Value::Bytes(id.to_vec())]);
+        }
+    }
+
+    fn open_revocation(&mut self, body: Fields<'_>) -> Result<()> {
+        let aum = Aum::read(body.get(1))?;
+        if let Some(keys) = body.may(2) {
+            let keys: Vec<Hash> = keys.list()?.iter().map(Value::fixed).collect::<Result<_>>()?;
+            let ascend = keys.windows(2).all(|pair| pair[0] < pair[1]);
+            check((1..=512).contains(&keys.len()) && ascend, "its keys")?;
+            let state = aum.state.as_ref().ok_or("no checkpoint")?;
+            check(keys.iter().all(|key| state.key(key).is_none()), "a key that it trusts")?;
+        }
+        reason(body.may(3))?;
+        note(body.may(4))?;
+        let lock = self.lock.as_ref().ok_or("the lock is off")?;
+        check(!self.revocations.contains_key(&aum.signed), "it waits already")?;
+        check(self.revocations.len() < 32, "too many wait")?;
+        lock.revocation(&aum)?;
+        self.put_revocation(aum);
+        Ok(())
+    }
+
+    fn sign_revocation(&mut self, body: Fields<'_>) -> Result<()> {
+        let id: Hash = body.get(1).fixed()?;
+        let mut more: Vec<(Hash, Vec<u8>)> = Vec::new();
+        for item in body.get(2).list()? {
+            let [key, signature] = item.tuple()?;
+            more.push((key.fixed()?, signature.fixed::<64>()?.to_vec()));
+        }
+        let ascend = more.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        check((1..=512).contains(&more.len()) && ascend, "its signers")?;
+        let lock = self.lock.as_ref().ok_or("the lock is off")?;
+        let (epoch, aum) = self.revocations.get(&id).ok_or("an unknown revocation")?;
+        check(*epoch == self.state_ids.len() as u64, "a revocation of an earlier lock")?;
+        let aum = aum.with_signatures(&more)?;
+        lock.revocation(&aum)?;
+        self.put_revocation(aum);
         Ok(())
     }
 
@@ -451,12 +513,8 @@ impl Verifier {
         check((1..=1024).contains(&list.len()), "number of AUMs")?;
         let aums: Vec<Aum> = list.iter().map(Aum::read).collect::<Result<_>>()?;
         let fork = body.get(2).bool()?;
-        if let Some(reason) = body.may(4) {
-            check((1..=4).contains(&reason.uint()?), "reason")?;
-        }
-        if let Some(note) = body.may(5) {
-            check((1..=1024).contains(&note.text()?.len()), "note")?;
-        }
+        reason(body.may(4))?;
+        note(body.may(5))?;
         let chain = self.lock.as_mut().ok_or("the lock is off")?;
         let before = chain.state().clone();
         let mut follows = chain.head;
@@ -469,7 +527,11 @@ impl Verifier {
         }
         let (after, head) = (chain.state().clone(), chain.head);
         let hashes = aums.iter().map(|aum| Value::Bytes(aum.hash.to_vec())).collect();
+        for aum in aums.iter().filter(|aum| self.revocations.contains_key(&aum.signed)) {
+            check(chain.is_active(&aum.hash), "a revocation that loses")?;
+        }
         self.effect(vec![Value::Uint(7), Value::Array(hashes), Value::Bytes(head.to_vec())]);
+        aums.iter().for_each(|aum| self.end_revocation(aum.signed));
         if let Some(signatures) = body.may(3) {
             self.sign(signatures)?;
         }
@@ -549,6 +611,14 @@ impl Verifier {
         self.put_node(id, node);
         Ok(())
     }
+}
+
+fn reason(value: Option<&Value>) -> Result<()> {
+    value.map_or(Ok(()), |reason| check((1..=4).contains(&reason.uint()?), "reason"))
+}
+
+fn note(value: Option<&Value>) -> Result<()> {
+    value.map_or(Ok(()), |note| check((1..=1024).contains(&note.text()?.len()), "note"))
 }
 
 fn auth_key_id(value: &Value) -> Result<String> {

@@ -9,6 +9,7 @@ mod model;
 mod moves;
 mod node_keys;
 mod original;
+mod revocations;
 mod roster;
 mod trees;
 mod updates;

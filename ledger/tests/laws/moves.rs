@@ -5,8 +5,8 @@ use ledger::history::roster::{self, Node};
 use ledger::history::{
     Acknowledged, Applied, AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse, BroughtGenesis,
     ChangeReason, ChangedNode, ClusterId, Disablement, Epoch, Event, Initialization, NewAuthKey,
-    NewNode, NodeId, NodeSignature, Proposal, Record, ReplicaId, SecretLabel, SignedProposal,
-    Verdict, Who,
+    NewNode, NodeId, NodeSignature, Proposal, Record, ReplicaId, RevocationOpened,
+    RevocationSigned, RevocationWithdrawn, SecretLabel, SignedProposal, Verdict, Who, cosigning,
 };
 use ledger::ids::AumHash;
 use ledger::lock::builder::{Change, UpdateBuilder};
@@ -33,7 +33,7 @@ pub struct Move {
 }
 
 pub fn moves(most: usize) -> impl Strategy<Value = Vec<Move>> {
-    let one = (0..39u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>());
+    let one = (0..43u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>());
     let one = one.prop_map(|(what, a, b, flags, oddity)| Move { what, a, b, flags, oddity });
     prop::collection::vec(one, 1..most)
 }
@@ -107,6 +107,7 @@ impl Move {
                     genesis: genesis(u64::from(self.a % 32), &[(&group.lock, 1), (&maker, 1)]),
                 }))
             }
+            39..=42 => self.waiting(group)?,
             _ => group.founding(),
         })
     }
@@ -202,6 +203,43 @@ impl Move {
         let mut builder = UpdateBuilder::new(&group.rows, authority, Some(&signer)).unwrap();
         builder.change(change).ok()?;
         builder.finish().ok()
+    }
+
+    /// A revocation begins to wait, is signed, withdrawn or finished.
+    fn waiting(&self, group: &Group) -> Option<Event> {
+        let waiting = cosigning::list(&group.rows).unwrap();
+        let chosen = waiting.get(usize::from(self.a) % waiting.len().max(1));
+        let Some(pending) = chosen.filter(|_| self.what != 29) else {
+            let Some(Event::AumsAdded(added)) = self.fork(group) else { return None };
+            let AumsAdded { mut aums, reason, note, .. } = added;
+            let keys = vec![key(1 + self.a % KEYS).public()];
+            let aum = aums.pop()?;
+            return Some(Event::RevocationOpened(Box::new(RevocationOpened {
+                aum,
+                keys,
+                reason,
+                note,
+            })));
+        };
+        let revocation = pending.id();
+        Some(match self.flags % 4 {
+            0 => Event::RevocationWithdrawn(RevocationWithdrawn {
+                revocation,
+                note: self.flag(4).then(|| "given up".to_owned()),
+            }),
+            1 => Event::AumsAdded(AumsAdded {
+                aums: vec![pending.opened.aum.clone()],
+                fork: true,
+                signatures: Vec::new(),
+                reason: None,
+                note: None,
+            }),
+            _ => {
+                let signer = self.signer();
+                let signatures = vec![(signer.public(), signer.sign(&revocation.0))];
+                Event::RevocationSigned(RevocationSigned { revocation, signatures })
+            }
+        })
     }
 
     /// A revocation, or something else beside the head.

@@ -189,6 +189,16 @@ fn only_revocations_pass_the_examination() {
     node.take(&[Change::Add(Key::ed25519(key(4).public(), 1))], &key(3));
     let seen = examine(&node.rows, &node.authority, &revocation).unwrap();
     assert_eq!((seen.removed.len(), seen.undone.len()), (2, 2));
+    // Nor does one who puts another disablement value in place (W4); it is undone as well.
+    let mut other = node.authority.state().clone();
+    (other.last_aum, other.disablement_values) = (None, Some(vec![Some(vec![7; 32])]));
+    let mut put = Aum::new(AumKind::CHECKPOINT, Some(node.authority.head()));
+    put.state = Some(other);
+    assert!(!seen.disablement);
+    node.inform(&[cosign(Sealed::new(put), &key(3)).unwrap()]).unwrap();
+    let seen = examine(&node.rows, &node.authority, &revocation).unwrap();
+    assert!(seen.disablement);
+    assert_eq!((seen.removed.len(), seen.undone.len()), (2, 3));
 
     let changed = |change: &dyn Fn(&mut Aum)| {
         let mut aum = made.clone();

@@ -33,6 +33,16 @@ pub(super) struct Done {
 }
 
 impl Done {
+    /// Whether the record is there since this very call.
+    pub(super) fn is_new(&self) -> bool {
+        self.record.is_some() && !self.repeated
+    }
+
+    /// The index of the record.
+    pub(super) fn index(&self) -> Option<u64> {
+        self.record.map(|(index, _)| index)
+    }
+
     /// Says in the answer's header fields which record it was.
     pub(super) fn mark(&self, response: &mut Response<Body>) {
         let mut set = |name, value: &str| {

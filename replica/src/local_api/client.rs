@@ -16,10 +16,11 @@ use zeroize::Zeroizing;
 
 use super::bodies::{
     AcknowledgementBody, AuthKeyBody, AuthKeyCreateRequest, AuthKeyRevokeRequest, Base64,
-    DeeplinkAnswer, DeeplinkRequest, EpochBody, ErrorBody, Identity, InitRequest, LockStatus,
-    LogEntry, MachineStatus, ModifyRequest, NodeAddRequest, NodeBody, NodeRemoveRequest,
-    NodeRotateRequest, RecordLine, RemoveRequest, RequestBody, SignRequest, SignedRequest,
-    SigningRequest, UnsignedRequest, WrapRequest,
+    DeeplinkAnswer, DeeplinkRequest, EpochBody, ErrorBody, FinishRevocationRequest,
+    GenerateRequest, Identity, InitRequest, LockStatus, LogEntry, MachineStatus, ModifyRequest,
+    NodeAddRequest, NodeBody, NodeRemoveRequest, NodeRotateRequest, OpenRevocationRequest,
+    RecordLine, RemoveRequest, RequestBody, RevocationBody, SignRequest, SignedRequest,
+    SigningRequest, UnsignedRequest, WhichRevocation, WithdrawRevocationRequest, WrapRequest,
 };
 use super::headers;
 
@@ -288,6 +289,33 @@ impl Client {
         Ok(Zeroizing::new(text.trim_end().to_owned()))
     }
 
+    /// `POST tka/generate-recovery-aum`: the first signature on a revocation. The keys are IDs.
+    pub async fn generate_revocation(
+        &self,
+        request: &GenerateRequest,
+        asked: &Asked,
+    ) -> Result<Changed<Vec<u8>>, ClientError> {
+        self.blob("tka/generate-recovery-aum", json(request), asked).await
+    }
+
+    /// `POST tka/cosign-recovery-aum`: one more signature.
+    pub async fn cosign_revocation(
+        &self,
+        aum: &[u8],
+        asked: &Asked,
+    ) -> Result<Changed<Vec<u8>>, ClientError> {
+        self.blob("tka/cosign-recovery-aum", aum.to_vec(), asked).await
+    }
+
+    /// `POST tka/submit-recovery-aum`: the last step.
+    pub async fn submit_revocation(
+        &self,
+        aum: &[u8],
+        asked: &Asked,
+    ) -> Result<Changed<()>, ClientError> {
+        self.change_without_answer("tka/submit-recovery-aum", aum.to_vec(), asked).await
+    }
+
     // ---- ours ----
 
     /// `GET lockstep/identity`.
@@ -415,11 +443,77 @@ impl Client {
         self.change_without_answer("lockstep/signed", json(signed), asked).await
     }
 
+    /// `GET lockstep/revocations`: those that wait, oldest first.
+    pub async fn revocations(&self) -> Result<Vec<RevocationBody>, ClientError> {
+        self.get_list("lockstep/revocations").await
+    }
+
+    /// `POST lockstep/revocations/show`: one that waits or was brought along.
+    pub async fn revocation(&self, which: &WhichRevocation) -> Result<RevocationBody, ClientError> {
+        self.ask("lockstep/revocations/show", which).await
+    }
+
+    /// `POST lockstep/revocations/open`.
+    pub async fn revocation_open(
+        &self,
+        request: &OpenRevocationRequest,
+        asked: &Asked,
+    ) -> Result<Changed<RevocationBody>, ClientError> {
+        self.change("lockstep/revocations/open", json(request), asked).await
+    }
+
+    /// `POST lockstep/revocations/sign`, with the daemon's key.
+    pub async fn revocation_sign(
+        &self,
+        which: &WhichRevocation,
+        asked: &Asked,
+    ) -> Result<Changed<RevocationBody>, ClientError> {
+        self.change("lockstep/revocations/sign", json(which), asked).await
+    }
+
+    /// `POST lockstep/revocations/finish`.
+    pub async fn revocation_finish(
+        &self,
+        request: &FinishRevocationRequest,
+        asked: &Asked,
+    ) -> Result<Changed<()>, ClientError> {
+        self.change_without_answer("lockstep/revocations/finish", json(request), asked).await
+    }
+
+    /// `POST lockstep/revocations/withdraw`.
+    pub async fn revocation_withdraw(
+        &self,
+        request: &WithdrawRevocationRequest,
+        asked: &Asked,
+    ) -> Result<Changed<()>, ClientError> {
+        self.change_without_answer("lockstep/revocations/withdraw", json(request), asked).await
+    }
+
     // ---- how ----
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let (bytes, _) = self.call(Method::GET, path, Vec::new(), &Asked::default()).await?;
         decode(path, &bytes)
+    }
+
+    /// A question that is too long for a query.
+    async fn ask<Q: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        question: &Q,
+    ) -> Result<T, ClientError> {
+        let (bytes, _) = self.call(Method::POST, path, json(question), &Asked::default()).await?;
+        decode(path, &bytes)
+    }
+
+    async fn blob(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        asked: &Asked,
+    ) -> Result<Changed<Vec<u8>>, ClientError> {
+        let (bytes, receipt) = self.call(Method::POST, path, body, asked).await?;
+        Ok(Changed { value: bytes.to_vec(), receipt })
     }
 
     /// An absent list is an empty one.

@@ -11,6 +11,7 @@ pub(crate) mod http;
 mod permissions;
 mod problem;
 mod record_line;
+mod revocation_body;
 mod routes;
 mod server;
 

@@ -8,6 +8,7 @@ use super::bodies::{ErrorBody, to_json};
 use super::headers;
 use super::http::{self, Body};
 use crate::operations::NotPlanned;
+use crate::operations::revoke::CannotRevoke;
 
 /// What went wrong with a request.
 #[derive(Debug)]
@@ -115,6 +116,7 @@ impl From<NotPlanned> for Problem {
             | N::SignerNotTrusted
             | N::UpdaterNotTrusted
             | N::LastKey
+            | N::LastSigner { .. }
             | N::OwnKeyWhileResigning
             | N::OwnNode(_)
             | N::OwnNodeKey(_)
@@ -129,7 +131,11 @@ impl From<NotPlanned> for Problem {
             | N::BadAuthKey(_)
             | N::BadDraft(_)
             | N::WrongSecret => StatusCode::BAD_REQUEST,
-            N::UnknownNodeKey(_) | N::UnknownNode(_) => StatusCode::NOT_FOUND,
+            N::UnknownNodeKey(_) | N::UnknownNode(_) | N::Revoke(CannotRevoke::Unknown(_)) => {
+                StatusCode::NOT_FOUND
+            }
+            N::Revoke(CannotRevoke::Short(_)) => StatusCode::BAD_REQUEST,
+            N::Revoke(_) => StatusCode::CONFLICT,
             N::Fault(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         let problem = Self::new(status, error.to_string());

@@ -18,8 +18,6 @@ pub(super) enum Endpoint {
     AffectedSignatures,
     VerifyDeeplink,
     WrapAuthKey,
-    /// One of tailscaled's that this version does not serve yet.
-    NotYet(&'static str),
     Identity,
     Records,
     EpochLog,
@@ -28,6 +26,15 @@ pub(super) enum Endpoint {
     RemoveKeys,
     Unsigned,
     Signed,
+    GenerateRevocation,
+    CosignRevocation,
+    SubmitRevocation,
+    Revocations,
+    RevocationShow,
+    RevocationOpen,
+    RevocationSign,
+    RevocationFinish,
+    RevocationWithdraw,
     Nodes,
     NodeShow,
     NodeAdd,
@@ -59,6 +66,10 @@ pub(super) struct Demands {
 
 /// Bytes of a JSON body: 512 keys of the largest size fit.
 const JSON: usize = 1 << 20;
+/// Bytes of an AUM: no larger one fits into a record.
+const AUM: usize = 1 << 20;
+/// Bytes of a JSON body with an AUM in it as base64.
+const BLOB: usize = 2 << 20;
 /// Bytes of a small JSON body.
 const SMALL: usize = 64 << 10;
 /// Bytes of a disablement secret (spec 12.8).
@@ -88,9 +99,9 @@ impl Endpoint {
             "tka/verify-deeplink" => E::VerifyDeeplink,
             "tka/force-local-disable" => E::LocalDisable,
             "tka/wrap-preauth-key" => E::WrapAuthKey,
-            "tka/generate-recovery-aum" | "tka/cosign-recovery-aum" | "tka/submit-recovery-aum" => {
-                E::NotYet("revoke-keys")
-            }
+            "tka/generate-recovery-aum" => E::GenerateRevocation,
+            "tka/cosign-recovery-aum" => E::CosignRevocation,
+            "tka/submit-recovery-aum" => E::SubmitRevocation,
             "lockstep/identity" => E::Identity,
             "lockstep/records" => E::Records,
             "lockstep/log" => E::EpochLog,
@@ -98,6 +109,12 @@ impl Endpoint {
             "lockstep/remove" => E::RemoveKeys,
             "lockstep/unsigned" => E::Unsigned,
             "lockstep/signed" => E::Signed,
+            "lockstep/revocations" => E::Revocations,
+            "lockstep/revocations/show" => E::RevocationShow,
+            "lockstep/revocations/open" => E::RevocationOpen,
+            "lockstep/revocations/sign" => E::RevocationSign,
+            "lockstep/revocations/finish" => E::RevocationFinish,
+            "lockstep/revocations/withdraw" => E::RevocationWithdraw,
             "lockstep/nodes" => E::Nodes,
             "lockstep/nodes/show" => E::NodeShow,
             "lockstep/nodes/add" => E::NodeAdd,
@@ -141,6 +158,7 @@ impl Endpoint {
             | E::EpochLog
             | E::Epochs
             | E::Request(_)
+            | E::Revocations
             | E::Nodes
             | E::NodeShow
             | E::AuthKeys
@@ -149,7 +167,13 @@ impl Endpoint {
             E::MachineOffer => read(Method::POST, JSON),
             E::AffectedSignatures => read(Method::POST, KEY_ID),
             E::VerifyDeeplink => read(Method::POST, SMALL),
-            E::NotYet(_) => read(Method::POST, SMALL),
+            E::RevocationShow => read(Method::POST, BLOB),
+            E::GenerateRevocation => write("access denied", JSON),
+            E::CosignRevocation | E::SubmitRevocation => write("access denied", AUM),
+            E::RevocationOpen | E::RevocationSign | E::RevocationFinish => {
+                write("tailnet-lock revoke access denied", BLOB)
+            }
+            E::RevocationWithdraw => write("tailnet-lock revoke access denied", SMALL),
             E::Init => write("lock init access denied", JSON),
             E::Modify | E::RemoveKeys => write("tailnet-lock modify access denied", JSON),
             E::Unsigned | E::Signed => {

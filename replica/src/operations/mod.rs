@@ -11,6 +11,7 @@ pub mod init;
 pub mod modify;
 pub mod nodes;
 pub mod outside;
+pub mod revoke;
 pub mod sign;
 
 use ledger::history::roster::{self, Node};
@@ -115,12 +116,24 @@ pub enum NotPlanned {
     /// Every key would be gone.
     #[error("cannot remove the last trusted signing key")]
     LastKey,
+    /// Keys would be left, but none with which anybody can sign.
+    #[error(
+        "cannot remove the last trusted signing key that anyone can sign with: {left} would be \
+         left, made for auth keys or malformed"
+    )]
+    LastSigner {
+        /// How many.
+        left: usize,
+    },
     /// The daemon's own key is to go, and its signatures to stay.
     #[error("cannot remove local trusted signing key while resigning")]
     OwnKeyWhileResigning,
     /// The secret belongs to none of the lock's disablement values.
     #[error("incorrect disablement secret")]
     WrongSecret,
+    /// A step of a revocation is not taken.
+    #[error(transparent)]
+    Revoke(#[from] revoke::CannotRevoke),
     /// The rules refuse it.
     #[error(transparent)]
     Refused(Refusal),
@@ -156,7 +169,7 @@ impl NotPlanned {
             NotPlanned::UnknownNodeKey(_) | NotPlanned::UnknownNode(_) => {
                 "list the nodes (lockstep node list), or add it (lockstep node add)"
             }
-            NotPlanned::LastKey => {
+            NotPlanned::LastKey | NotPlanned::LastSigner { .. } => {
                 "use 'lockstep lock disable' to disable tailnet lock instead, or add another \
                  signing key before removing one"
             }
@@ -167,6 +180,7 @@ impl NotPlanned {
             NotPlanned::WrongSecret => {
                 "use one of the secrets that were printed when the lock was initialized"
             }
+            NotPlanned::Revoke(error) => error.remedy(),
             NotPlanned::Refused(refusal) => return refusal.remedy(),
             NotPlanned::OwnNodeKey(_) => "leave --node-key out",
             NotPlanned::SameNodeKey(_) => "to sign it anew, use 'lockstep lock sign'",
@@ -249,7 +263,10 @@ pub fn was_stale(refusal: &Refusal) -> bool {
                 | EventRefusal::InitializerNotTrusted { .. }
                 | EventRefusal::Expired { .. }
                 | EventRefusal::OtherDisablementValue
-        )
+                | EventRefusal::ForkLoses { .. }
+                | EventRefusal::RevocationPending(_)
+                | EventRefusal::UnknownRevocation(_)
+        ) | Refusal::NotRevoked(_)
     )
 }
 

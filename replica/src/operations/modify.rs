@@ -68,6 +68,10 @@ pub fn plan(
         }
         builder.change(change)?;
     }
+    let left = builder.state().keys();
+    if !order.remove.is_empty() && !left.iter().any(Key::can_sign) {
+        return Err(NotPlanned::LastSigner { left: left.len() });
+    }
     let aums = builder.finish()?;
     let signatures =
         if order.resign { resigned(ground, &order.remove, signer)? } else { Vec::new() };

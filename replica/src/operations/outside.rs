@@ -16,6 +16,7 @@ use ledger::lock::node_keys::{NodeKeySignature, SigKind};
 use ledger::lock::signatures::{Signer, Unverified, verify_one};
 use ledger::lock::{Aum, AumKind, AumSignature, Sealed, State};
 
+use super::revoke::{self, cosign, generate};
 use super::{Ground, NotPlanned, modify, nodes, sign};
 
 /// What somebody asks for that another key than the daemon's is to sign.
@@ -27,6 +28,10 @@ pub enum Asked {
     Sign(Vec<(NodeKey, Option<LockKey>)>),
     /// Another node key for a node: by name, number or node key.
     Rotate(String, NodeKey),
+    /// A revocation, from that fork point or the one that suits.
+    Revoke(revoke::About, Option<AumHash>),
+    /// A signature on a revocation that others have begun.
+    Cosign(revoke::Which),
 }
 
 /// What a plan is made on besides the ground.
@@ -71,6 +76,10 @@ fn plan(
             let signature = nodes::rotation(&node, *node_key, signer, state)?;
             Ok(Some(nodes::rotate(&node, *node_key, Some(signature))))
         }
+        Asked::Revoke(about, fork_from) => {
+            Ok(generate::plan(ground, about, *fork_from, signer)?.event)
+        }
+        Asked::Cosign(which) => Ok(cosign::plan(ground, which, signer)?.event),
     }
 }
 
@@ -150,8 +159,9 @@ impl Draft {
     ) -> Result<Option<Draft>, NotPlanned> {
         let context = Context { head, own, signer: &Blank(signer) };
         let Some(event) = plan(ground, asked, context)? else { return Ok(None) };
+        let revocation = revoke::checkpoint(ground, &event)?;
         let mut aums: Vec<Sealed> = Vec::new();
-        for aum in event.aums() {
+        for aum in event.aums().iter().chain(&revocation) {
             let mut aum = aum.clone().into_aum();
             aum.signatures.clear();
             if let Some(last) = aums.last() {

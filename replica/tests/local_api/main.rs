@@ -11,6 +11,7 @@ mod nodes;
 mod outside;
 mod records;
 mod requests;
+mod revocations;
 mod shapes;
 mod told;
 

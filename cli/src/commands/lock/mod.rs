@@ -8,6 +8,7 @@ mod local;
 mod log;
 mod prune;
 mod remove;
+mod revoke_keys;
 mod sign;
 mod status;
 mod submit;
@@ -34,13 +35,8 @@ pub(super) fn run(command: Option<LockCommand>, session: &Session) -> Result<(),
         Some(LockCommand::Log(args)) => log::run(args, session),
         Some(LockCommand::LocalDisable(args)) => local::disable(args, session),
         Some(LockCommand::LocalEnable(args)) => local::enable(args, session),
-        Some(LockCommand::RevokeKeys(_)) => Err(unavailable("revoke-keys")),
+        Some(LockCommand::RevokeKeys(args)) => revoke_keys::run(args, session),
     }
-}
-
-fn unavailable(name: &str) -> Failure {
-    Failure::new(format!("lockstep lock {name}: this version does not have it yet"))
-        .remedy("Run 'lockstep lock --help' for what there is.")
 }
 
 /// The lock's status; an error unless it is on.

@@ -36,8 +36,8 @@ pub(super) fn run(args: &Remove, request: &Request, session: &Session) -> Result
         )
         .remedy("Leave the keys and --resign out."));
     }
-    let found = args.with.chosen().and_then(|with| Ok((with, unused(session)?)));
-    let (with, unused) = match found {
+    let found = args.with.chosen().and_then(|with| Ok((with, args.why.said()?, unused(session)?)));
+    let (with, said, unused) = match found {
         Ok(found) => found,
         Err(failure) => return request.conclude(Err(failure)).map(drop),
     };
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Remove, request: &Request, session: &Session) -> Result
     }
     let keys: Vec<LockKey> = unused.iter().map(|unused| unused.key).collect();
     // A node that has joined by one of them in the meantime is signed again, not locked out.
-    match removed(&keys, true, with.as_ref(), request, session) {
+    match removed(&keys, true, said, with.as_ref(), request, session) {
         Ok(None) => Ok(()),
         Ok(Some(done)) => {
             conclude(request, Ok(done), &keys)?;

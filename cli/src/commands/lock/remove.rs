@@ -2,8 +2,10 @@
 
 use ledger::ids::{LockKey, NodeKey};
 use ledger::lock::node_keys::NodeKeySignature;
+use ledger::lock::{Key, Meta};
 use replica::local_api::bodies::{
     AskedBody, Base64, LockStatus, ModifyBody, ModifyRequest, RemoveRequest, SignRequest,
+    TrustedKey,
 };
 use replica::local_api::client::{Asked, ClientError};
 
@@ -12,7 +14,7 @@ use super::{Session, enabled, prune};
 use crate::args::Remove;
 use crate::commands::change::{Done, Request};
 use crate::commands::outside::{self, With};
-use crate::commands::words::{Voter, can_ask, confirmed, listed};
+use crate::commands::words::{Said, Voter, can_ask, confirmed, listed};
 use crate::exit::Failure;
 use crate::print;
 
@@ -50,6 +52,7 @@ fn remove(
     session: &Session,
 ) -> Result<Option<Done>, Failure> {
     let keys = Voter::parse_all((1..).zip(listed(&args.keys)))?;
+    let said = args.why.said()?;
     let repeated = request.on_record(session)?;
     let status = if repeated { None } else { Some(enabled(session)?) };
     if keys.is_empty() {
@@ -67,13 +70,14 @@ fn remove(
             return Ok(None);
         }
     }
-    removed(&keys, resign, with.as_ref(), request, session)
+    removed(&keys, resign, said, with.as_ref(), request, session)
 }
 
 /// Has the keys removed; `None`: it is to be signed elsewhere.
 pub(super) fn removed(
     keys: &[LockKey],
     resign: bool,
+    said: Said,
     with: Option<&With>,
     request: &Request,
     session: &Session,
@@ -82,22 +86,25 @@ pub(super) fn removed(
         let modify = ModifyBody {
             remove: keys.iter().map(LockKey::to_tlpub).collect(),
             resign,
+            reason: said.reason,
+            note: said.note,
             ..ModifyBody::default()
         };
         let asked = AskedBody { modify: Some(modify), ..AskedBody::default() };
         return outside::change(asked, with, request, session);
     }
     let failed = |error| request.failed(error);
+    let recorded = said.reason.is_some() || said.note.is_some();
     let body = RemoveRequest {
         keys: keys.iter().map(LockKey::to_tlpub).collect(),
         resign,
-        reason: None,
-        note: None,
+        reason: said.reason,
+        note: said.note,
     };
     let receipt = match session.wait(session.client.remove_keys(&body, &request.asked())) {
         Ok(changed) => changed.receipt,
         // A tailscaled knows only the single steps.
-        Err(ClientError::NeedsLockstep { .. }) => {
+        Err(ClientError::NeedsLockstep { .. }) if !recorded => {
             if resign {
                 for key in keys {
                     sign_again(key, session)?;
@@ -120,7 +127,8 @@ fn allowed(
     status: &LockStatus,
 ) -> Result<(), Failure> {
     let trusted = status.trusted_keys.as_deref().unwrap_or_default();
-    if trusted.len() == 1 {
+    let left = trusted.iter().filter(|other| !keys.contains(&other.key) && can_sign(other));
+    if trusted.len() == 1 || left.count() == 0 {
         return Err(Failure::new(
             "cannot remove the last trusted signing key; use 'lockstep lock disable' to disable \
              tailnet lock instead, or add another signing key before removing one",
@@ -133,6 +141,13 @@ fn allowed(
         ));
     }
     Ok(())
+}
+
+/// Whether somebody has the private half of a trusted key: not of one that was made to wrap an auth
+/// key.
+fn can_sign(trusted: &TrustedKey) -> bool {
+    let meta = trusted.metadata.clone().map(Meta);
+    Key { meta, ..Key::ed25519(trusted.key, trusted.votes) }.can_sign()
 }
 
 /// Signs the nodes of a key again, one by one, as the original's command line does.

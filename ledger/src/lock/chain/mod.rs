@@ -102,11 +102,12 @@ pub(super) struct Preference {
 
 impl Preference {
     pub(super) fn of(aum: &Sealed, weight: u64) -> Self {
-        Preference {
-            lightness: u64::MAX - weight,
-            keeps: u8::from(aum.kind != AumKind::REMOVE_KEY),
-            hash: aum.hash(),
-        }
+        Self::new(weight, aum.kind, aum.hash())
+    }
+
+    pub(super) fn new(weight: u64, kind: AumKind, hash: AumHash) -> Self {
+        let keeps = u8::from(kind != AumKind::REMOVE_KEY);
+        Preference { lightness: u64::MAX - weight, keeps, hash }
     }
 
     fn key(&self) -> [u8; 41] {

@@ -1,10 +1,12 @@
 //! What the LocalAPI's requests and answers say, as serde types.
 //!
 //! `tailscaled` has the original's own; `ours` is what lies below `/localapi/v0/lockstep/`, and
-//! `outside` the part of it that is about keys outside the daemon.
+//! `outside` the part of it that is about keys outside the daemon, and
+//! `revocations` the part that is about those.
 
 mod ours;
 mod outside;
+mod revocations;
 mod tailscaled;
 
 use std::fmt;
@@ -17,10 +19,11 @@ use zeroize::Zeroizing;
 pub use crate::go_json::Base64;
 pub use ours::*;
 pub use outside::{
-    AskedBody, BadSigning, MAX_BYTES as MAX_SIGNING_BYTES, ModifyBody, REQUEST_SCHEMA, RotateBody,
-    SIGNED_SCHEMA, SignBody, SignedRequest, SigningRequest, UnsignedRequest, UnsignedSignature,
-    VoterBody,
+    AskedBody, BadSigning, MAX_BYTES as MAX_SIGNING_BYTES, ModifyBody, REQUEST_SCHEMA, RevokeBody,
+    RotateBody, SIGNED_SCHEMA, SignBody, SignedRequest, SigningRequest, UnsignedRequest,
+    UnsignedSignature, VoterBody,
 };
+pub use revocations::*;
 pub use tailscaled::*;
 
 /// Text that is a secret: shown by nothing, wiped when dropped.
@@ -180,7 +183,7 @@ pub fn from_go_json<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, ser
 }
 
 /// The names of all request fields of tailscaled's endpoints.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "Keys",
     "DisablementValues",
     "SupportDisablement",
@@ -196,6 +199,7 @@ const NAMES: [&str; 15] = [
     "URL",
     "TSKey",
     "TKAKey",
+    "ForkFrom",
 ];
 
 fn unify_names(value: &mut serde_json::Value) {

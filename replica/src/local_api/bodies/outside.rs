@@ -8,9 +8,10 @@ use ledger::lock::signatures::Signer;
 use ledger::lock::{Key, Sealed};
 use serde::{Deserialize, Serialize};
 
-use super::Base64;
+use super::{BadWhich, Base64, WhichRevocation};
 use crate::operations::modify;
 use crate::operations::outside::{Asked, BadDraft, Draft, Presigned};
+use crate::operations::revoke::About;
 
 /// Bytes of a request to sign or of its answer, at most.
 pub const MAX_BYTES: usize = 8 << 20;
@@ -33,6 +34,12 @@ pub struct AskedBody {
     /// `node rotate`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rotate: Option<RotateBody>,
+    /// `lock revoke-keys` with keys.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoke: Option<RevokeBody>,
+    /// `lock revoke-keys --cosign`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cosign: Option<WhichRevocation>,
 }
 
 /// Other trusted keys.
@@ -84,13 +91,31 @@ pub struct RotateBody {
     pub node_key: String,
 }
 
+/// A revocation to begin.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeBody {
+    /// The keys to revoke, `tlpub:`.
+    pub keys: Vec<String>,
+    /// The AUM to fork from, base32 or hex; by default the one that suits the keys.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fork_from: Option<String>,
+    /// `compromised`, `rotated`, `left` or `other`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// Free text for the record.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
+}
+
 impl AskedBody {
     /// What it asks for.
     pub fn asked(&self) -> Result<Asked, BadSigning> {
         let text = |what| move |error: TextError| BadSigning::Text(what, error);
-        match (&self.modify, &self.sign, &self.rotate) {
-            (Some(order), None, None) => Ok(Asked::Modify(order.order()?)),
-            (None, Some(keys), None) => {
+        let AskedBody { modify, sign, rotate, revoke, cosign } = self;
+        match (modify, sign, rotate, revoke, cosign) {
+            (Some(order), None, None, None, None) => Ok(Asked::Modify(order.order()?)),
+            (None, Some(keys), None, None, None) => {
                 let mut all = Vec::with_capacity(keys.len());
                 for item in keys {
                     let node_key: NodeKey = item.node_key.parse().map_err(text("node_key"))?;
@@ -100,10 +125,15 @@ impl AskedBody {
                 }
                 Ok(Asked::Sign(all))
             }
-            (None, None, Some(rotation)) => Ok(Asked::Rotate(
+            (None, None, Some(rotation), None, None) => Ok(Asked::Rotate(
                 rotation.node.clone(),
                 rotation.node_key.parse().map_err(text("node_key"))?,
             )),
+            (None, None, None, Some(revocation), None) => {
+                let (about, fork_from) = revocation.order()?;
+                Ok(Asked::Revoke(about, fork_from))
+            }
+            (None, None, None, None, Some(which)) => Ok(Asked::Cosign(which.which()?)),
             _ => Err(BadSigning::NotOne),
         }
     }
@@ -111,24 +141,37 @@ impl AskedBody {
 
 impl ModifyBody {
     fn order(&self) -> Result<modify::Order, BadSigning> {
-        let key = |key: &str| {
-            key.parse::<LockKey>().map_err(|error| BadSigning::Text("a lock key", error))
-        };
         let add: Result<_, BadSigning> =
             self.add.iter().map(|item| Ok(Key::ed25519(key(&item.key)?, item.votes))).collect();
         let remove: Result<_, BadSigning> = self.remove.iter().map(|item| key(item)).collect();
-        let reason = self.reason.as_deref().map(|name| {
-            let found = ChangeReason::ALL.into_iter().find(|reason| reason.name() == name);
-            found.ok_or(BadSigning::Reason)
-        });
         Ok(modify::Order {
             add: add?,
             remove: remove?,
             resign: self.resign,
-            reason: reason.transpose()?,
+            reason: reason(self.reason.as_deref())?,
             note: self.note.clone(),
         })
     }
+}
+
+impl RevokeBody {
+    fn order(&self) -> Result<(About, Option<AumHash>), BadSigning> {
+        let keys: Result<_, BadSigning> = self.keys.iter().map(|item| key(item)).collect();
+        let fork_from = self.fork_from.as_deref().map(AumHash::from_any).transpose();
+        let about =
+            About { keys: keys?, reason: reason(self.reason.as_deref())?, note: self.note.clone() };
+        Ok((about, fork_from.map_err(|error| BadSigning::Text("fork_from", error))?))
+    }
+}
+
+fn key(text: &str) -> Result<LockKey, BadSigning> {
+    text.parse().map_err(|error| BadSigning::Text("a lock key", error))
+}
+
+fn reason(name: Option<&str>) -> Result<Option<ChangeReason>, BadSigning> {
+    let Some(name) = name else { return Ok(None) };
+    let found = ChangeReason::ALL.into_iter().find(|reason| reason.name() == name);
+    found.map(Some).ok_or(BadSigning::Reason)
 }
 
 /// Request of `POST lockstep/unsigned`.
@@ -197,11 +240,14 @@ pub enum BadSigning {
     #[error("it is no {0}")]
     Schema(&'static str),
     /// Not exactly one thing is asked for.
-    #[error("it asks for none or several of modify, sign and rotate")]
+    #[error("it asks for none or several of modify, sign, rotate, revoke and cosign")]
     NotOne,
     /// A key or hash that does not parse.
     #[error("{0}: {1}")]
     Text(&'static str, TextError),
+    /// Not one revocation, or no checkpoint.
+    #[error(transparent)]
+    Which(#[from] BadWhich),
     /// An unknown reason.
     #[error("the reason is none of compromised, rotated, left, other")]
     Reason,

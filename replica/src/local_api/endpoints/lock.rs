@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use hyper::Response;
 use ledger::formats::deeplink::Deeplink;
-use ledger::history::{ChangeReason, roster};
+use ledger::history::roster;
 use ledger::ids::LockKey;
 use ledger::limits::{KEYS_WARNING, MAX_KEYS};
 use ledger::lock::Authority;
 
 use super::here::enforced;
+use super::revocations::reason;
 use super::{Api, body, empty, json, keys, limit, list, log_of, marked, no_content, ours, warn};
 use crate::local_api::answers;
 use crate::local_api::bodies::{
@@ -108,14 +109,7 @@ impl Api {
     pub(super) async fn remove_keys(&self, call: &Call) -> Result<Response<Body>, Problem> {
         let request: RemoveRequest = ours(call)?;
         let keys: Result<Vec<LockKey>, _> = request.keys.iter().map(|key| key.parse()).collect();
-        let reason = match request.reason.as_deref() {
-            None => None,
-            Some(name) => Some(
-                ChangeReason::ALL.into_iter().find(|reason| reason.name() == name).ok_or_else(
-                    || Problem::bad("the reason is none of compromised, rotated, left, other"),
-                )?,
-            ),
-        };
+        let reason = reason(request.reason.as_deref())?;
         let order = modify::Order {
             add: Vec::new(),
             remove: keys.map_err(|error| Problem::bad(error.to_string()))?,

@@ -8,6 +8,7 @@ mod lock;
 mod machine;
 mod nodes;
 mod outside;
+mod revocations;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -130,10 +131,6 @@ impl Api {
             E::MachineSend => self.machine_send(call).await,
             E::Acknowledgements => self.acknowledgements().await,
             E::WrapAuthKey => self.wrap_auth_key(call).await,
-            E::NotYet(what) => Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                format!("{what} is not part of this version of Lockstep"),
-            )),
             E::Identity => self.identity().await,
             E::Records => self.records(call).await,
             E::EpochLog => self.epoch_log(call).await,
@@ -142,6 +139,15 @@ impl Api {
             E::RemoveKeys => self.remove_keys(call).await,
             E::Unsigned => self.unsigned(call).await,
             E::Signed => self.signed(call).await,
+            E::GenerateRevocation => self.generate_revocation(call).await,
+            E::CosignRevocation => self.cosign_revocation(call).await,
+            E::SubmitRevocation => self.submit_revocation(call).await,
+            E::Revocations => self.revocations().await,
+            E::RevocationShow => self.revocation_show(call).await,
+            E::RevocationOpen => self.revocation_open(call).await,
+            E::RevocationSign => self.revocation_sign(call).await,
+            E::RevocationFinish => self.revocation_finish(call).await,
+            E::RevocationWithdraw => self.revocation_withdraw(call).await,
             E::Nodes => self.node_list().await,
             E::NodeShow => self.node_show(call).await,
             E::NodeAdd => self.node_add(call).await,

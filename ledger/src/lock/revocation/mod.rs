@@ -1,11 +1,16 @@
 //! Taking trust back retroactively: a checkpoint without the compromised keys, on a fork from
 //! before they could do harm (spec 10).
 
+mod examine;
+mod votes;
+
 use std::collections::BTreeSet;
 
+pub use self::examine::{Examined, examine};
+pub use self::votes::{Votes, votes};
 use super::builder::sign;
 use super::signatures::Signer;
-use super::{Aum, AumKind, Authority, Key, Sealed};
+use super::{Aum, AumKind, Authority, Key, Sealed, State};
 use crate::ids::{AumHash, LockKey};
 use crate::rows::Rows;
 use crate::{Failure, Fault, Refusal};
@@ -19,6 +24,15 @@ pub enum NotRevoked {
     /// Nobody would be left.
     #[error("cannot revoke all trusted keys")]
     AllKeys,
+    /// Keys would be left, but none with which anybody can sign.
+    #[error(
+        "cannot revoke the last keys that anyone can sign with: {left} would be left, made for \
+         auth keys or malformed"
+    )]
+    NobodyCanSign {
+        /// How many.
+        left: usize,
+    },
     /// The checkpoint breaks the static rules.
     #[error("generated revocation was invalid: {0}")]
     Invalid(#[source] Box<Refusal>),
@@ -28,6 +42,46 @@ pub enum NotRevoked {
     /// Only revocations are cosigned.
     #[error("not a revocation: {0}")]
     NotARevocation(&'static str),
+    /// It is part of the active chain already, with these signatures or others.
+    #[error("the revocation is in force already")]
+    InForce,
+    /// It has this key's signature twice.
+    #[error("the revocation has two signatures of {0}")]
+    SignedTwice(LockKey),
+    /// It has a signature by a key without a say, which makes it void as a whole.
+    #[error("{key} has signed the revocation but is not trusted at its fork point {at}")]
+    UntrustedSigner {
+        /// The key.
+        key: LockKey,
+        /// The fork point.
+        at: AumHash,
+    },
+}
+
+impl NotRevoked {
+    /// What the person who asked can do about it, where there is something.
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            NotRevoked::NotTrusted => "'lockstep lock status' lists the trusted keys",
+            NotRevoked::AllKeys | NotRevoked::NobodyCanSign { .. } => {
+                "add another signing key first, or use 'lockstep lock disable' to disable tailnet \
+                 lock and initialize it anew"
+            }
+            NotRevoked::AlreadySigned => {
+                "let another node sign it, or finish it (lockstep lock revoke-keys --finish)"
+            }
+            NotRevoked::NotARevocation(_) => {
+                "sign nothing of the kind; ask whoever sent it, or begin a revocation of your own"
+            }
+            NotRevoked::SignedTwice(_) | NotRevoked::UntrustedSigner { .. } => {
+                "take the revocation as it was before that signature"
+            }
+            NotRevoked::InForce => {
+                "nothing is left to do: 'lockstep lock status' lists the keys that are trusted now"
+            }
+            NotRevoked::Invalid(reason) => return reason.remedy(),
+        })
+    }
 }
 
 /// The revocation of `keys` (IDs), not signed yet: a checkpoint of the current state without
@@ -51,13 +105,20 @@ pub fn generate(
     if let Some(trusted) = &mut state.keys {
         trusted.retain(|key| !keys.iter().any(|id| key.id() == Some(id.as_slice())));
     }
-    if state.keys().is_empty() {
-        return Err(NotRevoked::AllKeys.into());
-    }
+    somebody_can_sign(&state)?;
     let mut aum = Aum::new(AumKind::CHECKPOINT, Some(parent));
     aum.state = Some(state);
     aum.check().map_err(|e| NotRevoked::Invalid(Box::new(e.into())))?;
     Ok(aum)
+}
+
+/// Whether a revocation that leaves this state leaves anybody who can sign.
+fn somebody_can_sign(state: &State) -> Result<(), NotRevoked> {
+    match state.keys() {
+        [] => Err(NotRevoked::AllKeys),
+        keys if keys.iter().any(Key::can_sign) => Ok(()),
+        keys => Err(NotRevoked::NobodyCanSign { left: keys.len() }),
+    }
 }
 
 /// Where a revocation of `keys` should fork off: going back from the head, the first AUM at which
@@ -113,77 +174,4 @@ pub fn cosign(revocation: Sealed, signer: &dyn Signer) -> Result<Sealed, Refusal
     let signature = sign(&aum, signer);
     aum.signatures.push(signature);
     Ok(Sealed::new(aum))
-}
-
-/// What a revocation would change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Examined {
-    /// Where it forks off.
-    pub fork_point: AumHash,
-    /// Keys trusted now that it would no longer trust.
-    pub removed: Vec<Key>,
-    /// AUMs of the active branch that it would undo, newest first.
-    pub undone: Vec<AumHash>,
-}
-
-/// Looks at what others ask us to cosign, which the original signs whatever it is (spec 16.7).
-///
-/// Holds if it is a checkpoint of this lock on a known parent of the active branch, whose
-/// disablement values are those of now and whose keys are the trusted keys at some AUM of the
-/// active branch since the parent, minus some: so that a thief cannot void a half-signed
-/// revocation by changing something meanwhile, and nobody smuggles a key in. Walks from the head
-/// back to the fork point.
-pub fn examine(
-    rows: &dyn Rows,
-    authority: &Authority,
-    revocation: &Aum,
-) -> Result<Examined, Failure> {
-    let not = |what| Failure::from(NotRevoked::NotARevocation(what));
-    revocation.check()?;
-    let (Some(state), Some(parent)) = (&revocation.state, revocation.parent_hash()) else {
-        return Err(not("it is no checkpoint on top of another AUM"));
-    };
-    if revocation.kind != AumKind::CHECKPOINT || revocation.parent.as_deref() != Some(&parent.0) {
-        return Err(not("it is no checkpoint on top of another AUM"));
-    }
-    let now = authority.state();
-    if state.state_id() != now.state_id() {
-        return Err(not("it belongs to another lock"));
-    }
-    let chain = authority.chain(rows);
-    if !chain.is_ancestor(&parent, &authority.head())? {
-        return Err(not("the AUM that it would follow is not on the active chain"));
-    }
-    let values = |state: &super::State| -> BTreeSet<Vec<u8>> {
-        state.disablement_values().map(<[u8]>::to_vec).collect()
-    };
-    if values(state) != values(now) {
-        return Err(not("it would change the disablement values"));
-    }
-    let mut undone = Vec::new();
-    let mut fits = false;
-    for aum in chain.back_from(authority.head()) {
-        let hash = aum?.hash();
-        fits = fits || {
-            let then = chain.state_at(&hash)?;
-            let then = then.ok_or_else(|| Fault::new("the state at a stored AUM is missing"))?;
-            // In the order in which they stood, nothing but keys of then.
-            let mut then = then.keys().iter();
-            state.keys().iter().all(|key| then.any(|other| other == key))
-        };
-        if hash == parent {
-            break;
-        }
-        undone.push(hash);
-    }
-    if !fits {
-        return Err(not("its keys were never all trusted together since the fork point"));
-    }
-    let removed = now
-        .keys()
-        .iter()
-        .filter(|key| key.id().is_none_or(|id| state.key(id).is_none()))
-        .cloned()
-        .collect();
-    Ok(Examined { fork_point: parent, removed, undone })
 }
