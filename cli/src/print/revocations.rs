@@ -83,6 +83,11 @@ fn effects(revocation: &RevocationBody, effect: &RevocationEffect) -> String {
         &|_| "",
     );
     keys("Keys that would get back former votes or metadata:", &effect.reset, &|_| "");
+    keys(
+        "WARNING: keys that it leaves trusted although only keys that it takes away have trusted them:",
+        &effect.planted,
+        &|_| "",
+    );
     if effect.disablement {
         out.push_str(
             "WARNING: former disablement values would be valid again, and those of now no longer.\n",
@@ -171,6 +176,7 @@ mod tests {
                 removed: vec!["tlpub:04".into(), "tlpub:05".into()],
                 restored: vec!["tlpub:06".into()],
                 reset: vec!["tlpub:07".into()],
+                planted: vec!["tlpub:08".into()],
                 disablement: true,
                 undone: vec![UndoneAum {
                     hash: "HASH".into(),
@@ -209,6 +215,8 @@ WARNING: keys that were removed and that it would trust again:
 \ttlpub:06
 Keys that would get back former votes or metadata:
 \ttlpub:07
+WARNING: keys that it leaves trusted although only keys that it takes away have trusted them:
+\ttlpub:08
 WARNING: former disablement values would be valid again, and those of now no longer.
 Changes that it would undo: 3
 \tHASH\tadd-key\tby tlpub:04

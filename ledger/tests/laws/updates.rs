@@ -189,6 +189,11 @@ fn only_revocations_pass_the_examination() {
     node.take(&[Change::Add(Key::ed25519(key(4).public(), 1))], &key(3));
     let seen = examine(&node.rows, &node.authority, &revocation).unwrap();
     assert_eq!((seen.removed.len(), seen.undone.len()), (2, 2));
+    // What is begun now leaves the thief's second key, and says so.
+    let late = generate(&node.rows, &node.authority, &keys, &key(0).public(), None).unwrap();
+    let late = examine(&node.rows, &node.authority, &late).unwrap();
+    let planted: Vec<_> = late.planted.iter().filter_map(Key::lock_key).collect();
+    assert_eq!((planted, seen.planted.len()), (vec![key(4).public()], 0));
     // Nor does one who puts another disablement value in place (W4); it is undone as well.
     let mut other = node.authority.state().clone();
     (other.last_aum, other.disablement_values) = (None, Some(vec![Some(vec![7; 32])]));

@@ -121,6 +121,7 @@ fn weigh_in(ground: Ground<'_>, body: &mut RevocationBody, weighed: &Weighed) ->
         removed: texts(&examined.removed),
         restored: texts(&examined.restored),
         reset: texts(&examined.reset),
+        planted: texts(&examined.planted),
         disablement: examined.disablement,
         undone,
         undone_count: examined.undone.len() as u64,

@@ -70,7 +70,14 @@ impl<'a> Transcript<'a> {
         assert_eq!(want, self.text);
     }
 
-    /// Replaces what is as long as a key or a hash and looks like one.
+    /// The first characters of a hash that has a name, as the commands print them.
+    fn begun(&self, word: &str) -> Option<String> {
+        let (whole, name) = self.names.range(word.to_owned()..).next()?;
+        let begins = word.len() == 12 && whole.len() == 52 && whole.starts_with(word);
+        begins.then(|| name.replace('>', "..>"))
+    }
+
+    /// Replaces what is as long as a key, a hash or a blob and looks like one.
     fn named(&mut self, text: &str) -> String {
         let mut out = String::new();
         for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
@@ -80,7 +87,7 @@ impl<'a> Transcript<'a> {
                 }
                 _ => (word, ""),
             };
-            let hex = word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
+            let hex = word.len() >= 64 && word.chars().all(|c| c.is_ascii_hexdigit());
             let base32 = word.len() == 52
                 && word.chars().all(|c| c.is_ascii_uppercase() || ('2'..='7').contains(&c));
             if hex || base32 || self.names.contains_key(word) {
@@ -89,6 +96,8 @@ impl<'a> Transcript<'a> {
                     self.names.insert(word.to_owned(), format!("<{}>", self.unnamed));
                 }
                 out.push_str(&self.names[word]);
+            } else if let Some(name) = self.begun(word) {
+                out.push_str(&name);
             } else {
                 out.push_str(word);
             }

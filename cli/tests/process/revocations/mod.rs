@@ -9,7 +9,7 @@ use ledger::lock::signatures::PrivateKey;
 use ledger::testing::key;
 use serde_json::Value;
 
-use crate::harness::{Daemon, Place, Ran, node_key, private, tlpub};
+use crate::harness::{Daemon, Place, Ran, Transcript, node_key, private, tlpub};
 
 /// A lock that trusts the daemon's key and the seeds 2 and 3, then a stolen one, 4, which has added
 /// 5 and let in a node.
@@ -273,4 +273,46 @@ fn a_key_without_a_network_begins_and_cosigns() {
     // What was exported earlier has been overtaken.
     let stale = here.run("lock submit more.json.signed --request-id again").fails(1);
     assert!(stale.contains("no revocation that waits for signatures begins with"), "{stale}");
+}
+
+#[test]
+fn the_page_of_a_stolen_key() {
+    let place = Place::new();
+    let _daemon = place.start();
+    place.init(&format!("{}?2", tlpub(2)));
+    private_file(&place, "second.key", 2);
+    private_file(&place, "laptop.key", 4);
+    place.ok(&format!("lock add --key second.key {}", tlpub(4)));
+    place.ok(&format!("node add guest --node-key {}", node_key(1)));
+
+    let mut seen = Transcript::new(&place);
+    for (key, name) in [(place.own_key(), "signer"), (tlpub(2), "second"), (tlpub(4), "laptop")] {
+        seen.name(&key, name);
+    }
+    seen.name(&tlpub(5), "thief");
+    seen.name(&node_key(1), "guest");
+    seen.remark(
+        "A laptop with a lock key is stolen. The thief lets a node in, and trusts another key.",
+    );
+    seen.run(&format!("lock sign --key laptop.key {}", node_key(1)));
+    seen.run(&format!("lock add --key laptop.key {}", tlpub(5)));
+    let begin = "lock revoke-keys --reason compromised --note stolen";
+    let name = || waiting(&place)[0]["id"].as_str().unwrap()[..12].to_owned();
+    seen.remark(
+        "The first signing node begins to take that back, and sees that it was not thorough.",
+    );
+    seen.run(&format!("{begin} {}", tlpub(4)));
+    seen.run(&format!("lock revoke-keys --withdraw {}", name()));
+    seen.remark("Both keys, then. It has one vote, which is not enough.");
+    seen.run(&format!("{begin} {} {}", tlpub(4), tlpub(5)));
+    let name = name();
+    seen.run(&format!("lock revoke-keys --finish {name}"));
+    seen.remark("The second, which has two votes, finds it on record and signs it.");
+    seen.run("lock revoke-keys --cosign");
+    seen.run(&format!("lock revoke-keys --cosign --key second.key {name}"));
+    seen.run(&format!("lock revoke-keys --finish {name}"));
+    seen.remark("What the stolen key did is undone.");
+    seen.run("lock");
+    seen.run("lock revoke-keys --cosign");
+    seen.matches("revocation.txt");
 }

@@ -19,6 +19,9 @@ pub struct Examined {
     pub restored: Vec<Key>,
     /// Keys to which it would give back former votes or metadata, as they are now.
     pub reset: Vec<Key>,
+    /// Keys that it would leave trusted although nobody has trusted them but keys that it takes
+    /// away: a thief's, perhaps. The original's revocations keep what they do not name (spec 10).
+    pub planted: Vec<Key>,
     /// Whether it would bring back former disablement values: an AUM that it would undo has put
     /// others in their place, which no honest one does (spec 14.2, W4).
     pub disablement: bool,
@@ -69,7 +72,8 @@ pub fn examine(
     }
     let at_parent = state_at(chain, &parent)?;
     trusted_signers(revocation, parent, &at_parent)?;
-    match once(chain, at_parent, &undone, state)? {
+    let (once, planted) = replay(chain, at_parent, &undone, state)?;
+    match once {
         Once::Whole => {}
         Once::Keys => return Err(not("it would change the disablement values")),
         Once::Never => {
@@ -87,6 +91,7 @@ pub fn examine(
         removed: without(now.keys(), state),
         restored: without(state.keys(), now),
         reset: now.keys().iter().filter(other).cloned().collect(),
+        planted,
         disablement: values(state) != values(now),
         undone,
     })
@@ -143,13 +148,13 @@ fn values(state: &State) -> BTreeSet<&[u8]> {
 }
 
 /// How much of the state was in force at the fork point or after one of the AUMs since, which are
-/// given newest first.
-fn once(
+/// given newest first; and which of its keys came in meanwhile by keys alone that it has not.
+fn replay(
     chain: Chain<'_>,
     mut then: State,
     since: &[AumHash],
     state: &State,
-) -> Result<Once, Fault> {
+) -> Result<(Once, Vec<Key>), Fault> {
     let wanted = values(state);
     let fits = |then: &State| {
         // In the order in which they stood.
@@ -160,19 +165,31 @@ fn once(
             true => Once::Whole,
         }
     };
-    let mut best = fits(&then);
+    let (mut best, mut planted) = (fits(&then), Vec::new());
     for hash in since.iter().rev() {
         if best == Once::Whole {
             break;
         }
         let aum = chain.aum(hash)?;
         let aum = aum.ok_or_else(|| Fault::new(format!("AUM {hash} is missing")))?;
+        let before =
+            matches!(aum.kind, AumKind::ADD_KEY | AumKind::CHECKPOINT).then(|| then.clone());
         then.apply(&aum).map_err(|e| {
             Fault::from_error(format!("stored AUM {hash} does not apply to its parent"), e)
         })?;
         if aum.kind != AumKind::NO_OP {
             best = best.max(fits(&then));
         }
+        let has = |state: &State, key: &Key| key.id().is_some_and(|id| state.key(id).is_some());
+        // One that goes and comes again is judged by who brings it back.
+        planted.retain(|key| has(&then, key));
+        let stays = |id: &[u8]| state.key(id).is_some();
+        let by_one_that_stays =
+            aum.signatures.iter().any(|by| by.key_id.as_deref().is_some_and(stays));
+        if let Some(before) = before.filter(|_| !by_one_that_stays) {
+            let new = state.keys().iter().filter(|key| has(&then, key) && !has(&before, key));
+            planted.extend(new.cloned());
+        }
     }
-    Ok(best)
+    Ok((best, planted))
 }

@@ -68,6 +68,9 @@ pub struct RevocationEffect {
     pub restored: Vec<String>,
     /// Keys that would get back former votes or metadata.
     pub reset: Vec<String>,
+    /// Keys that would stay trusted although only keys that it takes away have trusted them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub planted: Vec<String>,
     /// Whether former disablement values would be valid again, in place of those of now.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub disablement: bool,

@@ -44,12 +44,15 @@ pub(super) fn told(aum: &[u8], receipt: Receipt, session: &Session) -> Taken {
 
 fn next_steps(revocation: &RevocationBody, session: &Session) -> String {
     let name = short(&revocation.id);
-    format!(
-        "On a signing node of this ledger its name is enough:\n\
-         \tlockstep lock revoke-keys --cosign {name}\n\
-         \tlockstep lock revoke-keys --finish {name}{}",
-        session.socket_words()
-    )
+    let mut steps = format!(
+        "On a signing node of this ledger its name is enough:\n\tlockstep lock revoke-keys --cosign \
+         {name}"
+    );
+    if revocation.state == "ready" {
+        let socket = session.socket_words();
+        steps.push_str(&format!("\n\tlockstep lock revoke-keys --finish {name}{socket}"));
+    }
+    steps
 }
 
 /// The revocations that wait.
