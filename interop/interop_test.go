@@ -171,6 +171,21 @@ func secrets(t *testing.T, output string, want int) []string {
 	return found
 }
 
+// blob is the recovery blob in the line of a command's output that has this flag.
+func blob(t *testing.T, output, flag string) string {
+	t.Helper()
+	for _, line := range strings.Split(output, "\n") {
+		words := strings.Fields(line)
+		for i, word := range words {
+			if word == flag && i+1 < len(words) {
+				return words[i+1]
+			}
+		}
+	}
+	t.Fatalf("no blob after %s:\n%s", flag, output)
+	return ""
+}
+
 // start runs a program until the test ends.
 func start(t *testing.T, command *exec.Cmd) {
 	t.Helper()

@@ -3,6 +3,7 @@ package interop
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -25,7 +26,9 @@ func TestOfficialCommandAgainstLockstep(t *testing.T) {
 	}
 	laptop, stranger := randomKey("nodekey:"), randomKey("nodekey:")
 	our.ok("node", "add", "laptop", "--node-key", laptop)
-	output := their.ok("lock", "init", "--confirm", "--gen-disablements=2", off.PublicKey)
+	cosigner := filepath.Join(t.TempDir(), "cosigner.key")
+	second := strings.TrimSpace(our.ok("key", "generate", cosigner))
+	output := their.ok("lock", "init", "--confirm", "--gen-disablements=2", off.PublicKey, second)
 	secret := secrets(t, output, 2)[0]
 
 	on := their.status()
@@ -65,6 +68,30 @@ func TestOfficialCommandAgainstLockstep(t *testing.T) {
 	}
 	if lines := strings.Count(their.ok("lock", "log"), "update "); lines != 4 {
 		t.Fatalf("the log has %d updates", lines)
+	}
+	// A stolen key is revoked by the official command, with a second key that no daemon holds.
+	stolen := randomKey("tlpub:")
+	their.ok("lock", "add", stolen)
+	begun := blob(t, their.ok("lock", "revoke-keys", stolen), "--cosign")
+	if text := their.fails("lock", "revoke-keys", "--cosign", begun); !strings.Contains(text, "already signed") {
+		t.Fatalf("cosigning twice: %q", text)
+	}
+	whole := blob(t, our.ok("lock", "revoke-keys", "--cosign", "--key", cosigner, begun), "--finish")
+	their.ok("lock", "revoke-keys", "--finish", whole)
+	if trusts(stolen)(their.status()) {
+		t.Fatal("the revoked key is still trusted")
+	}
+	// And the other way round: begun with the second key, signed by the official command.
+	again := randomKey("tlpub:")
+	their.ok("lock", "add", again)
+	begun = blob(t, our.ok("lock", "revoke-keys", "--key", cosigner, again), "--cosign")
+	whole = blob(t, their.ok("lock", "revoke-keys", "--cosign", begun), "--finish")
+	their.ok("lock", "revoke-keys", "--finish", whole)
+	if trusts(again)(their.status()) {
+		t.Fatal("the second revoked key is still trusted")
+	}
+	if text := their.fails("lock", "revoke-keys", "--cosign", "a2010302f6"); !strings.Contains(text, "not a revocation") {
+		t.Fatalf("cosigning a no-op: %q", text)
 	}
 	// The same head, whoever asks and whoever computes it.
 	export := write(t, their.ok("lock", "log", "--json", "--limit", "1000"))

@@ -106,6 +106,20 @@ func TestLockstepCommandAgainstTailscaled(t *testing.T) {
 		t.Fatalf("audit of a running tailscaled: %+v", a)
 	}
 
+	// A stolen key is revoked by two nodes, which know nothing but the blob.
+	stolen := randomKey("tlpub:")
+	node2.ok("lock", "add", stolen)
+	node3.until("trusting the stolen key", trusts(stolen))
+	begun := blob(t, node2.ok("lock", "revoke-keys", stolen), "--cosign")
+	whole := blob(t, node3.ok("lock", "revoke-keys", "--cosign", begun), "--finish")
+	node2.ok("lock", "revoke-keys", "--finish", whole)
+	for _, node := range []client{node1, node2, node3} {
+		node.until("no longer trusting the stolen key", not(trusts(stolen)))
+	}
+	if text := node1.fails("lock", "revoke-keys", "--cosign"); !strings.HasPrefix(text, "missing argument") {
+		t.Fatalf("cosigning nothing: %q", text)
+	}
+
 	node1.fails("lock", "disable", "disablement-secret:"+strings.Repeat("00", 32))
 	node3.ok("lock", "disable", secret)
 	for _, node := range []client{node1, node2, node3} {
