@@ -207,7 +207,8 @@ impl Aum {
 /// An AUM with its canonical bytes and hash, computed once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
-    aum: Aum,
+    /// Elsewhere, since it is large and sealed AUMs are moved about by the thousands.
+    aum: Box<Aum>,
     bytes: Vec<u8>,
     /// Where the signatures begin in the bytes.
     unsigned: usize,
@@ -231,7 +232,7 @@ impl Sealed {
                 key.meta = key.meta.take().filter(|meta| !meta.0.is_empty());
             }
         }
-        Sealed { aum, bytes, unsigned, hash }
+        Sealed { aum: Box::new(aum), bytes, unsigned, hash }
     }
 
     /// Decodes canonical bytes; refuses every other spelling (rule `noncanonical`).
@@ -239,7 +240,8 @@ impl Sealed {
         let mut reader = Reader::new(bytes);
         let (aum, unsigned) = Aum::read(&mut reader)?;
         reader.finish()?;
-        Ok(Sealed { aum, bytes: bytes.to_vec(), unsigned, hash: AumHash::of(bytes) })
+        let (bytes, hash) = (bytes.to_vec(), AumHash::of(bytes));
+        Ok(Sealed { aum: Box::new(aum), bytes, unsigned, hash })
     }
 
     /// Decodes the AUM that `bytes` begin with; also says how many bytes it has.
@@ -249,7 +251,7 @@ impl Sealed {
         let len = reader.offset();
         let bytes = bytes[..len].to_vec();
         let hash = AumHash::of(&bytes);
-        Ok((Sealed { aum, bytes, unsigned, hash }, len))
+        Ok((Sealed { aum: Box::new(aum), bytes, unsigned, hash }, len))
     }
 
     /// The canonical bytes.
@@ -271,7 +273,7 @@ impl Sealed {
 
     /// The AUM, taken out to be changed.
     pub fn into_aum(self) -> Aum {
-        self.aum
+        *self.aum
     }
 }
 

@@ -60,7 +60,6 @@ impl std::fmt::Debug for Bootstrap {
 }
 
 /// What a server replied.
-#[expect(clippy::large_enum_variant, reason = "one at a time, and none is kept")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// To [`Question::Bootstrap`].

@@ -81,14 +81,13 @@ pub(super) fn on_shares<'i, B: Sync, R: Send>(
 }
 
 /// Sizes of shares, of `least` to `most` items: large ones first, which are cheaper, and smaller
-/// ones towards the end, so that no core waits long for another.
+/// ones towards the end, so that no core waits long for another: each is one core's part of what
+/// is left.
 pub(super) fn shares(items: usize, least: usize, most: usize, cores: usize) -> Vec<usize> {
-    // Half of what is left for each core; all of it where there is nobody to wait for.
-    let parts = if cores > 1 { cores.saturating_mul(2) } else { 1 };
     let mut left = items;
     let mut sizes = Vec::new();
     while left > 0 {
-        let size = left.div_ceil(parts).max(least).min(most).min(left);
+        let size = left.div_ceil(cores.max(1)).max(least).min(most).min(left);
         sizes.push(size);
         left -= size;
     }
