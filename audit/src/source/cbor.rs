@@ -1,25 +1,27 @@
 //! A file of AUMs in CBOR, one after the other, in any order.
 
-use ledger::cbor::Malformed;
+use std::ops::Range;
+
+use ledger::cbor::{Malformed, Reader};
 use ledger::lock::Sealed;
+use ledger::lock::signatures::each;
 use sha2::{Digest, Sha256};
 
 use super::{Aums, Found, Kind, Place};
+use crate::cores::AllCores;
 
 /// Reads a file of AUMs. What follows an AUM that cannot be read is unread.
 pub(super) fn read(bytes: &[u8]) -> Aums {
     let mut found = Vec::new();
     let mut unread = None;
-    let mut at = 0;
-    while at < bytes.len() {
-        let place = Place { offset: Some(at as u64), ..Place::default() };
-        match Sealed::decode_first(&bytes[at..]) {
-            Ok((aum, len)) => {
-                found.push(Found { aum: Ok(aum), place });
-                at += len;
-            }
+    let items = items(bytes);
+    let decode = |item: &Range<usize>| Sealed::decode(&bytes[item.clone()]);
+    for (item, decoded) in items.iter().zip(each(&items, decode, &AllCores)) {
+        let place = Place { offset: Some(item.start as u64), ..Place::default() };
+        match decoded {
+            Ok(aum) => found.push(Found { aum: Ok(aum), place }),
             Err(Malformed { offset, what }) => {
-                let error = Malformed { offset: at + offset, what };
+                let error = Malformed { offset: item.start + offset, what };
                 unread = Some(format!("what follows an AUM that cannot be read: {error}"));
                 found.push(Found { aum: Err(error), place });
                 break;
@@ -36,4 +38,19 @@ pub(super) fn read(bytes: &[u8]) -> Aums {
         unread,
         shown: None,
     }
+}
+
+/// Where each item begins and ends. One that is not even an item, and so no AUM, is the last.
+fn items(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut items = Vec::new();
+    let mut reader = Reader::new(bytes);
+    while reader.offset() < bytes.len() {
+        let start = reader.offset();
+        if reader.skip().is_err() {
+            items.push(start..bytes.len());
+            break;
+        }
+        items.push(start..reader.offset());
+    }
+    items
 }
