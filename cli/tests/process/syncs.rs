@@ -108,7 +108,7 @@ fn covered(place: &Place, calls: &[Call], id: &str) -> bool {
     calls.iter().any(|written| {
         let file = written.target();
         file.starts_with(database.to_str().unwrap())
-            && written.arguments.contains(id)
+            && holds(&written.arguments, id)
             && written.result > 0
             && calls.iter().any(|sync| {
                 matches!(sync.name.as_str(), "fdatasync" | "fsync")
@@ -118,4 +118,22 @@ fn covered(place: &Place, calls: &[Call], id: &str) -> bool {
                     && sync.ended < answer.began
             })
     })
+}
+
+/// Whether strace shows the ID in what was written to the database's log: whole, or cut in two by
+/// the seven bytes that begin each block of 32 KiB, the last of which tells a continuation.
+fn holds(arguments: &str, id: &str) -> bool {
+    let cut = |at: usize| {
+        let (front, back) = id.split_at(at);
+        ["\\3", "\\4", "\\003", "\\004"].iter().any(|continued| {
+            arguments.match_indices(&format!("{continued}{back}")).any(|(end, _)| {
+                // Each of the other six is shown by one to four characters.
+                (6..=24).any(|shown| {
+                    let before = end.checked_sub(shown).and_then(|end| arguments.get(..end));
+                    before.is_some_and(|before| before.ends_with(front))
+                })
+            })
+        })
+    };
+    arguments.contains(id) || (1..id.len()).any(cut)
 }

@@ -85,6 +85,11 @@ impl Batch {
         self.steps.push(Step::DeleteRange(table, from.into(), to.into()));
     }
 
+    /// Adds the steps of another batch behind its own.
+    pub fn append(&mut self, mut other: Batch) {
+        self.steps.append(&mut other.steps);
+    }
+
     /// Adds what a finished draft has collected.
     pub fn absorb(&mut self, changes: Changes) {
         self.steps.extend(changes.into_iter().map(|(table, key, value)| match value {

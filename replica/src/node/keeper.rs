@@ -1,51 +1,50 @@
-//! Keeps the watermark, off the critical path: at most one sync behind the log.
-
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+//! Keeps the watermark: at most one sync behind the log.
 
 use ledger::Fault;
 use ledger::rows::watermark::Watermark;
 
+use crate::core::LogWrite;
+use crate::disk::Durable;
 use crate::disk::watermark::WatermarkFile;
 
-/// A thread that writes marks one after the other.
+/// The promises that the log keeps, and how far they are written down.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    marks: SyncSender<Watermark>,
-    done: Receiver<Result<(), Fault>>,
-    under_way: bool,
+    file: WatermarkFile,
+    /// What the log keeps.
+    mark: Watermark,
+    /// What was written last, and how.
+    written: (Watermark, Durable),
 }
 
 impl Keeper {
-    pub(super) fn start(mut file: WatermarkFile) -> Result<Self, Fault> {
-        let (marks, to_write) = sync_channel::<Watermark>(1);
-        let (tell, done) = sync_channel(1);
-        thread::Builder::new()
-            .name("watermark".into())
-            .spawn(move || {
-                for mark in to_write {
-                    if tell.send(file.write(&mark)).is_err() {
-                        break;
-                    }
-                }
-            })
-            .map_err(|e| Fault::from_error("start the watermark's thread", e))?;
-        Ok(Keeper { marks, done, under_way: false })
+    /// Goes on from what is written in the file, and durable.
+    pub(super) fn new(file: WatermarkFile, mark: Watermark) -> Self {
+        Keeper { file, mark, written: (mark, Durable::Now) }
     }
 
-    /// Starts to write a mark, once the one before it is written.
-    pub(super) fn promise(&mut self, mark: Watermark) -> Result<(), Fault> {
-        self.settle()?;
-        self.marks.send(mark).map_err(|_| Fault::new("the watermark's thread has ended"))?;
-        self.under_way = true;
-        Ok(())
+    /// Takes in a write to the log that has been synced.
+    pub(super) fn synced(&mut self, write: &LogWrite) -> Result<(), Fault> {
+        let mark = &mut self.mark;
+        let before = (mark.term, mark.vote);
+        if let Some(hard) = &write.hard {
+            (mark.term, mark.vote) = (hard.term, hard.vote);
+        }
+        if let Some(last) = write.entries.last() {
+            (mark.last_term, mark.last_index) = (last.position.term, last.position.index);
+        }
+        // A vote is a promise to others: it must be kept before they hear of it.
+        if (mark.term, mark.vote) == before { Ok(()) } else { self.write(Durable::Now) }
     }
 
-    /// Waits until the last mark is written.
-    pub(super) fn settle(&mut self) -> Result<(), Fault> {
-        if !std::mem::take(&mut self.under_way) {
+    /// Writes the mark down, unless it is.
+    pub(super) fn write(&mut self, durable: Durable) -> Result<(), Fault> {
+        let (mark, how) = self.written;
+        if mark == self.mark && (durable == Durable::Later || how == Durable::Now) {
             return Ok(());
         }
-        self.done.recv().map_err(|_| Fault::new("the watermark's thread has ended"))?
+        self.file.write(&self.mark, durable)?;
+        self.written = (self.mark, durable);
+        Ok(())
     }
 }

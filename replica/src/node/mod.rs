@@ -1,10 +1,10 @@
 //! A running replica: one loop, and the handle through which everybody else uses it.
 
+mod foresight;
 mod handle;
 mod keeper;
 mod run;
 mod start;
-mod verifier;
 mod view;
 
 pub use handle::{Handle, Outcome, Stopped, Submission};

@@ -2,25 +2,28 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger::Fault;
 use ledger::history::Verdict;
 use ledger::rows::Rows;
-use ledger::rows::watermark::Watermark;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
+use super::foresight::Foresight;
 use super::handle::Command;
 use super::keeper::Keeper;
-use super::verifier::Verifier;
 use super::{Outcome, View};
-use crate::core::applier::{Applied, Applier};
+use crate::core::applier::Applied;
 use crate::core::{Committed, Core, Input, LogWrite, Output, ProposalId, ReadId};
 use crate::disk::{Batch, Disk, Durable, log};
 
 /// Time between two ticks of the core.
 const TICK: Duration = Duration::from_millis(100);
+/// How long the loop stays awake for whoever asks on at once: being woken takes a good part of a
+/// sync's time. Others may have its core meanwhile.
+const AWAKE: Duration = Duration::from_micros(100);
 /// Proposals that share a sync, at most.
 const BATCH_PROPOSALS: usize = 1024;
 /// Bytes of proposals from which no more join a sync.
@@ -35,14 +38,14 @@ struct Waiting {
 
 /// Everything that the loop owns.
 pub(super) struct Loop<D: Disk> {
-    pub(super) core: Core,
-    pub(super) disk: D,
-    pub(super) applier: Applier,
-    pub(super) keeper: Keeper,
-    pub(super) verifier: Verifier,
-    pub(super) mark: Watermark,
-    pub(super) commands: Receiver<Command>,
-    pub(super) views: watch::Sender<Arc<View>>,
+    core: Core,
+    disk: D,
+    /// What nobody relies on yet: it goes with whatever is written next.
+    later: Batch,
+    keeper: Keeper,
+    foresight: Foresight,
+    commands: Receiver<Command>,
+    views: watch::Sender<Arc<View>>,
     waiting: BTreeMap<ProposalId, Waiting>,
     reading: BTreeMap<ReadId, oneshot::Sender<()>>,
     next_id: u64,
@@ -52,19 +55,16 @@ impl<D: Disk> Loop<D> {
     pub(super) fn new(
         core: Core,
         disk: D,
-        applier: Applier,
         keeper: Keeper,
-        mark: Watermark,
         commands: Receiver<Command>,
         views: watch::Sender<Arc<View>>,
     ) -> Result<Self, Fault> {
         Ok(Loop {
             core,
             disk,
-            applier,
+            later: Batch::new(),
             keeper,
-            verifier: Verifier::start()?,
-            mark,
+            foresight: Foresight::start()?,
             commands,
             views,
             waiting: BTreeMap::new(),
@@ -78,25 +78,45 @@ impl<D: Disk> Loop<D> {
     pub(super) fn run(mut self) -> Result<(), Fault> {
         // The first tick comes at once: a member that is alone elects itself.
         let mut next_tick = Instant::now();
+        let mut awake = next_tick;
         loop {
             let now = Instant::now();
             if now >= next_tick {
                 next_tick = now + TICK;
                 self.step(Input::Tick)?;
+                // Nothing may follow for a long time that would make the mark durable.
+                self.keeper.write(Durable::Now)?;
             }
-            match self.commands.recv_timeout(next_tick.saturating_duration_since(now)) {
+            match self.next(awake.min(next_tick), next_tick) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(first) => {
                     if self.gather(first)? {
                         break;
                     }
+                    awake = Instant::now() + AWAKE;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
         // What was applied since the last sync could be applied again; spare the next start that.
         self.disk.commit(Batch::new(), Durable::Now)?;
-        self.keeper.settle()
+        self.keeper.write(Durable::Now)
+    }
+
+    /// The next command: looks for one until `awake`, and then sleeps until `end`.
+    fn next(&self, awake: Instant, end: Instant) -> Result<Command, RecvTimeoutError> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => return Ok(command),
+                Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+                Err(TryRecvError::Empty) => {}
+            }
+            let now = Instant::now();
+            if now >= awake {
+                return self.commands.recv_timeout(end.saturating_duration_since(now));
+            }
+            thread::yield_now();
+        }
     }
 
     /// Takes what has queued up, so that it shares a sync. Says whether it is time to stop.
@@ -171,47 +191,42 @@ impl<D: Disk> Loop<D> {
             self.core.step(answer, &mut out);
             queue.extend(out);
         }
-        Ok(())
+        // Everybody is answered: now what they need not wait for.
+        if !self.later.steps.is_empty() {
+            self.disk.commit(std::mem::take(&mut self.later), Durable::Later)?;
+        }
+        self.keeper.write(Durable::Later)
     }
 
     fn persist(&mut self, write: &LogWrite) -> Result<(), Fault> {
-        self.verifier.ahead(&write.entries)?;
-        let sync = if write.must_sync { Durable::Now } else { Durable::Later };
-        self.disk.commit(log::write(write), sync)?;
-        let before = self.mark;
-        if let Some(hard) = &write.hard {
-            (self.mark.term, self.mark.vote) = (hard.term, hard.vote);
+        self.foresight.ahead(&write.entries, &self.views.borrow().clone())?;
+        self.later.append(log::write(write));
+        if !write.must_sync {
+            return Ok(());
         }
-        if let Some(last) = write.entries.last() {
-            (self.mark.last_term, self.mark.last_index) = (last.position.term, last.position.index);
-        }
-        if self.mark != before {
-            self.keeper.promise(self.mark)?;
-        }
-        // A vote is a promise to others: it must be kept before they hear of it.
-        if (self.mark.term, self.mark.vote) != (before.term, before.vote) {
-            self.keeper.settle()?;
-        }
-        Ok(())
+        // The mark of the sync before is written by now, and becomes durable with this one.
+        self.keeper.write(Durable::Later)?;
+        self.disk.commit(std::mem::take(&mut self.later), Durable::Now)?;
+        self.keeper.synced(write)
     }
 
     fn apply(&mut self, entries: Vec<Committed>) -> Result<u64, Fault> {
-        let mut checked = Vec::with_capacity(entries.len());
-        for committed in entries {
-            let verdict = self.verifier.take(&committed.entry)?;
-            checked.push((committed, verdict));
-        }
-        let before = self.views.borrow().clone();
-        let Applied { index, changes, verdicts } = self.applier.apply(before.rows(), checked)?;
-        self.verifier.forget(index);
-        let mut batch = Batch::new();
+        let newest = self.views.borrow().clone();
+        let index = entries.last().map_or(newest.applied(), |last| last.entry.position.index);
+        let committed: Vec<_> = entries.iter().map(|committed| &committed.entry).collect();
+        let Applied { fold, changes, verdicts } = self.foresight.apply(&newest, &committed)?;
+        self.foresight.forget(index);
+        let mut batch = std::mem::take(&mut self.later);
         batch.absorb(changes);
         log::applied(&mut batch, index);
         // The log that says the same is synced already.
         self.disk.commit(batch, Durable::Later)?;
         let rows: Box<dyn Rows + Send + Sync> = Box::new(self.disk.view());
-        self.views.send_replace(Arc::new(View::new(index, self.applier.fold().clone(), rows)));
-        for (proposal, verdict) in verdicts {
+        self.views.send_replace(Arc::new(View::new(index, fold, rows)));
+        let mut asked = entries.iter();
+        for (position, verdict) in verdicts {
+            let entry = asked.find(|committed| committed.entry.position == position);
+            let Some(proposal) = entry.and_then(|committed| committed.proposal) else { continue };
             let outcome = match verdict {
                 Verdict::Sealed(record) => {
                     Outcome::Applied { index: record.index(), hash: record.hash() }

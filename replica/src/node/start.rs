@@ -16,7 +16,6 @@ use super::keeper::Keeper;
 use super::run::Loop;
 use super::{Handle, Outcome, Submission, View};
 use crate::core::Core;
-use crate::core::applier::Applier;
 use crate::disk::recovery::{Recovered, StartError, recover};
 use crate::disk::{Disk, log};
 
@@ -157,11 +156,11 @@ fn prepare(
     let fold = Fold::open(&*rows)?;
     let applied = saved.applied;
     let core = Core::new(replica, saved)?;
-    let view = View::new(applied, fold.clone(), rows);
+    let view = View::new(applied, fold, rows);
     let (tell_views, views) = watch::channel(Arc::new(view));
     let (commands, to_do) = mpsc::channel();
-    let keeper = Keeper::start(watermark)?;
-    let work = Loop::new(core, disk, Applier::new(fold), keeper, mark, to_do, tell_views)?;
+    let keeper = Keeper::new(watermark, mark);
+    let work = Loop::new(core, disk, keeper, to_do, tell_views)?;
     let handle = Handle {
         commands,
         views,

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use ledger::rows::watermark::Watermark;
 use replica::disk::watermark::WatermarkFile;
-use replica::disk::{ROWS_DIR, identity, watermark};
+use replica::disk::{Durable, ROWS_DIR, identity, watermark};
 
 use super::*;
 
@@ -145,7 +145,8 @@ async fn a_watermark_further_on_is_a_promise_whatever_the_log_says() {
     let dir = used().await;
     let mark = watermark::read(dir.path()).unwrap().unwrap();
     let mut file = WatermarkFile::open(dir.path()).unwrap();
-    file.write(&Watermark { last_index: mark.last_index + 1, ..mark }).unwrap();
+    let further = Watermark { last_index: mark.last_index + 1, ..mark };
+    file.write(&further, Durable::Now).unwrap();
     drop(file);
     let error = start(dir.path()).await.unwrap_err();
     assert!(matches!(error, StartError::Short { .. }), "{error}");

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -95,10 +96,12 @@ impl Daemon {
         self.wait();
     }
 
-    /// SIGTERM; waits for the end.
+    /// SIGTERM; waits for the end, to which it may have come by itself.
     pub fn terminate(self) -> ExitStatus {
-        kill_process(self.pid(), Signal::TERM).unwrap();
-        self.wait()
+        match kill_process(self.pid(), Signal::TERM) {
+            Ok(()) | Err(Errno::SRCH) => self.wait(),
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Waits until it ends by itself.
