@@ -11,13 +11,13 @@
 
 pub mod data;
 pub mod floors;
+pub mod replicas;
 pub mod rivals;
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+pub use audit::AllCores;
 use criterion::Criterion;
-use ledger::lock::signatures::{Cores, Job};
 
 use rivals::Rival;
 
@@ -97,36 +97,5 @@ fn show(seconds: f64) -> String {
         s if s < 1e-3 => format!("{:.2} us", s * 1e6),
         s if s < 1.0 => format!("{:.2} ms", s * 1e3),
         s => format!("{s:.2} s"),
-    }
-}
-
-/// Runs jobs on every core of the machine.
-#[derive(Debug, Clone, Copy)]
-pub struct AllCores;
-
-impl Cores for AllCores {
-    fn count(&self) -> usize {
-        std::thread::available_parallelism().map_or(1, Into::into)
-    }
-
-    fn run_beside<'a>(&self, own: &mut dyn FnMut(), jobs: Vec<Job<'a>>) {
-        let threads = self.count().min(jobs.len());
-        let queue = Mutex::new(std::collections::VecDeque::from(jobs));
-        let work = || {
-            loop {
-                let job = queue.lock().unwrap().pop_front();
-                match job {
-                    Some(job) => job(),
-                    None => break,
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(work);
-            }
-            own();
-            work();
-        });
     }
 }
