@@ -130,6 +130,7 @@ impl Place {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.root())
             .env("LOCKSTEP_SOCKET", self.socket())
+            .env("LOCKSTEP_DATA_DIR", self.data())
             .stdin(Stdio::null());
         command
     }

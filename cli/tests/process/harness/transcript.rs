@@ -1,27 +1,33 @@
 //! What somebody typed and saw, compared with a page of what they should see.
 
-use std::collections::BTreeMap;
+mod masks;
+
 use std::path::Path;
 
 use super::{Place, Ran};
+use masks::Masks;
 
-/// A session at a shell. Keys and hashes, which differ in every run, get names.
+/// A session at a shell. What differs in every run is masked: keys and hashes get names, other
+/// random values say what they are.
 pub struct Transcript<'a> {
     place: &'a Place,
-    names: BTreeMap<String, String>,
-    unnamed: usize,
+    masks: Masks,
     text: String,
 }
 
 impl<'a> Transcript<'a> {
     pub fn new(place: &'a Place) -> Self {
-        Transcript { place, names: BTreeMap::new(), unnamed: 0, text: String::new() }
+        Transcript { place, masks: Masks::new(place.root()), text: String::new() }
     }
 
     /// From now on the digits of a key, such as `tlpub:...`, or an ID are shown as `<name>`.
     pub fn name(&mut self, key: &str, name: &str) {
-        let digits = key.rsplit(':').next().unwrap();
-        self.names.insert(digits.to_owned(), format!("<{name}>"));
+        self.masks.name(key, name);
+    }
+
+    /// From now on a piece of text is shown in another way.
+    pub fn hide(&mut self, piece: &str, stand_in: &str) {
+        self.masks.hide(piece, stand_in);
     }
 
     /// A remark between commands.
@@ -33,15 +39,26 @@ impl<'a> Transcript<'a> {
     /// code unless that is 0.
     pub fn run(&mut self, words: &str) -> Ran {
         let ran = self.place.run(words);
-        let mut text = format!("$ lockstep {words}\n{}", ran.stdout);
+        self.show(&format!("lockstep {words}"), ran)
+    }
+
+    /// As [`run`](Self::run), for a whole line of a shell.
+    pub fn shell(&mut self, line: &str) -> Ran {
+        let ran = self.place.shell(line);
+        self.show(line, ran)
+    }
+
+    fn show(&mut self, line: &str, ran: Ran) -> Ran {
+        let mut text = format!("$ {line}\n{}", ran.stdout);
         for line in ran.stderr.lines() {
-            text.push_str(&format!("! {line}\n"));
+            text.push_str(format!("! {line}").trim_end());
+            text.push('\n');
         }
         if ran.code != 0 {
             text.push_str(&format!("exit {}\n", ran.code));
         }
         text.push('\n');
-        let text = self.named(&text);
+        let text = self.masks.masked(&text);
         self.text.push_str(&text);
         ran
     }
@@ -68,41 +85,5 @@ impl<'a> Transcript<'a> {
             }
         }
         assert_eq!(want, self.text);
-    }
-
-    /// The first characters of a hash that has a name, as the commands print them.
-    fn begun(&self, word: &str) -> Option<String> {
-        let (whole, name) = self.names.range(word.to_owned()..).next()?;
-        let begins = word.len() == 12 && whole.len() == 52 && whole.starts_with(word);
-        begins.then(|| name.replace('>', "..>"))
-    }
-
-    /// Replaces what is as long as a key, a hash or a blob and looks like one.
-    fn named(&mut self, text: &str) -> String {
-        let mut out = String::new();
-        for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
-            let (word, end) = match word.chars().last() {
-                Some(last) if !last.is_ascii_alphanumeric() => {
-                    word.split_at(word.len() - last.len_utf8())
-                }
-                _ => (word, ""),
-            };
-            let hex = word.len() >= 64 && word.chars().all(|c| c.is_ascii_hexdigit());
-            let base32 = word.len() == 52
-                && word.chars().all(|c| c.is_ascii_uppercase() || ('2'..='7').contains(&c));
-            if hex || base32 || self.names.contains_key(word) {
-                if !self.names.contains_key(word) {
-                    self.unnamed += 1;
-                    self.names.insert(word.to_owned(), format!("<{}>", self.unnamed));
-                }
-                out.push_str(&self.names[word]);
-            } else if let Some(name) = self.begun(word) {
-                out.push_str(&name);
-            } else {
-                out.push_str(word);
-            }
-            out.push_str(end);
-        }
-        out
     }
 }
