@@ -11,6 +11,8 @@ pub(crate) mod http;
 mod permissions;
 mod problem;
 mod record_line;
+#[cfg(test)]
+mod recorded;
 mod revocation_body;
 mod routes;
 mod server;

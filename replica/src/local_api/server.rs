@@ -271,7 +271,7 @@ async fn admit(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use ledger::testing::key;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -295,12 +295,21 @@ mod tests {
     }
 
     async fn ask(api: &Arc<Api>, uid: u32, request: &str) -> String {
-        let (mut near, far) = tokio::io::duplex(1 << 16);
+        String::from_utf8(ask_bytes(api, uid, request.as_bytes()).await).unwrap()
+    }
+
+    /// Sends a request as that user; the whole answer.
+    pub(in crate::local_api) async fn ask_bytes(
+        api: &Arc<Api>,
+        uid: u32,
+        request: &[u8],
+    ) -> Vec<u8> {
+        let (mut near, far) = tokio::io::duplex(1 << 21);
         let occupancy = Occupancy::new(api.access());
-        near.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
+        near.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
         let (_, read) =
-            tokio::join!(converse(far, uid, api, &occupancy), near.read_to_string(&mut answer));
+            tokio::join!(converse(far, uid, api, &occupancy), near.read_to_end(&mut answer));
         read.unwrap();
         answer
     }

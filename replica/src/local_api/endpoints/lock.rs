@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyper::Response;
+use ledger::Fault;
 use ledger::formats::deeplink::Deeplink;
 use ledger::history::roster;
 use ledger::ids::LockKey;
@@ -184,16 +185,7 @@ impl Api {
         self.look(move |ground| {
             ground.authority()?;
             enforced(&aside, ground)?;
-            let mut signatures = Vec::new();
-            if let Ok(key) = id.try_into().map(LockKey) {
-                for node in roster::signed_by(ground.rows, key)? {
-                    let node = roster::node(ground.rows, node)?;
-                    let signature = node.filter(|node| node.standing.is_in());
-                    let signature = signature.and_then(|node| node.signature);
-                    signatures.extend(signature.map(|signature| Base64(signature.to_cbor())));
-                }
-            }
-            list(signatures)
+            list(signatures_of(ground, id)?)
         })
         .await
     }
@@ -207,29 +199,48 @@ impl Api {
                 enforced(&aside, ground)?;
                 Ok(authority)
             });
-            let authority = match active {
-                Ok(authority) => authority,
-                Err(why) => {
-                    let error = why.to_string();
-                    return Ok(json(&DeeplinkAnswer { error, ..DeeplinkAnswer::default() }));
-                }
-            };
-            let answer = match Deeplink::validate(&request.url, authority.state().state_id1) {
-                Ok(link) => DeeplinkAnswer {
-                    is_valid: true,
-                    node_key: link.node_key,
-                    tlpub: link.lock_key,
-                    device_name: link.device_name,
-                    os_name: link.os_name,
-                    email_address: link.login_name,
-                    ..DeeplinkAnswer::default()
-                },
-                Err(error) => {
-                    DeeplinkAnswer { error: error.to_string(), ..DeeplinkAnswer::default() }
-                }
-            };
-            Ok(json(&answer))
+            let state_id = active.map(|authority| authority.state().state_id1);
+            Ok(json(&deeplink_answer(&request, state_id.map_err(|why| why.to_string()))))
         })
         .await
+    }
+}
+
+/// The signatures that rest on a key and hold; any bytes may be asked for.
+pub(in crate::local_api) fn signatures_of(
+    ground: Ground<'_>,
+    key_id: Vec<u8>,
+) -> Result<Vec<Base64>, Fault> {
+    let mut signatures = Vec::new();
+    if let Ok(key) = key_id.try_into().map(LockKey) {
+        for node in roster::signed_by(ground.rows, key)? {
+            let node = roster::node(ground.rows, node)?;
+            let signature = node.filter(|node| node.standing.is_in());
+            let signature = signature.and_then(|node| node.signature);
+            signatures.extend(signature.map(|signature| Base64(signature.to_cbor())));
+        }
+    }
+    Ok(signatures)
+}
+
+/// The verdict on a deeplink under the state ID of the lock, or why there is no lock.
+pub(in crate::local_api) fn deeplink_answer(
+    request: &DeeplinkRequest,
+    state_id: Result<u64, String>,
+) -> DeeplinkAnswer {
+    let link = state_id.and_then(|state_id| {
+        Deeplink::validate(&request.url, state_id).map_err(|error| error.to_string())
+    });
+    match link {
+        Ok(link) => DeeplinkAnswer {
+            is_valid: true,
+            node_key: link.node_key,
+            tlpub: link.lock_key,
+            device_name: link.device_name,
+            os_name: link.os_name,
+            email_address: link.login_name,
+            ..DeeplinkAnswer::default()
+        },
+        Err(error) => DeeplinkAnswer { error, ..DeeplinkAnswer::default() },
     }
 }

@@ -25,6 +25,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use self::history::log_of;
+#[cfg(test)]
+pub(super) use self::lock::{deeplink_answer, signatures_of};
 use super::bodies::{KeyBody, from_go_json, to_json};
 use super::changes::{Done, Plan};
 use super::http::{self, Body};
