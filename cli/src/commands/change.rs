@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER;
 use ledger::history::RequestId;
-use replica::local_api::bodies::NodeBody;
+use replica::local_api::bodies::{NodeBody, RequestBody};
 use replica::local_api::client::{Asked, ClientError, Receipt};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -94,13 +94,7 @@ impl Request {
         digest: [u8; 32],
         session: &Session,
     ) -> Result<Option<Receipt>, Failure> {
-        if !self.named {
-            return Ok(None);
-        }
-        let found = session.wait(session.client.request(&self.id))?;
-        if !found.applied {
-            return Ok(None);
-        }
+        let Some(found) = self.found(session)? else { return Ok(None) };
         if found.digest != Some(HEXLOWER.encode(&digest)) {
             return Err(Failure::new(format!(
                 "request {} was used for something else in record {}",
@@ -122,10 +116,16 @@ impl Request {
     /// Whether this request is on record. Then what a command checks before it asks for a change
     /// was checked when it was made, and may look different now.
     pub(super) fn on_record(&self, session: &Session) -> Result<bool, Failure> {
+        Ok(self.found(session)?.is_some())
+    }
+
+    /// What is on record under this ID. One that was drawn just now cannot be.
+    fn found(&self, session: &Session) -> Result<Option<RequestBody>, Failure> {
         if !self.named {
-            return Ok(false);
+            return Ok(None);
         }
-        Ok(session.wait(session.client.request(&self.id))?.applied)
+        let found = session.wait(session.client.request(&self.id))?;
+        Ok(found.applied.then_some(found))
     }
 
     /// As the client wants it.
