@@ -230,7 +230,7 @@ fn the_core_and_the_operations_of_a_replica_do_no_io() {
 
 #[test]
 fn packages_depend_downwards_only() {
-    let ours = ["audit", "benches", "cli", "ledger", "replica"];
+    let ours = ["audit", "benches", "cli", "ledger", "replica", "simulations"];
     let ledger = fs::read_to_string(workspace().join("ledger/Cargo.toml")).unwrap();
     for foreign in ["raft", "rocksdb", "tokio", "hyper", "rustix", "getrandom"] {
         assert!(!ledger.lines().any(|line| line.starts_with(foreign)), "ledger needs {foreign}");
@@ -240,6 +240,7 @@ fn packages_depend_downwards_only() {
         ("replica", &["ledger"]),
         ("audit", &["ledger"]),
         ("cli", &["audit", "ledger", "replica"]),
+        ("simulations", &["audit", "ledger", "replica"]),
     ] {
         let path = workspace().join(package).join("Cargo.toml");
         let manifest = fs::read_to_string(path).unwrap();

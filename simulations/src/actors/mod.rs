@@ -1,0 +1,8 @@
+//! Who lives in a world: nodes, the ledger, the relay between them, and holders of keys.
+
+pub mod client;
+pub mod keys;
+pub mod ledger;
+pub mod relay;
+pub mod tailnet;
+pub mod wire;

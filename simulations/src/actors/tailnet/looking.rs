@@ -1,0 +1,174 @@
+//! What is looked at after each thing that happens: the invariants of one node, of the ledger, and
+//! of all nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::ids::AumHash;
+use ledger::lock::{Authority, Sealed};
+
+use super::{Result, Seen, Tailnet, short, unexpected};
+use crate::actors::client::hashes;
+use crate::invariants::{
+    self, Holding, Move, ending_needs_a_secret, head_is_where_the_rules_lead,
+    head_moves_by_the_rules, only_what_the_rules_admit,
+};
+
+impl<A: std::fmt::Display> Tailnet<'_, A> {
+    /// The ledger may have recorded something: whatever must hold of it is checked.
+    pub fn look_at_ledger(&mut self, before: Option<AumHash>) -> Result<()> {
+        const NAME: &str = "the ledger";
+        let records = self.ledger.acknowledged.len();
+        let after = self.ledger.head();
+        let Some(authority) = self.ledger.authority() else { return Ok(()) };
+        if std::mem::replace(&mut self.ledger_records, records) == records {
+            return Ok(());
+        }
+        let chain = authority.chain(self.ledger.process.disk.inspect());
+        let mut nodes = Vec::new();
+        for node in chain.nodes().map_err(unexpected)? {
+            nodes.push(node.map_err(unexpected)?);
+        }
+        nodes.sort_by_key(|(hash, node)| (node.height, *hash));
+        let stored: BTreeSet<AumHash> = nodes.iter().map(|(hash, _)| *hash).collect();
+        if stored == self.ledger_stored {
+            return Ok(());
+        }
+        let mut new = Vec::new();
+        for hash in stored.difference(&self.ledger_stored) {
+            new.extend(chain.aum(hash).map_err(unexpected)?);
+        }
+        let new = in_order(&new, &self.ledger_stored);
+        only_what_the_rules_admit(&mut self.truth, NAME, &new)?;
+        head_is_where_the_rules_lead(&self.truth, NAME, authority, &stored)?;
+        let began = !self.ledger_stored.is_subset(&stored);
+        self.ledger_stored = stored;
+        match (before, after) {
+            (Some(before), Some(after)) if !began => {
+                match head_moves_by_the_rules(&self.truth, NAME, before, after)? {
+                    Move::Fork => self.count("fork won"),
+                    Move::Stays => self.count("fork lost"),
+                    Move::Forward => {}
+                }
+            }
+            _ => {}
+        }
+        if before != after {
+            self.say(format_args!("the ledger is at {}", short(after)));
+        }
+        Ok(())
+    }
+
+    /// A node has woken up: what it has is taken as it is, but must follow the rules.
+    pub(super) fn look_anew(&mut self, n: usize) -> Result<()> {
+        self.seen[n] = Seen::default();
+        self.look(n)
+    }
+
+    /// A node was wiped, by somebody who knows that it can never follow, or that it must begin
+    /// anew.
+    pub fn wipe(&mut self, n: usize) -> Result<()> {
+        let node = &mut self.nodes[n];
+        node.process.disk.wipe();
+        node.visit = None;
+        node.begins_late = false;
+        node.process.crash();
+        node.start().map_err(unexpected)?;
+        self.seen[n] = Seen::default();
+        Ok(())
+    }
+
+    /// What a node has may have changed: whatever must hold of one node is checked.
+    pub fn look(&mut self, n: usize) -> Result<()> {
+        let node = &self.nodes[n];
+        let Some(client) = &node.client else { return Ok(()) };
+        let seen = &self.seen[n];
+        let name = node.process.name.clone();
+        let Some(authority) = client.authority() else {
+            if let Some(state) = &seen.state {
+                ending_needs_a_secret(&self.truth, &name, state)?;
+                let now = self.ledger.authority().map(|authority| authority.state().state_id());
+                if now.is_some_and(|now| now != state.state_id()) {
+                    // It was away while its lock ended and another began.
+                    self.count("missed disable healed");
+                }
+                self.count("lock ended");
+                self.say(format_args!("{name} has ended its lock"));
+                self.seen[n] = Seen::default();
+            }
+            return Ok(());
+        };
+        let (head, oldest) = (authority.head(), authority.oldest().hash);
+        let rows = node.process.disk.inspect();
+        let aums = node.stored().map_err(unexpected)?;
+        if seen.head == Some(head) && seen.stored.len() == aums.len() {
+            return Ok(());
+        }
+        let stored = hashes(&aums);
+        let new = in_order(&aums, &seen.stored);
+        only_what_the_rules_admit(&mut self.truth, &name, &new)?;
+        head_is_where_the_rules_lead(&self.truth, &name, authority, &stored)?;
+        invariants::a_node_wakes_as_it_was(&name, client, rows)?;
+        let moved = match seen.head {
+            Some(before) => head_moves_by_the_rules(&self.truth, &name, before, head)?,
+            None => Move::Forward,
+        };
+        let state = Some(authority.state().clone());
+        let line: BTreeSet<AumHash> = self.truth.line(&head).into_iter().collect();
+        let lost = new.iter().any(|aum| !line.contains(&aum.hash()));
+        self.seen[n] = Seen { head: Some(head), state, stored, oldest: Some(oldest) };
+        if moved == Move::Fork {
+            self.count("fork won");
+        } else if lost {
+            self.count("fork lost");
+        }
+        self.say(format_args!("{name} is at {} with {} AUMs", short(Some(head)), aums.len()));
+        self.same_heads()
+    }
+
+    fn same_heads(&self) -> Result<()> {
+        let holdings = self.seen.iter().zip(&self.nodes).filter_map(|(seen, node)| {
+            Some(Holding {
+                name: &node.process.name,
+                oldest: seen.oldest?,
+                stored: &seen.stored,
+                head: seen.head?,
+            })
+        });
+        invariants::same_aums_same_head(holdings)
+    }
+
+    /// A node has compacted its chain, from what `before` was.
+    pub fn look_at_compacted(&mut self, n: usize, before: &Authority) -> Result<()> {
+        let node = &self.nodes[n];
+        let Some(after) = node.authority() else { return Ok(()) };
+        let aums = node.stored().map_err(unexpected)?;
+        let left = hashes(&aums);
+        let name = &node.process.name;
+        invariants::compaction_keeps_the_head(&self.truth, name, before, after, &left)?;
+        if left.len() < self.seen[n].stored.len() {
+            self.count("compacted");
+        }
+        self.look(n)
+    }
+}
+
+/// The AUMs that are not in `known`, each after its parent.
+fn in_order(aums: &[Sealed], known: &BTreeSet<AumHash>) -> Vec<Sealed> {
+    let mut new: BTreeMap<AumHash, &Sealed> = BTreeMap::new();
+    for aum in aums {
+        if !known.contains(&aum.hash()) {
+            new.insert(aum.hash(), aum);
+        }
+    }
+    let mut ordered = Vec::new();
+    while let Some((hash, _)) = new.first_key_value() {
+        let mut path = vec![*hash];
+        while let Some(parent) = path.last().and_then(|hash| new.get(hash)?.parent_hash())
+            && new.contains_key(&parent)
+        {
+            path.push(parent);
+        }
+        ordered.extend(path.iter().rev().filter_map(|hash| new.remove(hash)).cloned());
+    }
+    ordered
+}

@@ -1,0 +1,70 @@
+//! What must hold, a function and a file each, with its reason and where it comes from.
+//!
+//! They look at nodes from outside, through what the nodes' disks hold, and at
+//! [`Truth`](truth::Truth), which knows who has signed what.
+
+mod acknowledged_stay;
+mod active_branch;
+mod admission;
+mod agree_when_calm;
+mod compaction_keeps;
+mod ending_needs_a_secret;
+mod fold_equals_rows;
+mod head_moves;
+mod losing_revocation;
+mod only_admitted;
+mod records_verify;
+mod reopened;
+mod revoked_powerless;
+mod roster_agrees;
+mod same_aums_same_head;
+mod state_ids_once;
+mod tampering_noticed;
+pub mod truth;
+
+use std::fmt;
+
+pub use self::acknowledged_stay::acknowledged_records_stay;
+pub use self::active_branch::head_is_where_the_rules_lead;
+pub use self::admission::only_the_signed_get_in;
+pub use self::agree_when_calm::{Settled, all_agree_when_calm};
+pub use self::compaction_keeps::compaction_keeps_the_head;
+pub use self::ending_needs_a_secret::ending_needs_a_secret;
+pub use self::fold_equals_rows::fold_equals_rows;
+pub use self::head_moves::{Move, head_moves_by_the_rules};
+pub use self::losing_revocation::a_losing_revocation_changes_nothing;
+pub use self::only_admitted::only_what_the_rules_admit;
+pub use self::records_verify::{Replayed, records_verify};
+pub use self::reopened::a_node_wakes_as_it_was;
+pub use self::revoked_powerless::{Won, revoked_keys_are_powerless};
+pub use self::roster_agrees::roster_and_nodes_agree;
+pub use self::same_aums_same_head::{Holding, same_aums_same_head};
+pub use self::state_ids_once::state_ids_are_used_once;
+pub use self::tampering_noticed::tampering_is_noticed;
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Its name: that of the function.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.what)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// That invariant does not hold.
+pub fn broken(invariant: &'static str, what: impl Into<String>) -> Broken {
+    Broken { invariant, what: what.into() }
+}
+
+/// A check met a fault where none was simulated.
+pub(crate) fn faulty(invariant: &'static str) -> impl Fn(ledger::Fault) -> Broken {
+    move |fault| broken(invariant, format!("the rows cannot be read: {fault}"))
+}

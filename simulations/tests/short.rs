@@ -1,0 +1,63 @@
+//! A short, fixed set of seeds of every world: all invariants hold, and what the worlds are there
+//! to show does happen. `simulations` runs longer.
+#![allow(clippy::unwrap_used, reason = "a test that cannot run has failed")]
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use simulations::actors::tailnet::Tally;
+use simulations::runner::{self, MUST_OCCUR};
+use simulations::world::{Kept, TraceHash};
+use simulations::worlds::{ALL, World};
+
+/// Seeds of each world: about a minute on two busy cores, all together. A lock that ends costs
+/// each node a run of the KDF, so that lives take the longest.
+const SEEDS: &[(&str, u64)] = &[("forks", 200), ("life", 24), ("revocation", 60), ("small", 1)];
+
+fn world(name: &str) -> World {
+    ALL.into_iter().find(|world| world.name == name).unwrap()
+}
+
+fn hash_of(worlds: &[World], seeds: Range<u64>, jobs: usize) -> TraceHash {
+    let mut hashes = Vec::new();
+    runner::run_all(worlds, seeds, jobs, false, |result| hashes.push(result.hash));
+    TraceHash::over(&hashes)
+}
+
+#[test]
+fn the_short_set_holds_and_shows_what_it_must() {
+    let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
+    let mut broken = Vec::new();
+    for (name, seeds) in SEEDS {
+        runner::run_all(&[world(name)], 0..*seeds, 2, false, |result| {
+            runner::add(tallies.entry(name).or_default(), &result.ran.tally);
+            if let Some(why) = result.ran.broken {
+                broken.push(format!("--world {name} --seed {}: {why}", result.seed));
+            }
+        });
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    for (world, what) in MUST_OCCUR {
+        assert!(tallies[world].contains_key(what), "{world}: never {what}: {tallies:?}");
+    }
+}
+
+#[test]
+fn a_seed_is_one_history_whatever_the_number_of_threads() {
+    let seeded: Vec<World> = ALL.into_iter().filter(|world| world.parts.is_none()).collect();
+    let alone = hash_of(&seeded, 0..3, 1);
+    assert_eq!(hash_of(&seeded, 0..3, 3), alone);
+    assert_ne!(hash_of(&seeded, 1..4, 1), alone);
+}
+
+#[test]
+fn every_seed_draws_its_own_faults_and_steps_can_be_left_out() {
+    let forks = world("forks");
+    let whole = runner::run(forks, 3, &Kept::default(), true);
+    assert!(whole.lines.len() > whole.ran.steps.len());
+    let other = runner::run(forks, 4, &Kept::default(), false);
+    assert_ne!(whole.ran.faults, other.ran.faults);
+    let kept = Kept { steps: Kept::parse_steps("0-9"), calm: Default::default() };
+    let part = runner::run(forks, 3, &kept, true);
+    assert!(part.ran.broken.is_none() && part.lines.len() < whole.lines.len());
+}
