@@ -15,6 +15,9 @@ use crate::args::Cli;
 use crate::exit::{Code, Failure};
 use crate::go_flags::{Misspelled, Wrong};
 
+// Bugs that are planted for the simulations must never reach a program.
+const _: () = assert!(!ledger::PLANTED, "the command must not be built with the feature planted");
+
 fn main() -> ExitCode {
     match parse() {
         Ok(cli) => commands::run(cli),

@@ -8,6 +8,9 @@
 //! [`limits`], [`cbor`], [`ids`], [`rows`], [`lock`], [`history`], [`formats`].
 #![forbid(unsafe_code)]
 
+#[macro_use]
+pub mod planted;
+
 pub mod cbor;
 mod failure;
 pub mod formats;
@@ -20,3 +23,6 @@ pub mod rows;
 pub mod testing;
 
 pub use failure::{Failure, Fault, Refusal};
+
+/// Whether this build can have bugs on purpose. No program may.
+pub const PLANTED: bool = cfg!(feature = "planted");

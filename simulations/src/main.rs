@@ -19,7 +19,11 @@ usage: simulations [--worlds all | --world NAME] [--seeds A..B | --seed N] [--tr
   --trace          print what happens
   --jobs N         seeds at once (default: the machine's cores); never changes the trace
   --steps LIST     of one seed: run only these steps, such as 3,7-12
-  --calm FAULTS    of one seed: without these kinds of faults, such as loss,rot";
+  --calm FAULTS    of one seed: without these kinds of faults, such as loss,rot
+
+with the feature planted:
+  --list-plants    the bugs on purpose
+  --plant NAME     switch one on, and run seeds until it is found";
 
 /// Seeds from which on the events of every kind must have occurred.
 const ENOUGH_SEEDS: u64 = 1000;
@@ -31,15 +35,14 @@ struct Asked {
     trace: bool,
     jobs: usize,
     kept: Kept,
+    plant: Option<String>,
 }
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
+        Ok(Some(Asked { plant: Some(name), worlds, seeds, .. })) => find(&name, &worlds, seeds),
         Ok(Some(asked)) => simulate(&asked),
-        Ok(None) => {
-            println!("{USAGE}");
-            ExitCode::SUCCESS
-        }
+        Ok(None) => ExitCode::SUCCESS,
         Err(what) => {
             eprintln!("simulations: {what}\n{USAGE}");
             ExitCode::from(2)
@@ -49,8 +52,14 @@ fn main() -> ExitCode {
 
 fn parse(args: impl Iterator<Item = String>) -> Result<Option<Asked>, String> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut asked =
-        Asked { worlds: ALL.to_vec(), seeds: 0..100, trace: false, jobs, kept: Kept::default() };
+    let mut asked = Asked {
+        worlds: ALL.to_vec(),
+        seeds: 0..100,
+        trace: false,
+        jobs,
+        kept: Kept::default(),
+        plant: None,
+    };
     let mut args = args;
     while let Some(arg) = args.next() {
         let (flag, given) = match arg.split_once('=') {
@@ -61,7 +70,15 @@ fn parse(args: impl Iterator<Item = String>) -> Result<Option<Asked>, String> {
             || given.clone().or_else(|| args.next()).ok_or(format!("{flag} needs a value"));
         let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no number"));
         match flag.as_str() {
-            "--help" | "-h" => return Ok(None),
+            "--help" | "-h" => {
+                println!("{USAGE}");
+                return Ok(None);
+            }
+            "--list-plants" => {
+                plants::list()?;
+                return Ok(None);
+            }
+            "--plant" => asked.plant = Some(plants::known(&value()?)?),
             "--trace" => asked.trace = true,
             "--worlds" => match value()?.as_str() {
                 "all" => asked.worlds = ALL.to_vec(),
@@ -158,6 +175,63 @@ fn simulate(asked: &Asked) -> ExitCode {
     }
     println!("trace {}", TraceHash::over(&hashes));
     if failed.is_empty() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Switches a bug on, and runs seeds until an invariant breaks.
+fn find(name: &str, worlds: &[World], seeds: Range<u64>) -> ExitCode {
+    plants::plant(name);
+    match runner::first_broken(worlds, seeds) {
+        Some(found) => {
+            let invariant = found.ran.broken.map_or("", |broken| broken.invariant);
+            let (world, seed) = (found.world.name, found.seed);
+            println!("found {name} world {world} seed {seed} invariant {invariant}");
+        }
+        None => println!("not found {name}"),
+    }
+    ExitCode::FAILURE
+}
+
+/// The bugs on purpose.
+#[cfg(feature = "planted")]
+mod plants {
+    use ledger::planted::{Plant, plant as switch_on};
+
+    /// Prints their names.
+    pub(super) fn list() -> Result<(), String> {
+        for plant in Plant::ALL {
+            println!("{}", plant.name());
+        }
+        Ok(())
+    }
+
+    /// The name, if there is such a bug.
+    pub(super) fn known(name: &str) -> Result<String, String> {
+        let known = Plant::ALL.iter().any(|plant| plant.name() == name);
+        if known { Ok(name.to_owned()) } else { Err(format!("there is no plant {name}")) }
+    }
+
+    /// Switches the bug of that name on.
+    pub(super) fn plant(name: &str) {
+        switch_on(Plant::ALL.into_iter().find(|plant| plant.name() == name));
+    }
+}
+
+/// There are none in this build.
+#[cfg(not(feature = "planted"))]
+mod plants {
+    fn none<T>() -> Result<T, String> {
+        Err("no bugs on purpose are in this build: build it with --features planted".into())
+    }
+
+    pub(super) fn list() -> Result<(), String> {
+        none()
+    }
+
+    pub(super) fn known(_: &str) -> Result<String, String> {
+        none()
+    }
+
+    pub(super) fn plant(_: &str) {}
 }
 
 /// How to see a failure again, whole and shrunk.

@@ -80,6 +80,23 @@ pub fn run_all(
     });
 }
 
+/// The first seed of these worlds that breaks an invariant: of every world the first seed, then
+/// of every world the second, and so on. One after the other.
+pub fn first_broken(worlds: &[World], seeds: Range<u64>) -> Option<Result> {
+    for seed in seeds {
+        for world in worlds {
+            if world.parts.is_some_and(|parts| seed >= parts) {
+                continue;
+            }
+            let result = run(*world, seed, &Kept::default(), false);
+            if result.ran.broken.is_some() {
+                return Some(result);
+            }
+        }
+    }
+    None
+}
+
 /// Adds what happened in one seed to what happened before.
 pub fn add(all: &mut Tally, tally: &Tally) {
     for (what, count) in tally {

@@ -185,7 +185,9 @@ impl Fold {
         if member.member_key != signed.get().key() {
             return Err(EventRefusal::OtherMemberKey(id).into());
         }
-        if let Some(index) = requests::recorded(&step.rows, proposal)? {
+        if let Some(index) = requests::recorded(&step.rows, proposal)?
+            && !planted!(RepeatRequests)
+        {
             return Ok(Judged::Repeated(index));
         }
         let next = self.next_index();

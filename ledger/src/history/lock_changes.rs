@@ -101,6 +101,9 @@ fn begin(
     if state.key(&key.0).is_none() {
         return Err(EventRefusal::InitializerNotTrusted { key }.into());
     }
+    if planted!(SpentStateId) {
+        return Ok(authority);
+    }
     if let Some(epoch) = lifecycle::by_state_id(&step.rows, state.state_id())? {
         return Err(EventRefusal::StateIdUsed(epoch).into());
     }
@@ -154,6 +157,9 @@ pub(super) fn add_aums(
     finished.into_iter().for_each(|id| cosigning::remove(step, id));
     roster::sign(step, next.state(), &added.signatures, whole)?;
     let (before, after) = (trusted(authority.state()), trusted(next.state()));
+    if planted!(KeepRemovedSigners) {
+        return Ok(next);
+    }
     for key in before.difference(&after) {
         let aum = removed_by(step, &next, &added.aums, *key)?;
         roster::trust_changed(step, *key, Some(aum))?;

@@ -241,6 +241,7 @@ impl Step {
             _ => Vec::new(),
         };
         state.apply(aum).map_err(refused)?;
+        let weight = if planted!(WeighAfter) { state.weight(aum) } else { weight };
         let node = chain.node_above(self.at, &self.node, &mut self.jumps, aum.kind, weight)?;
         Storing { draft: &mut *draft, id: self.chain }.child(aum, &node, &before, &self.state);
 
@@ -251,7 +252,7 @@ impl Step {
         let wins = self.at == self.head
             || chain.ancestor_at(&self.head.hash, self.at.height)? == Some(self.at.hash)
                 && chain.best_child(&self.at.hash)? == Some(hash);
-        if wins {
+        if wins && (self.at == self.head || !planted!(NeverFork)) {
             self.head = place;
         }
         (self.at, self.node) = (place, node);

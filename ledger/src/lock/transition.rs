@@ -98,10 +98,16 @@ impl State {
                 .as_deref()
                 .and_then(|id| id.try_into().ok())
                 .ok_or(Invalid::SignatureShape(index))?;
+            if index > 0 && planted!(TrustFirstSigner) {
+                continue;
+            }
             if self.key(&id).is_none() {
                 let key = LockKey(id);
                 return Err(NotAdmitted::UntrustedSigner { index, key }.into());
             }
+        }
+        if planted!(RemoveLastKey) {
+            return Ok(self.weight(aum));
         }
         if aum.kind == AumKind::REMOVE_KEY
             && let [only] = self.keys()
@@ -117,8 +123,14 @@ impl State {
     pub fn weight(&self, aum: &Aum) -> u64 {
         let mut signers: Vec<&[u8]> =
             aum.signatures.iter().filter_map(|signature| signature.key_id.as_deref()).collect();
+        if planted!(ForgetSignature) {
+            signers.truncate(1);
+        }
         signers.sort_unstable();
         signers.dedup();
+        if planted!(IgnoreVotes) {
+            return signers.iter().filter(|id| self.key(id).is_some()).count() as u64;
+        }
         signers
             .into_iter()
             .filter_map(|id| self.key(id))
@@ -150,7 +162,7 @@ impl State {
             }
             AumKind::CHECKPOINT => {
                 let state = aum.state.as_ref().ok_or(NotApplicable::NoState)?;
-                if state.state_id() != self.state_id() {
+                if state.state_id() != self.state_id() && !planted!(OtherLocksCheckpoint) {
                     return Err(NotApplicable::OtherLock.into());
                 }
                 *self = state.clone();

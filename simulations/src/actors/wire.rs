@@ -22,7 +22,6 @@ pub enum Ask {
 }
 
 /// What a server answers.
-#[expect(clippy::large_enum_variant, reason = "one at a time, and none is kept")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// To [`Ask::Map`].

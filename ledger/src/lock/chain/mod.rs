@@ -106,7 +106,11 @@ impl Preference {
     }
 
     pub(super) fn new(weight: u64, kind: AumKind, hash: AumHash) -> Self {
-        let keeps = u8::from(kind != AumKind::REMOVE_KEY);
+        let keeps = match kind {
+            AumKind::REMOVE_KEY if !planted!(NoRemovePreference) => 0,
+            _ if planted!(HighestHash) => 1 + (!hash.0[0] >> 1),
+            _ => 1,
+        };
         Preference { lightness: u64::MAX - weight, keeps, hash }
     }
 

@@ -1,0 +1,120 @@
+//! Bugs on purpose, of which one at a time can be switched on, for the simulations to find.
+//!
+//! Only in builds with the feature `planted`, which no program may be built with: the package `cli`
+//! refuses to compile beside it.
+
+#[cfg(feature = "planted")]
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Whether that bug is switched on: never, in builds without the feature.
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($plant:ident) => {
+        $crate::planted::has($crate::planted::Plant::$plant)
+    };
+}
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($plant:ident) => {
+        false
+    };
+}
+
+#[cfg(feature = "planted")]
+/// A bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    /// Only the first signature of an AUM counts for its weight.
+    ForgetSignature,
+    /// Every key has one vote.
+    IgnoreVotes,
+    /// Among equals the higher hash is preferred.
+    HighestHash,
+    /// A RemoveKey is preferred to nothing.
+    NoRemovePreference,
+    /// An AUM is weighed with the state after it.
+    WeighAfter,
+    /// The head never moves through a fork.
+    NeverFork,
+    /// Only the first signer of an AUM must be trusted.
+    TrustFirstSigner,
+    /// The last key can be removed.
+    RemoveLastKey,
+    /// A checkpoint of another lock is taken.
+    OtherLocksCheckpoint,
+    /// A lock may begin with a state ID that was used.
+    SpentStateId,
+    /// Any secret ends the lock on a node.
+    AnySecret,
+    /// Local-disable is forgotten at the next start.
+    ForgetLocalDisable,
+    /// Nodes whose signer is removed stay in, as far as the roster knows.
+    KeepRemovedSigners,
+    /// Node keys that a rotation has replaced are let in.
+    LetReplacedIn,
+    /// A request that is repeated is applied once more.
+    RepeatRequests,
+    /// A revocation keeps the first of the listed keys.
+    RevokeAllButOne,
+}
+
+#[cfg(feature = "planted")]
+impl Plant {
+    /// Every bug.
+    pub const ALL: [Plant; 16] = [
+        Plant::ForgetSignature,
+        Plant::IgnoreVotes,
+        Plant::HighestHash,
+        Plant::NoRemovePreference,
+        Plant::WeighAfter,
+        Plant::NeverFork,
+        Plant::TrustFirstSigner,
+        Plant::RemoveLastKey,
+        Plant::OtherLocksCheckpoint,
+        Plant::SpentStateId,
+        Plant::AnySecret,
+        Plant::ForgetLocalDisable,
+        Plant::KeepRemovedSigners,
+        Plant::LetReplacedIn,
+        Plant::RepeatRequests,
+        Plant::RevokeAllButOne,
+    ];
+
+    /// Its name on the command line of the simulations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Plant::ForgetSignature => "forget-signature",
+            Plant::IgnoreVotes => "ignore-votes",
+            Plant::HighestHash => "highest-hash",
+            Plant::NoRemovePreference => "no-remove-preference",
+            Plant::WeighAfter => "weigh-after",
+            Plant::NeverFork => "never-fork",
+            Plant::TrustFirstSigner => "trust-first-signer",
+            Plant::RemoveLastKey => "remove-last-key",
+            Plant::OtherLocksCheckpoint => "other-locks-checkpoint",
+            Plant::SpentStateId => "spent-state-id",
+            Plant::AnySecret => "any-secret",
+            Plant::ForgetLocalDisable => "forget-local-disable",
+            Plant::KeepRemovedSigners => "keep-removed-signers",
+            Plant::LetReplacedIn => "let-replaced-in",
+            Plant::RepeatRequests => "repeat-requests",
+            Plant::RevokeAllButOne => "revoke-all-but-one",
+        }
+    }
+}
+
+#[cfg(feature = "planted")]
+/// The place of the bug that is switched on, plus 1; 0 if none is.
+static ON: AtomicUsize = AtomicUsize::new(0);
+
+#[cfg(feature = "planted")]
+/// Switches one bug on and the others off, in the whole process.
+pub fn plant(plant: Option<Plant>) {
+    ON.store(plant.map_or(0, |plant| plant as usize + 1), Ordering::Relaxed);
+}
+
+#[cfg(feature = "planted")]
+/// Whether that bug is switched on.
+pub(crate) fn has(plant: Plant) -> bool {
+    ON.load(Ordering::Relaxed) == plant as usize + 1
+}
