@@ -32,14 +32,17 @@ fn records() {
     seen.remark("As JSON, a record a line, with its bytes.");
     seen.run("cluster records --json --from 2 --limit 1");
     seen.run("cluster records --from 3");
+    seen.remark("There are not so many.");
     seen.run("cluster records --from 100");
     seen.remark("The same from the daemon's directory, whether it runs or not.");
     assert_eq!(place.ok("cluster records data"), place.ok("cluster records"));
     assert_eq!(daemon.terminate().code(), Some(0));
     seen.run("cluster records --limit 1 data");
-    seen.remark("What cannot be read.");
+    seen.remark("No daemon runs.");
     seen.run("cluster records");
+    seen.remark("There is no such directory.");
     seen.run("cluster records nowhere");
+    seen.remark("Records are counted.");
     seen.run("cluster records --from now");
     seen.matches("cluster-records.txt");
 }
@@ -64,11 +67,15 @@ fn verify() {
     seen.run("audit verify export.json");
     seen.remark("Whose history it is only a hash from elsewhere can say.");
     seen.run(&format!("audit verify export.json --genesis {genesis}"));
+    seen.remark("It is another one.");
     seen.run(&format!("audit verify export.json --genesis {}", "A".repeat(52)));
+    seen.remark("Without such a hash nothing may be decided.");
     seen.run("audit verify export.json --require-anchor");
-    seen.remark("A running daemon, and its directory: nodes, records and times as well.");
+    seen.remark("A running daemon: nodes, records and times as well.");
     seen.run("audit verify s.sock");
+    seen.remark("The directory, while the daemon uses it.");
     seen.run("audit verify data");
+    seen.remark("The code of the exit can depend on what is found: here there is no warning.");
     seen.run("audit verify data --fail-on warning");
     seen.remark("As JSON.");
     seen.run("audit verify data --json");
@@ -82,9 +89,13 @@ fn verify() {
     seen.run("audit verify damaged.json");
     seen.remark("What is no history.");
     seen.run("audit verify secret");
+    seen.remark("There is no such file.");
     seen.run("audit verify missing");
+    seen.remark("This is no hash.");
     seen.run("audit verify export.json --genesis xyz");
+    seen.remark("This is no severity.");
     seen.run("audit verify export.json --fail-on panic");
+    seen.remark("The source is missing.");
     seen.run("audit verify");
     seen.matches("audit-verify.txt");
 }

@@ -22,12 +22,17 @@ fn add_and_remove() {
     seen.run(&format!("lock add --json --request-id more-keys {fourth}"));
     seen.run(&format!("lock add --json --request-id more-keys {fourth}"));
     seen.run(&format!("lock remove --json --request-id more-keys {fourth}"));
-    seen.remark("What is not added.");
+    seen.remark("Keys are missing.");
     seen.run("lock add");
+    seen.remark("It is trusted already.");
     seen.run(&format!("lock add {second}"));
+    seen.remark("It was not copied whole.");
     seen.run("lock add tlpub:1234");
+    seen.remark("A key without a vote has no use.");
     seen.run(&format!("lock add {}?0", tlpub(5)));
+    seen.remark("Anybody could sign with the zero key.");
     seen.run(&format!("lock add tlpub:{}", "0".repeat(64)));
+    seen.remark("A private key was pasted by mistake.");
     seen.run(&format!("lock add nlpriv:{}", "cd".repeat(64)));
 
     place.ok(&format!("node add laptop --node-key {}", node_key(1)));
@@ -35,11 +40,15 @@ fn add_and_remove() {
     seen.remark("Keys are removed. Nodes that they had let in are signed again.");
     seen.run(&format!("lock remove {second},{fourth}"));
     seen.run("lock");
-    seen.remark("What is not removed.");
+    seen.remark("Keys are missing.");
     seen.run("lock remove");
+    seen.remark("It is not trusted.");
     seen.run(&format!("lock remove {fourth}"));
+    seen.remark("Nobody would sign again the nodes that it has let in.");
     seen.run(&format!("lock remove {own}"));
+    seen.remark("Both spellings of one flag.");
     seen.run(&format!("lock remove --resign --re-sign=false {third}"));
+    seen.remark("It is yes or no.");
     seen.run(&format!("lock remove --resign=maybe {third}"));
     seen.remark("The own key goes only where nobody is to be signed again by it.");
     seen.run(&format!("lock remove --resign=false {own}"));
@@ -91,14 +100,21 @@ fn sign() {
     place.write("node.key", format!("{}\r\n", keys[0]));
     seen.remark("A key from a file.");
     seen.run("lock sign file:node.key");
-    seen.remark("What is not signed.");
+    seen.remark("The node key is missing.");
     seen.run("lock sign");
+    seen.remark("It was not copied whole.");
     seen.run("lock sign nodekey:12");
+    seen.remark("The zero key is nobody's.");
     seen.run(&format!("lock sign nodekey:{}", "0".repeat(64)));
+    seen.remark("The roster does not know it.");
     seen.run(&format!("lock sign {}", node_key(9)));
+    seen.remark("Anybody could rotate with the zero key.");
     seen.run(&format!("lock sign {} tlpub:{}", keys[0], "0".repeat(64)));
+    seen.remark("A lock key stands in the place of the node key.");
     seen.run(&format!("lock sign {}", tlpub(7)));
+    seen.remark("There is no such file.");
     seen.run("lock sign file:missing");
+    seen.remark("A directory holds no key.");
     seen.run("lock sign file:.");
     seen.matches("lock-sign.txt");
 }
