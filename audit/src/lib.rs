@@ -9,6 +9,7 @@
 mod audit;
 pub mod checks;
 mod cores;
+mod history;
 mod log_tail;
 mod observations;
 mod progress;
@@ -21,8 +22,11 @@ pub mod source;
 pub mod trust_anchor;
 pub mod verdict;
 
-pub use audit::{Live, Options, unreadable, verify_aums, verify_data_dir, verify_live};
+pub use audit::{
+    Live, Options, unreadable, verified_history, verify_aums, verify_data_dir, verify_live,
+};
 pub use cores::AllCores;
+pub use history::History;
 pub use observations::Claimed;
 pub use progress::Progress;
 pub use records::Stored;

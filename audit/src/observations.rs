@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::Fault;
+use ledger::history::adoption::{self, Alarm};
 use ledger::history::{Event, Fold, FoldHash, Record, RecordHash};
 use ledger::ids::AumHash;
+use ledger::lock::{Chain, ChainId};
 use ledger::rows::Rows;
 
 use crate::replay::{Departure, departure};
@@ -24,6 +26,8 @@ pub(crate) struct Observations {
     pub(crate) instead: Option<Claimed>,
     /// What is out of the ordinary in each epoch's chain, by number.
     pub(crate) epochs: BTreeMap<u32, EpochSeen>,
+    /// Records in which the server of a followed lock raised an alarm.
+    pub(crate) alarms: Vec<(u64, Alarm)>,
 }
 
 /// Hashes at a record, as a daemon says or as they are.
@@ -80,16 +84,29 @@ impl Observations {
             let (hash, fold_hash) = (record.hash(), fold.fold_hash());
             self.instead = Some(Claimed { index, hash, fold_hash });
         }
-        let (Event::AumsAdded(added), Some(authority)) =
-            (&record.proposal().proposal().event, fold.authority())
-        else {
-            return Ok(());
+        let (aums, fork) = match &record.proposal().proposal().event {
+            Event::AumsAdded(added) => (&added.aums, added.fork),
+            // Branches that lost come with the others.
+            Event::AumsAdopted(aums) => (aums, true),
+            Event::LockObserved(_) => {
+                let current = adoption::current(rows, fold.lifecycle())?;
+                let seen = current.and_then(|adoption| adoption.seen);
+                self.alarms.extend(seen.and_then(|seen| seen.alarm).map(|alarm| (index, alarm)));
+                return Ok(());
+            }
+            _ => return Ok(()),
         };
-        let seen = self.epochs.entry(authority.chain_id().0).or_default();
-        let chain = authority.chain(rows);
-        for aum in &added.aums {
+        // While a lock is being adopted none is on.
+        let epoch = match (fold.authority(), adoption::current(rows, fold.lifecycle())?) {
+            (Some(authority), _) => authority.chain_id().0,
+            (None, Some(adoption)) => adoption.epoch.0,
+            (None, None) => return Ok(()),
+        };
+        let seen = self.epochs.entry(epoch).or_default();
+        let chain = Chain::new(rows, ChainId(epoch));
+        for aum in aums {
             let Some(parent) = aum.parent_hash() else { continue };
-            if added.fork {
+            if fork && chain.children(&parent)?.len() > 1 {
                 seen.forks.insert(parent);
                 seen.records.insert(aum.hash(), index);
             }

@@ -56,6 +56,8 @@ pub const LABEL_BYTES: usize = 256;
 pub const REVOCATIONS_PENDING: usize = 32;
 /// AUMs of one event.
 pub const EVENT_AUMS: usize = 1024;
+/// Bytes of what a server showed that is kept as evidence.
+pub const OBSERVED_BYTES: usize = 1 << 20;
 /// Node-key signatures of one event; the bytes of a proposal end sooner for long ones.
 pub const EVENT_SIGNATURES: usize = 16_384;
 /// Bytes of a disablement secret in a record. Generated ones have 32.

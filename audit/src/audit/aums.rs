@@ -5,14 +5,34 @@ use ledger::ids::AumHash;
 use super::{Options, compare_lock, trusted_keys};
 use crate::checks::catalog::{EXPORT_RESPELLED, ROOT_SEVERAL};
 use crate::checks::{Finding, chain, fork, forks_of, shown_nodes, standing, unreadable};
+use crate::history::History;
 use crate::replay::{Replayed, Root, Standing, replay};
 use crate::report::{Report, Unchecked};
 use crate::source::{Aums, Kind};
 use crate::trust_anchor::{Anchorable, AnchorableChain, Anchored, Whereabouts, compare};
-use crate::verdict::judge;
+use crate::verdict::{Verdict, judge};
 
 /// Audits a source of AUMs alone. `name` is what the user called the source.
 pub fn verify_aums(name: &str, aums: Aums, options: &Options<'_>) -> Report {
+    audited(name, aums, options).0
+}
+
+/// Audits a source of AUMs alone, and gives the history that the report is about, if everything in
+/// the source was verified from a root.
+pub fn verified_history(
+    name: &str,
+    aums: Aums,
+    options: &Options<'_>,
+) -> (Report, Option<History>) {
+    let one_branch = aums.one_branch;
+    let (report, replayed, root) = audited(name, aums, options);
+    let root = root.filter(|_| report.verdict == Verdict::Holds);
+    let history = root.map(|root| History::of(&replayed, root, one_branch));
+    (report, history)
+}
+
+/// The report, all AUMs judged, and the root of the chain that the report is about.
+fn audited(name: &str, aums: Aums, options: &Options<'_>) -> (Report, Replayed, Option<usize>) {
     let Aums { kind, sha256, found, oldest, one_branch, mut findings, unread, shown } = aums;
     unreadable(&found, &mut findings);
     let readable = found.iter().filter(|found| found.aum.is_ok()).count();
@@ -51,8 +71,9 @@ pub fn verify_aums(name: &str, aums: Aums, options: &Options<'_>) -> Report {
     let history = Anchorable { chains: chain.into_iter().collect(), ..Anchorable::default() };
     let anchored = compare(&options.anchors, &history, &mut findings);
     let (verdict, exit_code) = judge(&findings, !undecided.is_empty(), &anchored, options.demands);
+    let chosen = root;
     let root = root.map(|root| &replayed.roots[root]);
-    Report {
+    let report = Report {
         source: name.to_owned(),
         kind: Some(kind),
         sha256,
@@ -70,7 +91,8 @@ pub fn verify_aums(name: &str, aums: Aums, options: &Options<'_>) -> Report {
         undecided,
         anchored,
         ledger: None,
-    }
+    };
+    (report, replayed, chosen)
 }
 
 /// The root of the chain that the report is about: the one that the source names; without one,

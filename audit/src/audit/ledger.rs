@@ -148,6 +148,7 @@ fn report(
     let mut chains = Vec::new();
     let mut verified = 0;
     let mut last = None;
+    let mut assumed = Vec::new();
     for epoch in 1..=fold.epoch().map_or(0, |epoch| epoch.0) {
         let Some(authority) = Authority::open(rows, ChainId(epoch))? else { continue };
         let chain = authority.chain(rows);
@@ -158,9 +159,14 @@ fn report(
         if let Some(seen) = seen.epochs.get(&epoch) {
             forks_and_departures(chain, seen, &mut findings)?;
         }
+        if cut(chain, &authority)? {
+            assumed.push(epoch);
+            findings.push(checks::assumed_root(authority.oldest().hash, epoch));
+        }
         chains.push(anchorable(chain, &authority, options.anchors.head)?);
         last = Some(authority);
     }
+    findings.extend(seen.alarms.iter().map(|(record, alarm)| checks::alarm(*record, *alarm)));
     let on = fold.authority();
     let mut nodes = Headcount::default();
     if let Some(authority) = on {
@@ -195,7 +201,7 @@ fn report(
         epochs: history.chains.len() as u64,
         trusted_keys: on.map(|authority| trusted_keys(authority.state())).unwrap_or_default(),
         findings,
-        unchecked: unchecked(kind, &anchored),
+        unchecked: unchecked(kind, &assumed, &anchored),
         undecided,
         anchored,
         ledger: Some(LedgerFacts {
@@ -250,6 +256,11 @@ fn forks_and_departures(
     Ok(())
 }
 
+/// Whether something came before the oldest AUM.
+fn cut(chain: Chain<'_>, authority: &Authority) -> Result<bool, Fault> {
+    Ok(chain.node(&authority.oldest().hash)?.is_some_and(|node| node.parent.is_some()))
+}
+
 fn anchorable(
     chain: Chain<'_>,
     authority: &Authority,
@@ -263,14 +274,14 @@ fn anchorable(
     };
     Ok(AnchorableChain {
         oldest: authority.oldest().hash,
-        cut: false,
+        cut: cut(chain, authority)?,
         head,
         state_id: authority.state().state_id(),
         named,
     })
 }
 
-fn unchecked(kind: Kind, anchored: &Anchored) -> Vec<Unchecked> {
+fn unchecked(kind: Kind, assumed: &[u32], anchored: &Anchored) -> Vec<Unchecked> {
     let mut unchecked = Vec::new();
     let mut add = |id, reason: &str| unchecked.push(Unchecked { id, reason: reason.to_owned() });
     match kind {
@@ -278,6 +289,9 @@ fn unchecked(kind: Kind, anchored: &Anchored) -> Vec<Unchecked> {
             add("freshness", "a daemon can withhold its newest records; that cannot be seen here")
         }
         _ => add("freshness", "whether another replica has newer records cannot be seen here"),
+    }
+    if !assumed.is_empty() {
+        add("before-root", "what came before the oldest AUM of an adopted lock is not on record");
     }
     if *anchored == Anchored::No {
         add("anchor", "nothing from outside says whose history this is");

@@ -16,7 +16,7 @@ use crate::source::{Kind, Shown};
 use crate::trust_anchor::{Anchored, Anchors};
 use crate::verdict::{Demands, Verdict};
 
-pub use aums::verify_aums;
+pub use aums::{verified_history, verify_aums};
 pub(crate) use ledger::origin;
 pub use ledger::{Live, verify_data_dir, verify_live};
 

@@ -156,6 +156,8 @@ catalog! {
         "The original client cannot open more than 2,000 AUMs. Let it compact, or begin anew.";
     CACHE_DIFFERS = Error "cache.differs",
         "A derived row was altered or damaged. Drop the derived tables and refold the records.";
+    FOLLOW_ALARM = Warning "follow.alarm",
+        "Read that record, and ask whoever runs the coordination server what happened.";
     HEAD_REWRITTEN = Warning "head.rewritten",
         "The AUM that you remember is on a branch that lost. Find out what undid it.";
     SOURCE_UNREADABLE = Warning "source.unreadable",

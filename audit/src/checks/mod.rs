@@ -1,5 +1,6 @@
 //! From observations to findings. One file a family; [`catalog`] lists what there is to find.
 
+mod adoption;
 pub mod catalog;
 mod chain;
 mod derived;
@@ -10,6 +11,7 @@ mod nodes;
 pub(crate) mod records;
 mod standing;
 
+pub(crate) use adoption::{alarm, assumed_root};
 pub use catalog::{Check, Severity};
 pub(crate) use chain::{chain, departure, unreadable};
 pub(crate) use derived::derived;

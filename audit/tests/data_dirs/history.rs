@@ -3,16 +3,16 @@
 use std::ops::{Deref, DerefMut};
 
 use ledger::history::{
-    Acknowledged, Applied, AumsAdded, AuthKeyHash, ChangeReason, ChangedNode, Epoch, Event,
-    NewAuthKey, NodeSignature, RevocationOpened, Verdict,
+    Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyHash, ChangeReason, ChangedNode, Epoch,
+    Event, NewAuthKey, NodeSignature, Observed, RevocationOpened, Verdict,
 };
 use ledger::ids::AumHash;
 use ledger::lock::builder::Change;
 use ledger::lock::node_keys::{resign, sign_direct};
 use ledger::lock::revocation::{cosign, generate};
 use ledger::lock::signatures::Signer;
-use ledger::lock::{Key, Meta, Sealed};
-use ledger::testing::{Group, key, node_key};
+use ledger::lock::{Aum, AumKind, Key, Meta, Sealed};
+use ledger::testing::{Group, genesis, key, node_key};
 
 /// A group, and what is known about its history.
 pub(crate) struct Told {
@@ -35,16 +35,27 @@ impl DerefMut for Told {
     }
 }
 
-/// Two epochs. In the second, keys come and go, a stolen one is revoked by a fork, of five nodes two
-/// are locked out, and another revocation waits for signatures.
+/// A tailnet's lock is followed for a while; once its server shows an older head.
+fn followed(group: &mut Group) {
+    let root = genesis(1, &[(&key(1), 1), (&key(2), 1)]);
+    let mut added = Aum::new(AumKind::ADD_KEY, Some(root.hash()));
+    added.key = Some(Key::ed25519(key(3).public(), 2));
+    let added = cosign(Sealed::new(added), &key(1)).unwrap();
+    let (first, head) = (root.hash(), added.hash());
+    let begun = AdoptionBegun { root, head, aums: 2, followed: true };
+    group.apply(Event::AdoptionBegun(Box::new(begun)));
+    group.apply(Event::AumsAdopted(vec![added]));
+    group.apply(Event::LockObserved(Observed::Head(first)));
+    group.apply(Event::LockObserved(Observed::Head(head)));
+    group.apply(Event::AdoptionEnded);
+}
+
+/// Two epochs. The first was followed. In the second, keys come and go, a stolen one is revoked by a
+/// fork, of five nodes two are locked out, and another revocation waits for signatures.
 pub(crate) fn history() -> Told {
     let mut group = Group::new();
     let laptop = group.add_node("laptop", 0x21);
-    group.apply(group.initialization(1, &[2]));
-    group.apply(Group::added(
-        group.build(&key(1), vec![Change::Add(Key::ed25519(key(3).public(), 2))]),
-    ));
-    group.apply(group.disablement());
+    followed(&mut group);
 
     let phone = group.add_node("phone", 0x22);
     group.apply(group.initialization(2, &[2, 3]));

@@ -63,6 +63,7 @@ fn a_whole_directory_holds_and_says_what_its_records_say() {
         "fork.resolved",
         "revocation.won",
         "record.time-backwards",
+        "follow.alarm",
     ] {
         assert!(found.contains(id), "{id}: {found:?}");
     }

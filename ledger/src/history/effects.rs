@@ -1,7 +1,8 @@
 //! What a record changes: one step's rows, and the effects that the fold hash covers.
 
+use super::adoption::Alarm;
 use super::auth_keys::AuthKeyEntry;
-use super::event::Acknowledged;
+use super::event::{Acknowledged, AdoptionBegun};
 use super::members::Member;
 use super::roster::{Node, Reason};
 use super::{ClusterId, Epoch, FoldHash, NodeId, RequestId};
@@ -162,6 +163,30 @@ impl<'a> Step<'a> {
     pub(super) fn revocation_gone(&mut self, revocation: SigHash) {
         self.effect(12, 1, |out| {
             out.bytes(&revocation.0);
+        });
+    }
+
+    /// A lock that exists elsewhere is being brought in as that epoch.
+    pub(super) fn adoption(&mut self, epoch: Epoch, begun: &AdoptionBegun) {
+        self.effect(18, 5, |out| {
+            out.uint(epoch.0.into()).bytes(&begun.root.hash().0).bytes(&begun.head.0);
+            out.uint(begun.aums).bool(begun.followed);
+        });
+    }
+
+    /// What was brought in of a lock is given up.
+    pub(super) fn adoption_gone(&mut self, epoch: Epoch) {
+        self.effect(20, 1, |out| {
+            out.uint(epoch.0.into());
+        });
+    }
+
+    /// The server of a followed lock shows this head, if any, and this is wrong with it, if anything.
+    pub(super) fn observed(&mut self, epoch: Epoch, head: Option<AumHash>, alarm: Option<Alarm>) {
+        self.effect(21, 3, |out| {
+            out.uint(epoch.0.into());
+            out.nullable_bytes(head.as_ref().map(|head| head.0.as_slice()));
+            out.uint(Alarm::number(alarm));
         });
     }
 

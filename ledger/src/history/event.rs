@@ -45,6 +45,14 @@ pub enum Event {
     NodeAcknowledged(Acknowledged),
     /// A node of the roster brought a genesis, which waits for the nodes' signatures.
     GenesisBrought(Box<BroughtGenesis>),
+    /// The history of a lock that exists elsewhere began to be brought in.
+    AdoptionBegun(Box<AdoptionBegun>),
+    /// AUMs of a lock that exists elsewhere were brought in, each after its parent.
+    AumsAdopted(Vec<Sealed>),
+    /// An adoption was given up before it was complete, or a followed lock is followed no longer.
+    AdoptionEnded,
+    /// Its server showed a followed lock like this.
+    LockObserved(Observed),
 }
 
 impl Event {
@@ -68,6 +76,10 @@ impl Event {
             Event::AuthKeyRevoked(_) => 15,
             Event::NodeAcknowledged(_) => 16,
             Event::GenesisBrought(_) => 17,
+            Event::AdoptionBegun(_) => 18,
+            Event::AumsAdopted(_) => 19,
+            Event::AdoptionEnded => 20,
+            Event::LockObserved(_) => 21,
         }
     }
 
@@ -91,6 +103,10 @@ impl Event {
             Event::AuthKeyRevoked(_) => "auth-key-revoked",
             Event::NodeAcknowledged(_) => "node-acknowledged",
             Event::GenesisBrought(_) => "genesis-brought",
+            Event::AdoptionBegun(_) => "adoption-begun",
+            Event::AumsAdopted(_) => "aums-adopted",
+            Event::AdoptionEnded => "adoption-ended",
+            Event::LockObserved(_) => "lock-observed",
         }
     }
 
@@ -104,6 +120,8 @@ impl Event {
         match self {
             Event::LockInitialized(init) => std::slice::from_ref(&init.genesis),
             Event::AumsAdded(added) => &added.aums,
+            Event::AdoptionBegun(begun) => std::slice::from_ref(&begun.root),
+            Event::AumsAdopted(aums) => aums,
             _ => &[],
         }
     }
@@ -170,6 +188,67 @@ pub struct BroughtGenesis {
     pub key: LockKey,
     /// The first AUM: a checkpoint without a parent.
     pub genesis: Sealed,
+}
+
+/// The beginning of a lock that exists elsewhere, and what is to follow until it is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdoptionBegun {
+    /// The oldest AUM of its history: a genesis, or a checkpoint whose parent nobody has.
+    pub root: Sealed,
+    /// The head that the rules choose once all AUMs are there.
+    pub head: AumHash,
+    /// How many AUMs there are in all, the root and those of losing branches included.
+    pub aums: u64,
+    /// Whether somebody else's server goes on deciding it: then nothing is signed through us.
+    pub followed: bool,
+}
+
+/// How the server of a followed lock showed it. The member vouches that it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observed {
+    /// There is no lock.
+    Off,
+    /// Its head is this AUM, which is on record.
+    Head(AumHash),
+    /// It showed what cannot be part of the lock.
+    Foreign(Foreign),
+}
+
+/// What a server showed that cannot be part of the lock that is followed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// The head that it showed.
+    pub head: AumHash,
+    /// Why its AUMs were not taken in.
+    pub why: ForeignReason,
+    /// The AUM that shows it, as it came, decodable or not: its first
+    /// [`OBSERVED_BYTES`](crate::limits::OBSERVED_BYTES) at most.
+    pub evidence: Vec<u8>,
+}
+
+/// Without the evidence, which may be long.
+impl fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.evidence.len();
+        write!(f, "Foreign({}, {:?}, {bytes} bytes)", self.head, self.why)
+    }
+}
+
+/// Why what a server showed is not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ForeignReason {
+    /// It belongs to another lock: it has another root or another state ID.
+    OtherLock,
+    /// Its parent is neither shown nor on record.
+    Unconnected,
+    /// It breaks the rules of tailnet lock.
+    BreaksRules,
+}
+
+impl ForeignReason {
+    /// Every reason; a reason's place here plus 1 is its number in the encoding.
+    pub const ALL: [ForeignReason; 3] =
+        [ForeignReason::OtherLock, ForeignReason::Unconnected, ForeignReason::BreaksRules];
 }
 
 /// What a node has applied.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::event::{
-    Acknowledged, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason, ChangedNode,
-    Disablement, Event, Founder, Initialization, MemberDetails, NewAuthKey, NewNode, NodeSignature,
-    RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
+    Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason,
+    ChangedNode, Disablement, Event, Founder, Initialization, MemberDetails, NewAuthKey, NewNode,
+    NodeSignature, Observed, RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
 };
 use super::{
     AuthKeyHash, AuthKeyId, Epoch, EventRefusal, LogKey, MemberKey, NodeId, ReplicaId, door,
@@ -80,6 +80,15 @@ impl Event {
                 write_lock_key(out, 2, Some(&brought.key));
                 out.uint(3).bytes(brought.genesis.bytes());
             }
+            Event::AdoptionBegun(begun) => begun.write(out),
+            Event::AumsAdopted(aums) => {
+                out.map(1);
+                write_aums(out, 1, aums);
+            }
+            Event::AdoptionEnded => {
+                out.map(0);
+            }
+            Event::LockObserved(observed) => observed.write(out),
         }
     }
 
@@ -129,6 +138,19 @@ impl Event {
             }
             16 => Event::NodeAcknowledged(Acknowledged::read(reader)?),
             17 => Event::GenesisBrought(Box::new(BroughtGenesis::read(reader)?)),
+            18 => Event::AdoptionBegun(Box::new(AdoptionBegun::read(reader)?)),
+            19 => {
+                let mut fields = reader.fields()?;
+                fields.needs(reader, 1)?;
+                let aums = read_aums(reader)?;
+                fields.end(reader)?;
+                Event::AumsAdopted(aums)
+            }
+            20 => {
+                reader.fields()?.end(reader)?;
+                Event::AdoptionEnded
+            }
+            21 => Event::LockObserved(Observed::read(reader)?),
             kind => return Err(EventRefusal::UnknownKind(kind).into()),
         };
         reader.close();
@@ -278,10 +300,7 @@ impl AumsAdded {
     fn write(&self, out: &mut Writer) {
         let optional = [!self.signatures.is_empty(), self.reason.is_some(), self.note.is_some()];
         out.map(2 + optional.into_iter().filter(|set| *set).count());
-        out.uint(1).array(self.aums.len());
-        for aum in &self.aums {
-            out.bytes(aum.bytes());
-        }
+        write_aums(out, 1, &self.aums);
         out.uint(2).bool(self.fork);
         write_signatures(out, 3, &self.signatures);
         write_reason(out, 4, self.reason);
@@ -291,20 +310,7 @@ impl AumsAdded {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
         let mut fields = reader.fields()?;
         fields.needs(reader, 1)?;
-        let len = reader.array_up_to(EVENT_AUMS)?;
-        if len == 0 {
-            return Err(EventRefusal::Shape("no AUM").into());
-        }
-        let mut aums = Vec::with_capacity(len);
-        let mut hashes = BTreeSet::new();
-        for _ in 0..len {
-            let aum = Sealed::decode(reader.bytes()?)?;
-            if !hashes.insert(aum.hash()) {
-                return Err(EventRefusal::Shape("the same AUM twice").into());
-            }
-            aums.push(aum);
-        }
-        reader.close();
+        let aums = read_aums(reader)?;
         fields.needs(reader, 2)?;
         let fork = reader.bool()?;
         let signatures = if fields.has(reader, 3)? { read_signatures(reader)? } else { Vec::new() };
@@ -488,6 +494,32 @@ fn read_node_key(reader: &mut Reader<'_>) -> Result<NodeKey, Refusal> {
 fn read_u32(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
     let at = reader.clone();
     u32::try_from(reader.uint()?).map_err(|_| at.malformed("a number of more than 32 bits"))
+}
+
+fn write_aums(out: &mut Writer, field: u64, aums: &[Sealed]) {
+    out.uint(field).array(aums.len());
+    for aum in aums {
+        out.bytes(aum.bytes());
+    }
+}
+
+/// A list of AUMs, not empty, none twice.
+fn read_aums(reader: &mut Reader<'_>) -> Result<Vec<Sealed>, Refusal> {
+    let len = reader.array_up_to(EVENT_AUMS)?;
+    if len == 0 {
+        return Err(EventRefusal::Shape("no AUM").into());
+    }
+    let mut aums = Vec::with_capacity(len);
+    let mut hashes = BTreeSet::new();
+    for _ in 0..len {
+        let aum = Sealed::decode(reader.bytes()?)?;
+        if !hashes.insert(aum.hash()) {
+            return Err(EventRefusal::Shape("the same AUM twice").into());
+        }
+        aums.push(aum);
+    }
+    reader.close();
+    Ok(aums)
 }
 
 fn write_lock_key(out: &mut Writer, field: u64, key: Option<&LockKey>) {

@@ -6,8 +6,8 @@ use super::members::Member;
 use super::merkle::{self, Frontier, MerkleHash};
 use super::{
     ClusterId, Epoch, Event, EventRefusal, FoldHash, Founder, NodeId, Proposal, Record, RecordHash,
-    ReplicaId, SignedProposal, acknowledgements, auth_keys, cosigning, lock_changes, members,
-    records, requests, roster, row,
+    ReplicaId, SignedProposal, acknowledgements, adoption, auth_keys, cosigning, lock_changes,
+    members, records, requests, roster, row,
 };
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::limits::ROSTER_AT_ONCE;
@@ -231,14 +231,17 @@ impl Fold {
             }
             Event::AumsAdded(added) => {
                 let now = authority.as_ref().ok_or(EventRefusal::LockOff)?;
+                adoption::decided_here(&step.rows, scalars.lifecycle)?;
                 *authority = Some(lock_changes::add_aums(step, now, added, signed)?);
             }
             Event::NodeKeysSigned(signatures) => {
                 let state = state.ok_or(EventRefusal::LockOff)?;
+                adoption::decided_here(&step.rows, scalars.lifecycle)?;
                 roster::sign(step, state, signatures, signed)?;
             }
             Event::LockDisabled(disablement) => {
                 let (epoch, now) = on(scalars.lifecycle, authority.as_ref())?;
+                adoption::decided_here(&step.rows, scalars.lifecycle)?;
                 scalars.lifecycle = lock_changes::disable(step, epoch, now, disablement)?;
                 *authority = None;
             }
@@ -269,6 +272,7 @@ impl Fold {
             Event::RulesActivated(rules) => activate(step, scalars, *rules)?,
             Event::RevocationOpened(opened) => {
                 let (epoch, now) = on(scalars.lifecycle, authority.as_ref())?;
+                adoption::decided_here(&step.rows, scalars.lifecycle)?;
                 cosigning::open(step, epoch, now, opened)?;
             }
             Event::RevocationSigned(added) => {
@@ -281,6 +285,24 @@ impl Fold {
             Event::NodeAcknowledged(said) => acknowledgements::acknowledge(step, said)?,
             Event::GenesisBrought(brought) => {
                 lock_changes::bring(step, scalars.lifecycle, brought, signed)?;
+            }
+            Event::AdoptionBegun(begun) => {
+                if let Some(now) = adoption::begin(step, scalars.lifecycle, begun, signed)? {
+                    (scalars.lifecycle, *authority) = (now.0, Some(now.1));
+                }
+            }
+            Event::AumsAdopted(aums) => {
+                let (lifecycle, before) = (scalars.lifecycle, authority.as_ref());
+                if let Some(now) = adoption::take(step, lifecycle, before, aums, signed)? {
+                    (scalars.lifecycle, *authority) = (now.0, Some(now.1));
+                }
+            }
+            Event::AdoptionEnded => {
+                scalars.lifecycle = adoption::end(step, scalars.lifecycle)?;
+                *authority = None;
+            }
+            Event::LockObserved(observed) => {
+                adoption::observe(step, scalars.lifecycle, authority.as_ref(), observed)?;
             }
         }
         Ok(())

@@ -43,9 +43,10 @@ pub struct EpochEntry {
     pub genesis: AumHash,
     /// The state ID of all its states.
     pub state_id: (u64, u64),
-    /// The record of the initialization.
+    /// The record of the initialization or, of a lock from elsewhere, the one that completed it.
     pub began: u64,
-    /// The record of the disablement, which holds the revealed secret; none while it is on.
+    /// The record that ended it: the disablement, which holds the revealed secret, or the end of
+    /// following a lock, which holds none; none while it is on.
     pub ended: Option<u64>,
 }
 
@@ -116,6 +117,12 @@ pub(super) fn put(rows: &mut Draft<'_>, entry: &EpochEntry) {
     rows.put(tables::EPOCHS, number_key(entry.epoch), entry.write());
     rows.put(tables::EPOCHS, state_id_key(entry.state_id), entry.epoch.0.to_be_bytes());
     rows.delete(tables::EPOCHS, WAITING);
+}
+
+/// Ends an epoch whose lock lives on elsewhere: it may come again under its state ID.
+pub(super) fn release(rows: &mut Draft<'_>, entry: &EpochEntry) {
+    put(rows, entry);
+    rows.delete(tables::EPOCHS, state_id_key(entry.state_id));
 }
 
 impl WaitingGenesis {

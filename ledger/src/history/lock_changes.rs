@@ -6,7 +6,7 @@ use super::effects::Step;
 use super::event::{AumsAdded, BroughtGenesis, Disablement, Initialization, NodeSignature};
 use super::lifecycle::{self, EpochEntry, Lifecycle, WaitingGenesis};
 use super::members::Member;
-use super::{Epoch, EventRefusal, NodeId, SignedProposal, cosigning, door, roster, row};
+use super::{Epoch, EventRefusal, NodeId, SignedProposal, adoption, cosigning, door, roster, row};
 use crate::ids::{AumHash, LockKey};
 use crate::lock::signatures::Verified;
 use crate::lock::{Authority, ChainId, Sealed, State};
@@ -22,6 +22,7 @@ pub(super) fn initialize(
     whole: &Verified<SignedProposal>,
 ) -> Result<(Lifecycle, Authority), Failure> {
     let epoch = next_epoch(lifecycle)?;
+    adoption::none_under_way(&step.rows, epoch)?;
     let genesis = &init.genesis;
     let key = match init.brought_by {
         None => member.details.lock_key.ok_or(EventRefusal::NoLockKey(member.id))?,
@@ -58,6 +59,7 @@ pub(super) fn bring(
     whole: &Verified<SignedProposal>,
 ) -> Result<(), Failure> {
     let epoch = next_epoch(lifecycle)?;
+    adoption::none_under_way(&step.rows, epoch)?;
     if roster::node(&step.rows, brought.node)?.is_none() {
         return Err(EventRefusal::UnknownNode(brought.node).into());
     }
@@ -71,7 +73,7 @@ pub(super) fn bring(
     Ok(())
 }
 
-fn next_epoch(lifecycle: Lifecycle) -> Result<Epoch, EventRefusal> {
+pub(super) fn next_epoch(lifecycle: Lifecycle) -> Result<Epoch, EventRefusal> {
     match lifecycle {
         Lifecycle::On(epoch) => Err(EventRefusal::LockOn(epoch)),
         Lifecycle::Off => Ok(Epoch(1)),
@@ -137,18 +139,11 @@ pub(super) fn add_aums(
     added: &AumsAdded,
     whole: &Verified<SignedProposal>,
 ) -> Result<Authority, Failure> {
-    let chain = authority.chain(&step.rows);
-    for aum in &added.aums {
-        if chain.node(&aum.hash())?.is_some() {
-            return Err(EventRefusal::AlreadyApplied.into());
-        }
-    }
+    unknown(step, authority, &added.aums)?;
     if !added.fork {
         one_chain(authority.head(), &added.aums)?;
     }
-    let mut next = authority.clone();
-    let batch: Vec<_> = added.aums.iter().map(|aum| whole.part(aum.clone())).collect();
-    next.inform(&mut step.rows, &batch)?;
+    let next = informed(step, authority, &added.aums, whole)?;
     for aum in &added.aums {
         door::can_be_trusted(aum, Some(authority.state()))?;
     }
@@ -156,18 +151,57 @@ pub(super) fn add_aums(
     step.aums(&added.aums, next.head());
     finished.into_iter().for_each(|id| cosigning::remove(step, id));
     roster::sign(step, next.state(), &added.signatures, whole)?;
+    trust_moved(step, authority, &next, &added.aums)?;
+    Ok(next)
+}
+
+/// Whether none of the AUMs is on record.
+pub(super) fn unknown(
+    step: &Step<'_>,
+    authority: &Authority,
+    aums: &[Sealed],
+) -> Result<(), Failure> {
+    let chain = authority.chain(&step.rows);
+    for aum in aums {
+        if chain.node(&aum.hash())?.is_some() {
+            return Err(EventRefusal::AlreadyApplied.into());
+        }
+    }
+    Ok(())
+}
+
+/// The authority once it has taken the AUMs in.
+pub(super) fn informed(
+    step: &mut Step<'_>,
+    authority: &Authority,
+    aums: &[Sealed],
+    whole: &Verified<SignedProposal>,
+) -> Result<Authority, Failure> {
+    let mut next = authority.clone();
+    let batch: Vec<_> = aums.iter().map(|aum| whole.part(aum.clone())).collect();
+    next.inform(&mut step.rows, &batch)?;
+    Ok(next)
+}
+
+/// Lets in or locks out whom the change of trust from `authority` to `next` concerns.
+pub(super) fn trust_moved(
+    step: &mut Step<'_>,
+    authority: &Authority,
+    next: &Authority,
+    aums: &[Sealed],
+) -> Result<(), Failure> {
     let (before, after) = (trusted(authority.state()), trusted(next.state()));
     if planted!(KeepRemovedSigners) {
-        return Ok(next);
+        return Ok(());
     }
     for key in before.difference(&after) {
-        let aum = removed_by(step, &next, &added.aums, *key)?;
+        let aum = removed_by(step, next, aums, *key)?;
         roster::trust_changed(step, *key, Some(aum))?;
     }
     for key in after.difference(&before) {
         roster::trust_changed(step, *key, None)?;
     }
-    Ok(next)
+    Ok(())
 }
 
 /// Whether the AUMs follow the head one after the other.

@@ -5,6 +5,8 @@
 //! records by the same path, so that whoever has the records reaches the same verdicts.
 
 pub mod acknowledgements;
+pub mod adoption;
+mod adoption_codec;
 pub mod auth_keys;
 pub mod cosigning;
 mod door;
@@ -27,9 +29,10 @@ pub mod roster;
 mod row;
 
 pub use event::{
-    Acknowledged, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason, ChangedNode,
-    Disablement, Event, Founder, Initialization, MemberDetails, NewAuthKey, NewNode, NodeSignature,
-    RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
+    Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason,
+    ChangedNode, Disablement, Event, Foreign, ForeignReason, Founder, Initialization,
+    MemberDetails, NewAuthKey, NewNode, NodeSignature, Observed, RevocationOpened,
+    RevocationSigned, RevocationWithdrawn, SecretLabel,
 };
 pub use event_codec::is_name;
 pub use fold::{FIRST_RULES, Fold, KNOWN_RULES, Verdict};

@@ -100,6 +100,21 @@ pub enum EventRefusal {
     /// A genesis with a parent.
     #[error("the genesis has a parent")]
     GenesisParent,
+    /// A lock is being adopted as the next epoch.
+    #[error("a lock that exists elsewhere is being adopted as epoch {0}")]
+    AdoptionUnderWay(Epoch),
+    /// No lock is being adopted or followed.
+    #[error("no lock that exists elsewhere is being adopted or followed")]
+    NoAdoption,
+    /// What was brought in is not what the beginning of the adoption announced.
+    #[error("what was brought in is not what was announced: {0}")]
+    NotAsAnnounced(&'static str),
+    /// Another server decides the lock.
+    #[error("the lock of epoch {0} is followed: its own coordination server decides it")]
+    Followed(Epoch),
+    /// The same was observed last.
+    #[error("record {0} has observed that already")]
+    AlreadyObserved(u64),
     /// The proposing member has no lock key on record.
     #[error("replica {0} has no tailnet-lock key on record")]
     NoLockKey(ReplicaId),
@@ -281,6 +296,18 @@ impl EventRefusal {
             E::Expired { .. } => "ask again; with the same request ID nothing happens twice",
             E::LockOff => "initialize the lock first (lockstep lock init)",
             E::LockOn(_) => "disable the lock first, or change its keys instead",
+            E::AdoptionUnderWay(_) => {
+                "run the same 'lockstep adopt' again to complete it, or 'lockstep adopt --end' to \
+                 give it up"
+            }
+            E::NoAdoption => "begin with 'lockstep adopt'",
+            E::NotAsAnnounced(_) => {
+                "give the adoption up (lockstep adopt --end) and begin it again"
+            }
+            E::Followed(_) => {
+                "make the change there; 'lockstep adopt --follow' brings it here. 'lockstep adopt \
+                 --end' ends the following"
+            }
             E::StateIdUsed(_) => "make a new genesis; its state ID is chosen at random",
             E::WeakKey(_) | E::SameKey(..) | E::CannotTrust { .. } => "generate a new key",
             E::NoLockKey(_) => "give the node a tailnet-lock key first",

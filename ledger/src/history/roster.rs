@@ -410,6 +410,16 @@ pub(super) fn trust_changed(
     Ok(())
 }
 
+/// A lock begins that nobody here was signed for: everybody is out.
+pub(super) fn lock(step: &mut Step<'_>) -> Result<(), Failure> {
+    for before in list(&step.rows)? {
+        let mut node = before.clone();
+        node.set_reason(Reason::NeverSigned, step.index);
+        put(step, Some(&before), &node);
+    }
+    Ok(())
+}
+
 /// The lock is off: everybody is in, and no signature means anything any more.
 pub(super) fn unlock(step: &mut Step<'_>) -> Result<(), Failure> {
     for before in list(&step.rows)? {

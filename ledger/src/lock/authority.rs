@@ -174,6 +174,11 @@ impl Authority {
         Ok(Informed { stored, head_before, head_after: self.head.hash })
     }
 
+    /// Deletes a chain with all its rows, if it has begun. Costs as much as the chain is long.
+    pub fn erase(draft: &mut Draft<'_>, id: ChainId) -> Result<(), Fault> {
+        Storing { draft, id }.erase()
+    }
+
     /// Moves the oldest AUM up to a checkpoint of the active branch, below which everything has
     /// been deleted.
     pub(super) fn begin_at(&mut self, draft: &mut Draft<'_>, oldest: Place) {

@@ -22,6 +22,7 @@ pub const ALL: &[Table] = &[
     EPOCHS,
     ACKNOWLEDGEMENTS,
     REVOCATIONS,
+    ADOPTIONS,
     MERKLE,
 ];
 
@@ -62,6 +63,8 @@ pub const EPOCHS: Table = Table("epochs");
 pub const ACKNOWLEDGEMENTS: Table = Table("acknowledgements");
 /// Signature hash → revocation that waits for signatures (`history::cosigning`).
 pub const REVOCATIONS: Table = Table("revocations");
+/// Epoch → where its lock came from, if it existed elsewhere (`history::adoption`).
+pub const ADOPTIONS: Table = Table("adoptions");
 /// Level and index → node of the Merkle tree over the record hashes (`history::merkle`).
 pub const MERKLE: Table = Table("merkle");
 /// State ID → nothing: the locks that are set aside on a client node (`lock::client`). No ledger

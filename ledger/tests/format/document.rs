@@ -241,6 +241,7 @@ fn limits_are_documented() {
         LABEL_BYTES,
         NOTE_BYTES,
         EVENT_AUMS,
+        OBSERVED_BYTES,
         EVENT_SIGNATURES,
         DISABLEMENT_SECRET_BYTES,
         ROSTER_AT_ONCE,
@@ -320,7 +321,9 @@ fn kinds_are_documented() {
     };
     for kind in 0..64 {
         let mut fields = fields.clone();
-        fields[9].1 = Value::Array(vec![Value::Uint(kind), Value::Map(Vec::new())]);
+        // A field that no kind has.
+        let body = Value::Map(vec![(Value::Uint(0), Value::Null)]);
+        fields[9].1 = Value::Array(vec![Value::Uint(kind), body]);
         let refusal = Proposal::decode(&encode(&Value::Map(fields))).unwrap_err().to_string();
         let unknown = refusal == format!("unknown kind of event: {kind}");
         assert_eq!(unknown, !named.contains_key(&kind), "{kind}: {refusal}");

@@ -1,17 +1,17 @@
 //! The history of section 11.
 
 use ledger::history::{
-    Acknowledged, Applied, AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse, BroughtGenesis,
-    ChangeReason, ChangedNode, Epoch, Event, LogKey, MemberDetails, NewAuthKey, NewNode, NodeId,
-    NodeSignature, Record, RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
-    Verdict, Who,
+    Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse,
+    BroughtGenesis, ChangeReason, ChangedNode, Epoch, Event, Foreign, ForeignReason, LogKey,
+    MemberDetails, NewAuthKey, NewNode, NodeId, NodeSignature, Observed, Record, RevocationOpened,
+    RevocationSigned, RevocationWithdrawn, SecretLabel, Verdict, Who,
 };
-use ledger::lock::Key;
-use ledger::lock::Sealed;
+use ledger::ids::AumHash;
 use ledger::lock::builder::Change;
 use ledger::lock::node_keys::resign;
 use ledger::lock::revocation::{cosign, generate};
 use ledger::lock::signatures::Signer;
+use ledger::lock::{Aum, AumKind, Key, Sealed};
 use ledger::testing::{Group, key, node_key};
 
 /// A record of the example, and what the fold holds after it.
@@ -148,5 +148,23 @@ pub fn example() -> Vec<Step> {
     e.asked(Event::GenesisBrought(Box::new(BroughtGenesis { node, key, genesis })));
     init.brought_by = Some(node);
     e.asked(Event::LockInitialized(init));
+
+    e.asked(e.group.disablement());
+    let other = ledger::lock::signatures::PrivateKey::from_seed(&[8; 32]);
+    let root = ledger::testing::genesis(3, &[(&other, 1)]);
+    let mut added = Aum::new(AumKind::ADD_KEY, Some(root.hash()));
+    added.key = Some(Key::ed25519(ledger::testing::key(9).public(), 1));
+    let added = cosign(Sealed::new(added), &other).unwrap();
+    let (head, aums, followed) = (added.hash(), 2, true);
+    e.asked(Event::AdoptionBegun(Box::new(AdoptionBegun { root, head, aums, followed })));
+    e.asked(Event::AumsAdopted(vec![added.clone()]));
+    let foreign = Foreign {
+        head: AumHash([7; 32]),
+        why: ForeignReason::BreaksRules,
+        evidence: b"not an AUM".to_vec(),
+    };
+    e.asked(Event::LockObserved(Observed::Foreign(foreign)));
+    e.asked(Event::LockObserved(Observed::Head(head)));
+    e.asked(Event::AdoptionEnded);
     e.steps
 }

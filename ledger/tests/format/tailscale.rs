@@ -242,7 +242,13 @@ pub struct Chain {
 
 impl Chain {
     pub fn new(genesis: &Aum) -> Result<Chain> {
-        check(genesis.parent.is_none() && genesis.kind == 5, "not a genesis")?;
+        check(genesis.parent.is_none(), "a genesis with a parent")?;
+        Self::from_root(genesis)
+    }
+
+    /// Begins with a genesis or a later checkpoint.
+    pub fn from_root(genesis: &Aum) -> Result<Chain> {
+        check(genesis.kind == 5, "not a checkpoint")?;
         let state = genesis.state.clone().ok_or("no state")?;
         genesis.weight(&state)?;
         let preference = (std::cmp::Reverse(0), true, genesis.hash);

@@ -66,6 +66,17 @@ struct AuthKey {
     revoked: bool,
 }
 
+/// A lock that came from elsewhere: section 5.
+#[derive(Clone)]
+struct Adoption {
+    /// What has been brought in, until it is complete.
+    chain: Option<Chain>,
+    head: Hash,
+    aums: u64,
+    followed: bool,
+    seen: Option<(Option<Hash>, u64)>,
+}
+
 /// What the records so far come to.
 #[derive(Clone, Default)]
 pub struct Verifier {
@@ -81,7 +92,11 @@ pub struct Verifier {
     lock: Option<Chain>,
     /// Revocations that wait, by what is signed: the epoch and the checkpoint.
     revocations: BTreeMap<Hash, (u64, Aum)>,
+    /// The number of the current epoch, or of the last one.
+    epoch: u64,
     state_ids: BTreeSet<(u64, u64)>,
+    /// The lock that is being adopted, or that is on and came from elsewhere.
+    adoption: Option<Adoption>,
     /// The AUMs of each epoch that has ended.
     ended: Vec<BTreeSet<Hash>>,
     /// The genesis that waits: of which node, trusting which key of its.
@@ -281,6 +296,7 @@ impl Verifier {
             3 => self.add_aums(body.fields(&[1, 2], &[3, 4, 5])?),
             4 => {
                 check(self.lock.is_some(), "the lock is off")?;
+                self.decided_here()?;
                 self.sign(body.fields(&[1], &[])?.get(1))
             }
             5 => self.disable(body.fields(&[1, 2], &[])?),
@@ -328,6 +344,13 @@ impl Verifier {
             }
             16 => self.acknowledge(body.fields(&[1, 2], &[3])?),
             17 => self.bring(body.fields(&[1, 2, 3], &[])?),
+            18 => self.begin_adoption(body.fields(&[1, 2, 3, 4], &[])?),
+            19 => self.adopt(body.fields(&[1], &[])?.get(1)),
+            20 => {
+                body.fields(&[], &[])?;
+                self.end_adoption()
+            }
+            21 => self.observe(body.fields(&[1], &[])?.get(1)),
             _ => Err("an unknown kind of event".into()),
         }
     }
@@ -337,7 +360,7 @@ impl Verifier {
         let (node, epoch) = (body.get(1).uint()?, body.get(2).uint()?);
         let head: Option<Hash> = body.may(3).map(Value::fixed).transpose()?;
         check(self.nodes.contains_key(&node), "an unknown node")?;
-        let now = self.state_ids.len() as u64;
+        let now = self.epoch;
         check((1..=now).contains(&epoch), "an unknown epoch")?;
         let on = self.lock.as_ref().filter(|_| epoch == now);
         match (head, on) {
@@ -358,9 +381,142 @@ impl Verifier {
         Ok(())
     }
 
+    /// Whether somebody else's server decides the lock.
+    fn followed(&self) -> bool {
+        self.lock.is_some() && self.adoption.as_ref().is_some_and(|adoption| adoption.followed)
+    }
+
+    fn decided_here(&self) -> Result<()> {
+        check(!self.followed(), "the lock is followed")
+    }
+
+    /// Whether an epoch may begin otherwise than by an adoption that is under way.
+    fn may_begin(&self) -> Result<()> {
+        check(self.lock.is_none(), "the lock is on")?;
+        check(self.adoption.is_none(), "a lock is being adopted")
+    }
+
+    fn begin_adoption(&mut self, body: Fields<'_>) -> Result<()> {
+        let root = Aum::read(body.get(1))?;
+        let (head, aums) = (body.get(2).fixed()?, body.get(3).uint()?);
+        let followed = body.get(4).bool()?;
+        check(aums > 0, "no AUM")?;
+        self.may_begin()?;
+        let chain = Chain::from_root(&root)?;
+        check(!self.state_ids.contains(&chain.state().id), "the state ID of an earlier epoch")?;
+        self.effect(vec![
+            Value::Uint(18),
+            Value::Uint(self.epoch + 1),
+            Value::Bytes(root.hash.to_vec()),
+            Value::Bytes(head.to_vec()),
+            Value::Uint(aums),
+            Value::Bool(followed),
+        ]);
+        self.adoption = Some(Adoption { chain: Some(chain), head, aums, followed, seen: None });
+        self.complete()
+    }
+
+    /// Begins the epoch if nothing of what is being adopted is missing.
+    fn complete(&mut self) -> Result<()> {
+        let Some(adoption) = &mut self.adoption else { return Ok(()) };
+        let stored = adoption.chain.as_ref().map_or(0, |chain| chain.aums.len() as u64);
+        check(stored <= adoption.aums, "more AUMs than announced")?;
+        if stored < adoption.aums {
+            return Ok(());
+        }
+        let chain = adoption.chain.take().ok_or("nothing is being adopted")?;
+        check(chain.head == adoption.head, "another head than announced")?;
+        self.state_ids.insert(chain.state().id);
+        self.epoch += 1;
+        let root = Value::Bytes(chain.genesis.to_vec());
+        self.effect(vec![Value::Uint(6), Value::Uint(self.epoch), root]);
+        self.lock = Some(chain);
+        self.waiting = None;
+        self.nodes.clone().into_iter().for_each(|(id, node)| self.put_node(id, node));
+        Ok(())
+    }
+
+    fn adopt(&mut self, list: &Value) -> Result<()> {
+        let list = list.list()?;
+        check((1..=1024).contains(&list.len()), "number of AUMs")?;
+        let aums: Vec<Aum> = list.iter().map(Aum::read).collect::<Result<_>>()?;
+        let adoption = self.adoption.as_mut().ok_or("no adoption")?;
+        let chain = match &mut adoption.chain {
+            Some(chain) => chain,
+            None => {
+                check(adoption.followed, "an adoption that is complete")?;
+                self.lock.as_mut().ok_or("the lock is off")?
+            }
+        };
+        let before = chain.state().clone();
+        for aum in &aums {
+            check(!chain.aums.contains_key(&aum.hash), "on record already")?;
+            chain.take(aum)?;
+        }
+        let (after, head) = (chain.state().clone(), chain.head);
+        self.stored(&aums, head);
+        if self.lock.is_some() {
+            self.trust_moved(&before, &after);
+            return Ok(());
+        }
+        self.complete()
+    }
+
+    fn end_adoption(&mut self) -> Result<()> {
+        let adoption = self.adoption.take().ok_or("no adoption")?;
+        if adoption.chain.is_some() {
+            self.effect(vec![Value::Uint(20), Value::Uint(self.epoch + 1)]);
+            return Ok(());
+        }
+        check(adoption.followed, "an adoption that is complete")?;
+        let lock = self.lock.take().ok_or("the lock is off")?;
+        self.state_ids.remove(&lock.state().id);
+        self.end_epoch(&lock);
+        Ok(())
+    }
+
+    fn observe(&mut self, shown: &Value) -> Result<()> {
+        let lock = self.lock.as_ref().filter(|_| self.followed()).ok_or("no lock is followed")?;
+        let (head, alarm): (Option<Hash>, u64) = match shown.list()? {
+            [Value::Uint(0)] => (None, 1),
+            [Value::Uint(1), head] => {
+                let head: Hash = head.fixed()?;
+                check(lock.aums.contains_key(&head), "an unknown AUM")?;
+                let below = lock.is_active(&head);
+                (
+                    Some(head),
+                    if head == lock.head {
+                        0
+                    } else if below {
+                        2
+                    } else {
+                        3
+                    },
+                )
+            }
+            [Value::Uint(2), head, why, evidence] => {
+                let (head, why) = (head.fixed()?, why.uint()?);
+                check((1..=3).contains(&why), "an unknown reason")?;
+                check(evidence.bytes()?.len() <= 1 << 20, "evidence")?;
+                (Some(head), why + 3)
+            }
+            _ => return Err("an unknown kind of observation".into()),
+        };
+        let adoption = self.adoption.as_mut().ok_or("no adoption")?;
+        check(adoption.seen != Some((head, alarm)), "observed already")?;
+        adoption.seen = Some((head, alarm));
+        self.effect(vec![
+            Value::Uint(21),
+            Value::Uint(self.epoch),
+            head.map_or(Value::Null, |head| Value::Bytes(head.to_vec())),
+            Value::Uint(alarm),
+        ]);
+        Ok(())
+    }
+
     /// A node brings a genesis, which waits.
     fn bring(&mut self, body: Fields<'_>) -> Result<()> {
-        check(self.lock.is_none(), "the lock is on")?;
+        self.may_begin()?;
         let node = body.get(1).uint()?;
         check(self.nodes.contains_key(&node), "an unknown node")?;
         let key = own_key(body.get(2))?;
@@ -375,7 +531,7 @@ impl Verifier {
     }
 
     fn put_revocation(&mut self, aum: Aum) {
-        let (id, epoch) = (aum.signed, self.state_ids.len() as u64);
+        let (id, epoch) = (aum.signed, self.epoch);
         let hashes = [id, aum.hash].map(|hash| Value::Bytes(hash.to_vec()));
         self.effect([vec![Value::Uint(11)], hashes.to_vec()].concat());
         self.revocations.insert(id, (epoch, aum));
@@ -398,6 +554,7 @@ impl Verifier {
         }
         reason(body.may(3))?;
         note(body.may(4))?;
+        self.decided_here()?;
         let lock = self.lock.as_ref().ok_or("the lock is off")?;
         check(!self.revocations.contains_key(&aum.signed), "it waits already")?;
         check(self.revocations.len() < 32, "too many wait")?;
@@ -417,7 +574,7 @@ impl Verifier {
         check((1..=512).contains(&more.len()) && ascend, "its signers")?;
         let lock = self.lock.as_ref().ok_or("the lock is off")?;
         let (epoch, aum) = self.revocations.get(&id).ok_or("an unknown revocation")?;
-        check(*epoch == self.state_ids.len() as u64, "a revocation of an earlier lock")?;
+        check(*epoch == self.epoch, "a revocation of an earlier lock")?;
         let aum = aum.with_signatures(&more)?;
         lock.revocation(&aum)?;
         self.put_revocation(aum);
@@ -466,7 +623,7 @@ impl Verifier {
     }
 
     fn initialize(&mut self, body: Fields<'_>, member: &Member) -> Result<()> {
-        check(self.lock.is_none(), "the lock is on")?;
+        self.may_begin()?;
         let genesis = Aum::read(body.get(1))?;
         let chain = Chain::new(&genesis)?;
         genesis.trusts_well(None)?;
@@ -499,7 +656,8 @@ impl Verifier {
                 .collect::<Result<_>>()?,
         };
         check(signed.iter().eq(self.nodes.keys()), "the roster has changed")?;
-        let epoch = self.state_ids.len() as u64;
+        self.epoch += 1;
+        let epoch = self.epoch;
         let hash = || Value::Bytes(genesis.hash.to_vec());
         self.effect(vec![Value::Uint(6), Value::Uint(epoch), hash()]);
         self.effect(vec![Value::Uint(7), Value::Array(vec![hash()]), hash()]);
@@ -515,6 +673,7 @@ impl Verifier {
         let fork = body.get(2).bool()?;
         reason(body.may(4))?;
         note(body.may(5))?;
+        self.decided_here()?;
         let chain = self.lock.as_mut().ok_or("the lock is off")?;
         let before = chain.state().clone();
         let mut follows = chain.head;
@@ -526,16 +685,26 @@ impl Verifier {
             chain.take(aum)?;
         }
         let (after, head) = (chain.state().clone(), chain.head);
-        let hashes = aums.iter().map(|aum| Value::Bytes(aum.hash.to_vec())).collect();
         for aum in aums.iter().filter(|aum| self.revocations.contains_key(&aum.signed)) {
             check(chain.is_active(&aum.hash), "a revocation that loses")?;
         }
-        self.effect(vec![Value::Uint(7), Value::Array(hashes), Value::Bytes(head.to_vec())]);
+        self.stored(&aums, head);
         aums.iter().for_each(|aum| self.end_revocation(aum.signed));
         if let Some(signatures) = body.may(3) {
             self.sign(signatures)?;
         }
-        for (was, is) in [(&before, &after), (&after, &before)] {
+        self.trust_moved(&before, &after);
+        Ok(())
+    }
+
+    fn stored(&mut self, aums: &[Aum], head: Hash) {
+        let hashes = aums.iter().map(|aum| Value::Bytes(aum.hash.to_vec())).collect();
+        self.effect(vec![Value::Uint(7), Value::Array(hashes), Value::Bytes(head.to_vec())]);
+    }
+
+    /// Nodes whose signature rests on a key that was trusted, or is now, come in or go out.
+    fn trust_moved(&mut self, before: &State, after: &State) {
+        for (was, is) in [(before, after), (after, before)] {
             let ids = |state: &State| state.keys.iter().map(|key| key.id.clone()).collect();
             let (was, is): (BTreeSet<KeyId>, BTreeSet<KeyId>) = (ids(was), ids(is));
             for key in was.difference(&is) {
@@ -548,7 +717,6 @@ impl Verifier {
                 resting.into_iter().for_each(|(id, node)| self.put_node(id, node));
             }
         }
-        Ok(())
     }
 
     fn disable(&mut self, body: Fields<'_>) -> Result<()> {
@@ -560,15 +728,20 @@ impl Verifier {
         let salt = b"tailscale network-lock disablement salt";
         kdf.hash_password_into(secret, salt, &mut value).map_err(|e| e.to_string())?;
         check(value == body.get(2).fixed()?, "another value")?;
+        self.decided_here()?;
         let lock = self.lock.take().ok_or("the lock is off")?;
         check(lock.state().values.contains(&value.to_vec()), "not a value of the lock")?;
+        self.adoption = None;
+        self.end_epoch(&lock);
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, lock: &Chain) {
         self.ended.push(lock.aums.keys().copied().collect());
-        let epoch = self.state_ids.len() as u64;
-        self.effect(vec![Value::Uint(8), Value::Uint(epoch)]);
+        self.effect(vec![Value::Uint(8), Value::Uint(self.epoch)]);
         for (id, node) in self.nodes.clone() {
             self.put_node(id, RosterNode { signature: None, ..node });
         }
-        Ok(())
     }
 
     fn free(&self, name: &str, key: Hash, but: Option<u64>) -> Result<()> {

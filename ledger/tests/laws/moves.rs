@@ -1,19 +1,21 @@
 //! Random histories: moves that mostly make sense, made into proposals of a group of one.
 
-use ledger::history::lifecycle;
 use ledger::history::roster::{self, Node};
 use ledger::history::{
-    Acknowledged, Applied, AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse, BroughtGenesis,
-    ChangeReason, ChangedNode, ClusterId, Disablement, Epoch, Event, Initialization, NewAuthKey,
-    NewNode, NodeId, NodeSignature, Proposal, Record, ReplicaId, RevocationOpened,
-    RevocationSigned, RevocationWithdrawn, SecretLabel, SignedProposal, Verdict, Who, cosigning,
+    Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse,
+    BroughtGenesis, ChangeReason, ChangedNode, ClusterId, Disablement, Epoch, Event, Foreign,
+    ForeignReason, Initialization, NewAuthKey, NewNode, NodeId, NodeSignature, Observed, Proposal,
+    Record, ReplicaId, RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
+    SignedProposal, Verdict, Who, cosigning,
 };
-use ledger::ids::AumHash;
+use ledger::history::{adoption, lifecycle};
+use ledger::ids::{AumHash, LockKey};
 use ledger::lock::builder::{Change, UpdateBuilder};
 use ledger::lock::node_keys::{NodeKeySignature, resign, sign_credential, sign_direct};
 use ledger::lock::revocation::{cosign, generate};
-use ledger::lock::signatures::Signer;
-use ledger::lock::{Aum, AumKind, Key, Sealed};
+use ledger::lock::signatures::{Signer, Unverified, verify_one};
+use ledger::lock::{Aum, AumKind, Authority, ChainId, Key, Sealed};
+use ledger::rows::{Draft, Memory};
 use ledger::testing::{Group, SECRET, genesis, key, node_key, secret_value};
 use proptest::prelude::*;
 
@@ -33,7 +35,7 @@ pub struct Move {
 }
 
 pub fn moves(most: usize) -> impl Strategy<Value = Vec<Move>> {
-    let one = (0..43u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>());
+    let one = (0..52u8, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>());
     let one = one.prop_map(|(what, a, b, flags, oddity)| Move { what, a, b, flags, oddity });
     prop::collection::vec(one, 1..most)
 }
@@ -108,8 +110,66 @@ impl Move {
                 }))
             }
             39..=42 => self.waiting(group)?,
+            43..=44 => {
+                let history = Elsewhere::of(self.a);
+                let odd = u64::from(self.flag(0) && self.flag(1));
+                Event::AdoptionBegun(Box::new(AdoptionBegun {
+                    root: history.aums[0].clone(),
+                    head: if self.flag(2) && self.flag(3) {
+                        AumHash([self.b; 32])
+                    } else {
+                        history.head
+                    },
+                    aums: (history.aums.len() as u64 + odd)
+                        .saturating_sub(u64::from(self.flag(4) && self.flag(5))),
+                    followed: self.flag(6),
+                }))
+            }
+            45..=48 => Event::AumsAdopted(self.adopted(group)),
+            49 => Event::AdoptionEnded,
+            50..=51 => Event::LockObserved(self.observed(group)),
             _ => group.founding(),
         })
+    }
+
+    /// What comes next of the lock that is being adopted, or something like what its server adds.
+    fn adopted(&self, group: &Group) -> Vec<Sealed> {
+        if let Some(authority) = group.fold.authority() {
+            let line = authority.chain(&group.rows).back_from(authority.head());
+            let below: Vec<Sealed> = line.map(Result::unwrap).take(3).collect();
+            let at = &below[usize::from(self.a) % below.len()];
+            return vec![elsewhere_added(at, self.b, &self.signer())];
+        }
+        let adoption = adoption::current(&group.rows, group.fold.lifecycle()).unwrap();
+        let (n, taken) = match &adoption {
+            Some(adoption) if !(self.flag(0) && self.flag(1)) => {
+                let all = (0..Elsewhere::SEVERAL).map(Elsewhere::of);
+                let at = all.enumerate().find(|(_, all)| all.aums[0].hash() == adoption.root);
+                (at.map_or(self.a, |(n, _)| n as u8), adoption.taken as usize)
+            }
+            _ => (self.a, usize::from(self.b % 3)),
+        };
+        let aums = Elsewhere::of(n).aums;
+        let from = taken.min(aums.len() - 1);
+        aums[from..].iter().take(1 + usize::from(self.flags >> 6)).cloned().collect()
+    }
+
+    /// A head on record, mostly, or what cannot be part of the lock.
+    fn observed(&self, group: &Group) -> Observed {
+        let head = group.fold.authority().map(|authority| {
+            let chain = authority.chain(&group.rows);
+            let nodes: Vec<AumHash> = chain.nodes().unwrap().map(|node| node.unwrap().0).collect();
+            if self.flag(0) { authority.head() } else { nodes[usize::from(self.a) % nodes.len()] }
+        });
+        match (head, self.flags >> 5) {
+            (_, 0) => Observed::Off,
+            (Some(head), 1..=5) => Observed::Head(head),
+            (_, n) => Observed::Foreign(Foreign {
+                head: AumHash([self.a; 32]),
+                why: ForeignReason::ALL[usize::from(n) % 3],
+                evidence: vec![self.b; 1 + usize::from(self.a)],
+            }),
+        }
     }
 
     /// One of a few auth keys, forged now and then.
@@ -301,6 +361,55 @@ impl Move {
         let verdict = group.admit_signed(signed.clone());
         Some((signed, verdict))
     }
+}
+
+/// The history of a lock that exists elsewhere.
+struct Elsewhere {
+    /// The root, then all others, each after its parent.
+    aums: Vec<Sealed>,
+    head: AumHash,
+}
+
+impl Elsewhere {
+    /// How many there are.
+    const SEVERAL: u8 = 6;
+
+    /// One of a few: with or without forks, from a genesis or from a later checkpoint.
+    fn of(n: u8) -> Self {
+        let n = n % Self::SEVERAL;
+        let (two, three) = (key(2), key(3));
+        let mut root = genesis(100 + u64::from(n), &[(&two, 1), (&three, 2)]);
+        if n == 5 {
+            let mut later = Aum::new(AumKind::CHECKPOINT, Some(AumHash([5; 32])));
+            later.state = root.state.clone();
+            root = cosign(Sealed::new(later), &two).unwrap();
+        }
+        let mut aums = vec![root];
+        for i in 1..=n {
+            // Every other one forks off, by the heavier key.
+            let parent = aums.len() - if i % 2 == 0 { 2.min(aums.len()) } else { 1 };
+            let signer = if i % 2 == 0 { &three } else { &two };
+            aums.push(elsewhere_added(&aums[parent], i, signer));
+        }
+        let rows = Memory::new();
+        let mut draft = Draft::on(&rows);
+        let verified = |aum: &Sealed| verify_one(Unverified::new(aum.clone())).unwrap();
+        let mut authority =
+            Authority::bootstrap(&mut draft, ChainId(9), &verified(&aums[0])).unwrap();
+        for aum in &aums[1..] {
+            authority.inform(&mut draft, &[verified(aum)]).unwrap();
+        }
+        Elsewhere { head: authority.head(), aums }
+    }
+}
+
+/// A key comes, in someone else's tailnet; now and then one of small order, which our door would
+/// refuse.
+fn elsewhere_added(parent: &Sealed, n: u8, signer: &dyn Signer) -> Sealed {
+    let mut aum = Aum::new(AumKind::ADD_KEY, Some(parent.hash()));
+    let new = if n.is_multiple_of(7) { LockKey([0; 32]) } else { key(4 + n % 60).public() };
+    aum.key = Some(Key::ed25519(new, 1));
+    cosign(Sealed::new(aum), signer).unwrap()
 }
 
 /// Delegated by `signer`: a rotation on a credential, as a wrapped auth key makes it.

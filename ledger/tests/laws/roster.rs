@@ -71,7 +71,8 @@ impl Model {
             Event::NodeKeysSigned(signatures) => self.sign(signatures),
             Event::AumsAdded(added) => self.sign(&added.signatures),
             Event::LockInitialized(init) => self.sign(&init.signatures),
-            Event::LockDisabled(_) => {
+            // An adoption that is given up earlier finds no signatures.
+            Event::LockDisabled(_) | Event::AdoptionEnded => {
                 self.nodes.values_mut().for_each(|entry| entry.signature = None);
             }
             _ => {}

@@ -1,6 +1,7 @@
 //! Histories told step by step: what is recorded, what is refused and why, who is in and who out.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod adoption;
 mod bounds;
 mod door;
 mod rules;
