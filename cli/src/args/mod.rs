@@ -3,6 +3,7 @@
 //! Nothing here acts or imports the rest of the program, so that man pages and completions can be
 //! made from the same definitions. [`crate::go_flags`] spells a command line as clap expects it.
 
+mod adopt;
 mod audit;
 mod auth_key;
 mod cluster;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use adopt::Adopt;
 pub(crate) use audit::{AuditCommand, Verify};
 pub(crate) use auth_key::{AuthKeyCommand, AuthKeyCreate, AuthKeyList, AuthKeyRevoke};
 pub(crate) use cluster::{ClusterCommand, Records};
@@ -118,6 +120,17 @@ Example:
         #[command(subcommand)]
         command: ClusterCommand,
     },
+    /// Take over a tailnet lock that exists already, or follow one
+    #[command(after_help = "Examples:
+  lockstep adopt export.json
+  lockstep adopt export.json --status status.json --confirm
+  lockstep adopt --follow /run/tailscale/tailscaled.sock --once --confirm
+  lockstep adopt --end
+
+What the history rests on is shown first; on a terminal [y/N] is asked,
+otherwise the line is shown that carries it out. If it is cut short, run the
+same command again: nothing is in force before the history is complete.")]
+    Adopt(Adopt),
     /// Replay and check a lock's history
     #[command(after_help = "Example:
   lockstep audit verify export.json")]

@@ -1,5 +1,6 @@
 //! What the commands do: parse their words, call the daemon, print. A file each.
 
+mod adopt;
 mod audit;
 mod auth_key;
 mod change;
@@ -11,6 +12,7 @@ mod node;
 mod outside;
 mod pull;
 mod serve;
+mod theirs;
 mod words;
 
 use std::path::PathBuf;
@@ -34,6 +36,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             Session::new(global).and_then(|s| auth_key::run(command, &s))
         }
         Command::Node { command } => Session::new(global).and_then(|s| node::run(command, &s)),
+        Command::Adopt(args) => Session::new(global).and_then(|s| adopt::run(&args, &s)),
         Command::Cluster { command } => cluster::run(command, global),
     };
     match done {

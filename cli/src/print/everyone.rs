@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ledger::lock::node_keys::NodeKeySignature;
-use replica::local_api::bodies::{AcknowledgementBody, EpochBody, NodeBody};
+use replica::local_api::bodies::{AcknowledgementBody, AdoptionBody, EpochBody, NodeBody};
 use serde::Serialize;
 
 use super::line;
@@ -21,6 +21,8 @@ pub(crate) struct Everyone<'a> {
     pub(crate) epochs: &'a [EpochBody],
     /// What nodes have said of them.
     pub(crate) said: &'a [AcknowledgementBody],
+    /// Where the lock came from, if it existed elsewhere.
+    pub(crate) adoption: Option<&'a AdoptionBody>,
 }
 
 /// A node in the JSON of `--all`.
@@ -120,6 +122,9 @@ impl Everyone<'_> {
                 names(&ended.not_acknowledged_by),
             );
         }
+        if let Some(adoption) = self.adoption {
+            out.push_str(&adopted(adoption));
+        }
         out
     }
 
@@ -142,6 +147,32 @@ impl Everyone<'_> {
     }
 }
 
+/// Where the lock came from, and how its server shows it.
+fn adopted(adoption: &AdoptionBody) -> String {
+    let mut out = match adoption.adopted_record {
+        Some(record) => {
+            let how = if adoption.followed { "followed" } else { "adopted" };
+            format!("\nEpoch {} was {how} from elsewhere in record {record}.\n", adoption.epoch)
+        }
+        None => format!(
+            "\nA lock is being adopted as epoch {}, since record {}.\n",
+            adoption.epoch, adoption.begun_record
+        ),
+    };
+    let _ = writeln!(out, "\troot {}, {} AUMs on record", line(&adoption.root), adoption.taken);
+    if let Some(seen) = &adoption.seen {
+        let head = seen.head.as_deref().unwrap_or("none");
+        let _ = writeln!(out, "\tshown as head: {} (record {})", line(head), seen.record);
+        if let Some(text) = &seen.text {
+            let _ = writeln!(out, "\tALARM: {}", line(text));
+        }
+    }
+    if let Some(record) = adoption.last_alarm_record {
+        let _ = writeln!(out, "\talarms so far: {}, the last in record {record}", adoption.alarms);
+    }
+    out
+}
+
 /// How many signatures are nested in a node's, itself included; 0 without one.
 fn depth(node: &NodeBody) -> usize {
     let signature = node.signature.as_ref();
@@ -153,7 +184,7 @@ mod tests {
     use ledger::ids::NodeKey;
     use ledger::lock::node_keys::{resign, sign_direct};
     use ledger::lock::signatures::{PrivateKey, Signer};
-    use replica::local_api::bodies::Base64;
+    use replica::local_api::bodies::{Base64, SeenBody};
 
     use super::*;
 
@@ -193,6 +224,7 @@ mod tests {
             own: 1,
             epochs: &[ended, on],
             said: &[said(2, 1, None, 21), said(2, 2, Some("HEAD"), 25), said(3, 1, Some("OLD"), 9)],
+            adoption: None,
         };
         let text = everyone.text();
         assert!(text.starts_with(
@@ -211,5 +243,28 @@ mod tests {
              lap\\u{7}top\n\tnot yet by: phone\n"
         ));
         assert!(text.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'));
+        let seen = SeenBody {
+            head: Some("OLD".into()),
+            alarm: Some("behind".into()),
+            text: Some("its head went back".into()),
+            record: 9,
+        };
+        let adoption = AdoptionBody {
+            epoch: 2,
+            root: "ROOT".into(),
+            taken: 7,
+            followed: true,
+            adopted_record: Some(5),
+            seen: Some(seen),
+            alarms: 1,
+            last_alarm_record: Some(9),
+            ..AdoptionBody::default()
+        };
+        let text = Everyone { adoption: Some(&adoption), ..everyone }.text();
+        assert!(text.ends_with(
+            "\nEpoch 2 was followed from elsewhere in record 5.\n\troot ROOT, 7 AUMs on \
+             record\n\tshown as head: OLD (record 9)\n\tALARM: its head went back\n\talarms so \
+             far: 1, the last in record 9\n"
+        ));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use data_encoding::{BASE64URL, HEXLOWER};
-use replica::local_api::bodies::{Base64, LockStatus, Peer, Signature, TrustedKey};
+use replica::local_api::bodies::{AdoptionBody, Base64, LockStatus, Peer, Signature, TrustedKey};
 use serde::Serialize;
 
 use super::everyone::{EndedDocument, Everyone, NodeDocument};
@@ -165,6 +165,8 @@ pub(crate) struct WholeDocument<'a> {
     document: Document,
     all_nodes: Vec<NodeDocument<'a>>,
     ended_epochs: Vec<EndedDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adoption: Option<&'a AdoptionBody>,
 }
 
 /// The JSON document of `--all`.
@@ -172,7 +174,12 @@ pub(crate) fn with_everyone<'a>(
     document: Document,
     everyone: &'a Everyone<'a>,
 ) -> WholeDocument<'a> {
-    WholeDocument { document, all_nodes: everyone.documents(), ended_epochs: everyone.ended() }
+    WholeDocument {
+        document,
+        all_nodes: everyone.documents(),
+        ended_epochs: everyone.ended(),
+        adoption: everyone.adoption,
+    }
 }
 
 /// The JSON document.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Daemon, LOCKSTEP, Place, node_key, tlpub};
+use crate::harness::{Daemon, LOCKSTEP, Place, Tailscaled, node_key, tlpub};
 
 /// A command, such as `lock init`, and its help text.
 struct Helped {
@@ -53,15 +53,34 @@ const ONLY_READ: &[&str] = &[
 
 /// Puts things so that an example of this command can do what it says; returns what stands in
 /// the places of the example's own words.
-fn prepared(place: &Place, path: &str, example: &str) -> Vec<(&'static str, String)> {
-    // An example may have set the lock aside on this machine.
+fn prepared(
+    place: &Place,
+    theirs: &Tailscaled,
+    path: &str,
+    example: &str,
+) -> Vec<(&'static str, String)> {
+    // An example may have set the lock aside on this machine, or taken in somebody else's.
     place.run("lock local-enable");
+    place.run("adopt --end");
+    place.run(&format!("lock disable disablement-secret:{}", "a5".repeat(32)));
     let on = place.json("lock status --json")["Enabled"].as_bool().unwrap();
     match path {
-        "lock init" if on => drop(place.ok("lock disable file:secret.txt")),
-        "lock init" => {}
+        "lock init" | "adopt" if on => drop(place.ok("lock disable file:secret.txt")),
+        "lock init" | "adopt" => {}
         _ if !on => drop(place.write("secret.txt", place.init(""))),
         _ => {}
+    }
+    if path == "adopt" {
+        // A lock that has not been here before.
+        let id = 1000 + place.records("").len() as u64;
+        let genesis = ledger::testing::genesis(id, &[(&ledger::testing::key(20), 1)]);
+        place.write("export.json", genesis.bytes());
+        place.write("status.json", r#"{"Enabled": true}"#);
+        theirs.show_aums(&[&genesis]);
+        if example.contains("--end") {
+            let socket = theirs.socket.display();
+            place.ok(&format!("adopt --follow {socket} --once --confirm"));
+        }
     }
     if path == "lock local-enable" {
         place.ok("lock local-disable");
@@ -119,14 +138,15 @@ fn prepared(place: &Place, path: &str, example: &str) -> Vec<(&'static str, Stri
         ("kABC123CNTRL", auth_key),
         ("disablement-secret:ABC1234", secret),
         ("/var/lib/lockstep", place.data().to_str().unwrap().to_owned()),
+        ("/run/tailscale/tailscaled.sock", theirs.socket.to_str().unwrap().to_owned()),
     ]
 }
 
 /// Runs an example line in a shell; it must succeed.
-fn runs(place: &Place, path: &str, example: &str) {
+fn runs(place: &Place, theirs: &Tailscaled, path: &str, example: &str) {
     let mut line = example.to_owned();
-    for (theirs, ours) in prepared(place, path, example) {
-        line = line.replace(theirs, &ours);
+    for (word, ours) in prepared(place, theirs, path, example) {
+        line = line.replace(word, &ours);
     }
     let ran = place.shell(&line);
     if ONLY_READ.iter().any(|words| example.contains(words)) {
@@ -170,6 +190,7 @@ fn every_command_has_examples_that_work() {
     place.write("secret.txt", place.init(""));
     place.write("export.json", place.ok("lock log --json"));
 
+    let theirs = Tailscaled::start(place.file("tailscaled.sock"));
     let mut commands = Vec::new();
     all_below(&place, "", &mut commands);
     let names: Vec<_> = commands.iter().map(|command| command.path.as_str()).collect();
@@ -184,7 +205,7 @@ fn every_command_has_examples_that_work() {
             if example.starts_with("lockstep serve") {
                 serves(&example);
             } else {
-                runs(&place, path, &example);
+                runs(&place, &theirs, path, &example);
             }
         }
     }

@@ -2,11 +2,13 @@
 //! sockets, real signals.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod adopt;
 mod auth_keys;
 mod bad_input;
 mod epochs;
 mod faults;
 mod flags;
+mod follow;
 mod harness;
 mod help;
 mod init;

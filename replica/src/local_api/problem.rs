@@ -112,6 +112,7 @@ impl From<NotPlanned> for Problem {
             | N::NotDisabledHere
             | N::NotTaken(_)
             | N::LockOn
+            | N::Followed(_)
             | N::NoLockKey
             | N::SignerNotTrusted
             | N::UpdaterNotTrusted

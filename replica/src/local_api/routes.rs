@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::Permission;
-use super::bodies::MAX_SIGNING_BYTES;
+use super::bodies::{MAX_ADOPTION_BYTES, MAX_SIGNING_BYTES};
 
 /// An endpoint below `/localapi/v0/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,13 @@ pub(super) enum Endpoint {
     MachineOffer,
     MachineSend,
     Acknowledgements,
+    Adoption,
+    AdoptionBegin,
+    AdoptionAums,
+    AdoptionEnd,
+    AdoptionUnknown,
+    AdoptionObserve,
+    AdoptionNode,
 }
 
 /// What an endpoint asks of its caller.
@@ -130,6 +137,13 @@ impl Endpoint {
             "lockstep/machine/sync/offer" => E::MachineOffer,
             "lockstep/machine/sync/send" => E::MachineSend,
             "lockstep/acknowledgements" => E::Acknowledgements,
+            "lockstep/adoption" => E::Adoption,
+            "lockstep/adoption/begin" => E::AdoptionBegin,
+            "lockstep/adoption/aums" => E::AdoptionAums,
+            "lockstep/adoption/end" => E::AdoptionEnd,
+            "lockstep/adoption/unknown" => E::AdoptionUnknown,
+            "lockstep/adoption/observe" => E::AdoptionObserve,
+            "lockstep/adoption/node" => E::AdoptionNode,
             _ => return None,
         })
     }
@@ -162,7 +176,9 @@ impl Endpoint {
             | E::Nodes
             | E::NodeShow
             | E::AuthKeys
-            | E::Acknowledgements => read(Method::GET, 0),
+            | E::Acknowledgements
+            | E::Adoption => read(Method::GET, 0),
+            E::AdoptionUnknown => read(Method::POST, JSON),
             E::MachineBootstrap => read(Method::POST, SMALL),
             E::MachineOffer => read(Method::POST, JSON),
             E::AffectedSignatures => read(Method::POST, KEY_ID),
@@ -186,6 +202,10 @@ impl Endpoint {
             E::Disable | E::CheckSecret => write("tailnet-lock modify access denied", SECRET),
             E::WrapAuthKey => write("tailnet-lock modify access denied", WRAP),
             E::NodeAdd | E::NodeRotate | E::NodeRemove => write("node access denied", SMALL),
+            E::AdoptionBegin | E::AdoptionAums | E::AdoptionObserve => {
+                write("adoption access denied", MAX_ADOPTION_BYTES)
+            }
+            E::AdoptionEnd | E::AdoptionNode => write("adoption access denied", SMALL),
             E::AuthKeyCreate | E::AuthKeyRevoke => write("auth key access denied", SMALL),
         }
     }

@@ -7,6 +7,7 @@ use super::{Ground, NotPlanned};
 /// Plans the disablement. Runs the KDF once (15 ms, 16 MiB). The event reveals the secret, so it
 /// is made only for a secret that is right and thereby spent.
 pub fn plan(ground: Ground<'_>, secret: &[u8]) -> Result<Event, NotPlanned> {
+    super::adopt::decided_here(ground)?;
     let value = value_of(ground, secret)?;
     Ok(Event::LockDisabled(Disablement { secret: secret.to_vec(), value }))
 }

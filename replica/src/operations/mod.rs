@@ -4,6 +4,7 @@
 //! return an event or say why there is none. Whoever calls them submits the event and, when the
 //! view was stale, asks again with a fresh one.
 
+pub mod adopt;
 pub mod auth_keys;
 pub mod disable;
 pub mod enrol;
@@ -15,7 +16,7 @@ pub mod revoke;
 pub mod sign;
 
 use ledger::history::roster::{self, Node};
-use ledger::history::{EventRefusal, Fold, NodeId};
+use ledger::history::{Epoch, EventRefusal, Fold, NodeId};
 use ledger::ids::{LockKey, NodeKey};
 use ledger::lock::Authority;
 use ledger::lock::node_keys::CannotSign;
@@ -48,6 +49,12 @@ pub enum NotPlanned {
     /// The lock is not set aside on this machine.
     #[error("tailnet-lock is not disabled on this node alone: there is nothing to take back")]
     NotDisabledHere,
+    /// Another server decides the lock.
+    #[error(
+        "the lock of epoch {0} is followed: its own coordination server decides it, and nothing is \
+         signed through this daemon"
+    )]
+    Followed(Epoch),
     /// What a node sent is not taken in.
     #[error("{0}")]
     NotTaken(String),
@@ -160,6 +167,9 @@ impl NotPlanned {
         Some(match self {
             NotPlanned::LockOff => "initialize it first (lockstep lock init)",
             NotPlanned::DisabledHere => "enable it here again (lockstep lock local-enable)",
+            NotPlanned::Followed(_) => {
+                "make the change there (tailscale lock); 'lockstep adopt --follow' brings it here"
+            }
             NotPlanned::LockOn => "change its keys (lockstep lock add, remove) or disable it first",
             NotPlanned::NoLockKey => "ask a daemon that has one",
             NotPlanned::OwnKeyMissing(_) => "add the key to the list",
@@ -258,6 +268,7 @@ pub fn was_stale(refusal: &Refusal) -> bool {
                 | EventRefusal::NodeNotAuthorized { .. }
                 | EventRefusal::UnknownNode(_)
                 | EventRefusal::AlreadyApplied
+                | EventRefusal::AlreadyObserved(_)
                 | EventRefusal::LockOff
                 | EventRefusal::LockOn(_)
                 | EventRefusal::InitializerNotTrusted { .. }

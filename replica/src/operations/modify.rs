@@ -43,6 +43,7 @@ pub fn plan(
     if order.add.is_empty() && order.remove.is_empty() {
         return Ok(None);
     }
+    super::adopt::decided_here(ground)?;
     if authority.state().key(&own.0).is_none() {
         return Err(NotPlanned::UpdaterNotTrusted);
     }

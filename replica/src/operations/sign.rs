@@ -16,6 +16,7 @@ pub fn plan(
     signer: &dyn Signer,
 ) -> Result<Event, NotPlanned> {
     let authority = ground.authority()?;
+    super::adopt::decided_here(ground)?;
     if authority.state().key(&signer.public().0).is_none() {
         return Err(NotPlanned::SignerNotTrusted);
     }

@@ -4,19 +4,18 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use audit::report::Report;
-use audit::source::{Kind, Shown, ShownNode, tailscaled};
+use audit::source::Kind;
 use audit::{Claimed, Live, Options, Stored, unreadable, verify_aums, verify_live};
 use ledger::Fault;
 use ledger::history::{FoldHash, RecordHash};
-use ledger::lock::node_keys::{NodeKeySignature, SigKind};
-use replica::local_api::bodies::{Base64, Identity, LockStatus, RecordLine, Signature};
+use replica::local_api::bodies::{Identity, RecordLine};
 use replica::local_api::client::{Client, ClientError};
 use tokio::runtime::Runtime;
 
+use crate::commands::theirs::{self, shown};
+
 /// Records of one page.
 const PAGE: u64 = 1000;
-/// AUMs that are asked of a tailscaled, which has no limit of its own.
-const LOG_LIMIT: i64 = 1_000_000;
 
 /// Audits the daemon that listens at `socket`.
 pub(super) fn audit(name: &str, socket: &Path, runtime: &Runtime, options: &Options<'_>) -> Report {
@@ -68,16 +67,10 @@ fn theirs(
 ) -> Result<Report, (Kind, ClientError)> {
     let kind = Kind::Tailscaled;
     let failed = |error| (kind, error);
-    let before = runtime.block_on(client.lock_status()).map_err(failed)?;
-    if !before.enabled {
-        return Ok(unreadable(name, Some(kind), "the lock is not on there: there is no history"));
-    }
-    let log = runtime.block_on(client.log(LOG_LIMIT)).map_err(failed)?;
-    let after = runtime.block_on(client.lock_status()).map_err(failed)?;
-    // Only if the head did not move while the log was asked for.
-    let shown = (after.head == before.head).then(|| shown(&after));
-    let log = log.into_iter().map(|entry| (entry.hash, entry.raw.0));
-    Ok(verify_aums(name, tailscaled(log, shown), options))
+    Ok(match runtime.block_on(theirs::history(client)).map_err(failed)? {
+        Some(aums) => verify_aums(name, aums, options),
+        None => unreadable(name, Some(kind), "the lock is not on there: there is no history"),
+    })
 }
 
 /// The records of a daemon, page by page.
@@ -119,45 +112,4 @@ fn stored(line: RecordLine) -> Stored {
     // What is no hash is not the hash either.
     let shown = line.hash.parse().unwrap_or(RecordHash([0; 32]));
     Stored { index: Some(line.index), bytes: line.raw.0, shown: Some(shown) }
-}
-
-fn shown(status: &LockStatus) -> Shown {
-    let keys = status.trusted_keys.iter().flatten();
-    let own = status.node_key.filter(|key| !key.is_zero() && status.enabled).map(|key| ShownNode {
-        name: "the daemon's own node".to_owned(),
-        node_key: key,
-        signature: status.node_key_signature.as_ref().and_then(signature),
-        admitted: status.node_key_signed,
-    });
-    let listed = |peers: &Option<Vec<replica::local_api::bodies::Peer>>, admitted| {
-        let peer = |peer: &replica::local_api::bodies::Peer| ShownNode {
-            name: peer.name.trim_end_matches('.').to_owned(),
-            node_key: peer.node_key,
-            signature: signature(&peer.node_key_signature),
-            admitted,
-        };
-        peers.iter().flatten().map(peer).collect::<Vec<_>>()
-    };
-    let mut nodes: Vec<ShownNode> = own.into_iter().collect();
-    nodes.extend(listed(&status.visible_peers, true));
-    nodes.extend(listed(&status.filtered_peers, false));
-    Shown {
-        head: status.head.filter(|_| status.enabled),
-        // Keys that cannot be told apart are not compared.
-        trusted_keys: keys.filter(|k| !k.key.is_zero()).map(|k| (k.key, k.votes)).collect(),
-        nodes,
-    }
-}
-
-/// The signature; none if it is the empty one that stands for none.
-fn signature(body: &Signature) -> Option<NodeKeySignature> {
-    let bytes = |bytes: &Option<Base64>| bytes.clone().unwrap_or_default().0;
-    (*body != Signature::default()).then(|| NodeKeySignature {
-        kind: SigKind(body.sig_kind),
-        pubkey: bytes(&body.pubkey),
-        key_id: bytes(&body.key_id),
-        signature: bytes(&body.signature),
-        nested: body.nested.as_deref().and_then(signature).map(Box::new),
-        wrapping: bytes(&body.wrapping_pubkey),
-    })
 }

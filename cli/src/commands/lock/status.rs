@@ -22,16 +22,18 @@ pub(super) fn run(args: Status, session: &Session) -> Result<(), Failure> {
         return print::stdout(&text);
     }
     let client = &session.client;
-    let (nodes, epochs, said, identity) = session.wait(async {
+    let (nodes, epochs, said, identity, adoption) = session.wait(async {
         Ok::<_, Failure>((
             client.nodes().await?,
             client.epochs().await?,
             client.acknowledgements().await?,
             client.identity().await?,
+            client.adoption().await?,
         ))
     })?;
     let own = identity.node_id;
-    let everyone = Everyone { nodes: &nodes, own, epochs: &epochs, said: &said };
+    let everyone =
+        Everyone { nodes: &nodes, own, epochs: &epochs, said: &said, adoption: adoption.as_ref() };
     print::stdout(&if json {
         print::json(&print::status::with_everyone(document, &everyone))?
     } else {

@@ -1,9 +1,10 @@
 //! What the LocalAPI's requests and answers say, as serde types.
 //!
 //! `tailscaled` has the original's own; `ours` is what lies below `/localapi/v0/lockstep/`, and
-//! `outside` the part of it that is about keys outside the daemon, and
-//! `revocations` the part that is about those.
+//! `outside` the part of it that is about keys outside the daemon, `revocations` the part that is
+//! about those, and `adoption` the part about locks that exist elsewhere.
 
+mod adoption;
 mod ours;
 mod outside;
 mod revocations;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 pub use crate::go_json::Base64;
+pub use adoption::*;
 pub use ours::*;
 pub use outside::{
     AskedBody, BadSigning, MAX_BYTES as MAX_SIGNING_BYTES, ModifyBody, REQUEST_SCHEMA, RevokeBody,

@@ -1,5 +1,6 @@
 //! Asking a daemon, ours or a tailscaled, over its Unix socket.
 
+mod adoption;
 mod changing;
 mod ours;
 mod reading;

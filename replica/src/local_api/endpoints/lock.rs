@@ -10,6 +10,7 @@ use ledger::ids::LockKey;
 use ledger::limits::{KEYS_WARNING, MAX_KEYS};
 use ledger::lock::Authority;
 
+use super::adoption::remark;
 use super::here::enforced;
 use super::revocations::reason;
 use super::{Api, body, empty, json, keys, limit, list, log_of, marked, no_content, ours, warn};
@@ -50,7 +51,11 @@ impl Api {
                 warn(&mut response, DISABLED_HERE);
                 return Ok(response);
             }
-            Ok(json(&answers::lock_status(ground, own.as_ref(), key)?))
+            let mut response = json(&answers::lock_status(ground, own.as_ref(), key)?);
+            if let Some(remark) = remark(ground)? {
+                warn(&mut response, &remark);
+            }
+            Ok(response)
         })
         .await
     }

@@ -1,5 +1,6 @@
 //! What each endpoint does.
 
+mod adoption;
 mod auth_keys;
 mod here;
 mod history;
@@ -159,6 +160,13 @@ impl Api {
             E::AuthKeyCreate => self.auth_key_create(call).await,
             E::AuthKeyRevoke => self.auth_key_revoke(call).await,
             E::CheckSecret => self.check_secret(call).await,
+            E::Adoption => self.adoption().await,
+            E::AdoptionBegin => self.adoption_begin(call).await,
+            E::AdoptionAums => self.adoption_aums(call).await,
+            E::AdoptionEnd => self.adoption_end(call).await,
+            E::AdoptionUnknown => self.adoption_unknown(call).await,
+            E::AdoptionObserve => self.adoption_observe(call).await,
+            E::AdoptionNode => self.adoption_node(call).await,
         }
     }
 }
