@@ -181,7 +181,7 @@ fn a_log_that_was_cut_still_knows_its_records() {
     let group = history();
     let records = group.records();
     let whole = Directory::of(&group);
-    let from = 9;
+    let from = 11;
     let cut: Vec<Row> = (2..entry_of(from))
         .map(|index| (raft::RAFT_LOG, raft::log_key(index).to_vec(), None))
         .chain(log_rows(&records, from))
@@ -189,12 +189,12 @@ fn a_log_that_was_cut_still_knows_its_records() {
     whole.write(&cut);
     let report = audit(&whole);
     assert_eq!(report.exit_code, 0, "{:?}", report.findings);
-    // Record 12 is the revocation; record 3 changed the lock of the epoch before.
+    // Record 14 is the revocation; record 4 observed the lock of the epoch before.
     let proposals: Vec<_> = records.iter().map(|record| record.proposal().clone()).collect();
     for (kept, id) in [
-        ([&proposals[..13]].concat(), "record.missing"),
-        ([&proposals[..12], &proposals[13..]].concat(), "record.missing"),
-        ([&proposals[..3], &proposals[4..]].concat(), ""),
+        ([&proposals[..15]].concat(), "record.missing"),
+        ([&proposals[..14], &proposals[15..]].concat(), "record.missing"),
+        ([&proposals[..4], &proposals[5..]].concat(), ""),
     ] {
         let directory = whole.copied();
         let forged = refolded(&kept).unwrap();
