@@ -3,7 +3,7 @@
 use ed25519_zebra::{VerificationKeyBytes, batch};
 
 use super::blinders::Transcript;
-use super::cores::{Cores, joined, on_shares, shares};
+use super::cores::{Cores, joined, on_shares, shares, shares_beside};
 use super::{BadClaim, Claim, LastKey, Signed, Unverified, Verified};
 use crate::Refusal;
 
@@ -16,6 +16,8 @@ const SMALLEST_BATCH: usize = 3;
 /// Items that a core takes at a time, at least: batches below some two hundred signatures cost a
 /// third more for each.
 const LEAST: usize = 256;
+/// How many times as long an item's checks take as what a replay does with it beside them.
+const BESIDE: usize = 20;
 
 /// What the checks of many items came to, each by itself.
 pub type Verdicts<T> = Vec<Result<Verified<T>, Refusal>>;
@@ -71,7 +73,8 @@ pub fn verify_beside<T: Signed + Send + Sync, R>(
     work: impl Fn(&[Verified<T>]) -> R,
 ) -> Result<(Vec<Verified<T>>, R), Verdicts<T>> {
     let items: Vec<Verified<T>> = items.into_iter().map(|item| Verified(item.0)).collect();
-    let shares = shares(items.len(), LEAST, BATCH, cores.count());
+    let own = items.len() / BESIDE;
+    let shares = shares_beside(items.len(), own, (LEAST, BATCH), cores.count());
     let mut result = None;
     let mut own = || result = Some(work(&items));
     let check = |items: &[Verified<T>]| check_share(items.iter().map(|item| Some(&item.0)));

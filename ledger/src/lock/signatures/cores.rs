@@ -93,3 +93,51 @@ pub(super) fn shares(items: usize, least: usize, most: usize, cores: usize) -> V
     }
     sizes
 }
+
+/// As [`shares`], where the caller has work of its own that takes as long as `own` of the items.
+/// If a share may be as large as one core's part of everything, each core gets a single one, and
+/// the caller's own, the last, is smaller by that work: a share that is cut costs more in all, and
+/// the caller would take the pieces anyway.
+pub(super) fn shares_beside(
+    items: usize,
+    own: usize,
+    (least, most): (usize, usize),
+    cores: usize,
+) -> Vec<usize> {
+    let part = items.saturating_add(own).div_ceil(cores.max(1)).max(least);
+    if part > most {
+        return shares(items, least, most, cores);
+    }
+    let mut left = items;
+    let mut sizes = Vec::new();
+    while left > 0 {
+        let size = part.min(left);
+        sizes.push(size);
+        left -= size;
+    }
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_leave_the_caller_time_for_its_own_work() {
+        for (items, own, cores, expected) in [
+            (0, 0, 2, vec![]),
+            (100, 5, 2, vec![100]),
+            (2000, 100, 1, vec![2000]),
+            (2000, 100, 2, vec![1050, 950]),
+            (2000, 100, 3, vec![700, 700, 600]),
+            (2000, 100, 64, vec![256, 256, 256, 256, 256, 256, 256, 208]),
+            (2000, 100, 0, vec![2000]),
+        ] {
+            let sizes = shares_beside(items, own, (256, 4096), cores);
+            assert_eq!(sizes, expected, "{items} and {own} on {cores}");
+        }
+        // Where a share has to be smaller than one core's part, they are cut as without own work.
+        assert_eq!(shares_beside(9000, 450, (256, 4096), 2), shares(9000, 256, 4096, 2));
+        assert_eq!(shares_beside(9000, 450, (256, 4096), 2).iter().sum::<usize>(), 9000);
+    }
+}
