@@ -140,6 +140,7 @@ pub const MUST_OCCUR: &[(&str, &str)] = &[
     ("forks", "begun at a later checkpoint"),
     ("life", "lock began again"),
     ("life", "missed disable healed"),
+    ("life", "used state ID refused"),
     ("life", "joined by a credential"),
     ("life", "rotated"),
     ("life", "nodes signed anew"),

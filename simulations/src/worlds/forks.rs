@@ -265,6 +265,10 @@ fn any_aum(random: &mut Random, state: &State, parent: AumHash) -> Option<Sealed
                 1 if !keys.iter().any(|key| key.id() == new.id()) => keys.push(new),
                 _ => {}
             }
+            if random.chance(150) {
+                // One of another lock: that is refused everywhere.
+                state.state_id1 += 1;
+            }
             keys::aum(AumKind::CHECKPOINT, parent, &holders, |aum| aum.state = Some(state))
         }
         _ => keys::aum(AumKind::NO_OP, parent, &holders, |aum| {

@@ -10,6 +10,7 @@ use ledger::history::{
 };
 use ledger::ids::LockKey;
 use ledger::lock::builder::{Change, UpdateBuilder};
+use ledger::lock::client::Peer;
 use ledger::lock::compaction::Options;
 use ledger::lock::node_keys::{
     AuthKey, NodeKeySignature, reissue, resign, sign_direct, wrap_auth_key,
@@ -149,6 +150,8 @@ fn plan(seed: u64) -> Plan<Act> {
 struct Life {
     /// Each node's number in the roster, and the turn of its node key.
     nodes: Vec<(Option<NodeId>, u64)>,
+    /// Nodes as they were before they changed their keys: a server may show them still.
+    former: Vec<Peer>,
     /// Locks that have begun.
     locks: u64,
     random: Random,
@@ -159,6 +162,7 @@ fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
         let mut tailnet = Tailnet::new(plan, NODES, trace)?;
         let mut life = Life {
             nodes: vec![(None, 0); NODES],
+            former: Vec::new(),
             locks: 0,
             random: Random::new(seed, "who looks"),
         };
@@ -178,7 +182,7 @@ impl Life {
         town.run(Ms::MAX, &mut act)?;
         town.calm_down(&mut act)?;
         for n in 0..NODES {
-            admission(town, n)?;
+            admission(town, n, &self.former)?;
         }
         town.audit()
     }
@@ -188,7 +192,8 @@ impl Life {
         if let Some(fold) = &town.ledger.fold {
             invariants::state_ids_are_used_once(town.ledger.process.disk.inspect(), fold)?;
         }
-        admission(town, self.random.place(NODES))
+        let n = self.random.place(NODES);
+        admission(town, n, &self.former)
     }
 
     fn act(&mut self, town: &mut Town<'_>, what: &Act) -> Result<()> {
@@ -197,13 +202,7 @@ impl Life {
         }
         match *what {
             Act::Init(draw) => self.init(town, draw),
-            Act::InitUsed => {
-                let old = self.locks;
-                let genesis = genesis(old, &[(MEMBER, 1)], old as usize + 1)?;
-                town.truth.made(&genesis);
-                let event = initialization(town, genesis)?;
-                town.propose(event).map(|_| ())
-            }
+            Act::InitUsed => self.init_used(town),
             Act::Disable(real) => self.disable(town, real),
             Act::Join(n) => self.join(town, n, None),
             Act::JoinPreSigned(n, draw) => {
@@ -307,6 +306,18 @@ impl Life {
         Ok(())
     }
 
+    /// A lock is to begin with the state ID of the last one.
+    fn init_used(&mut self, town: &mut Town<'_>) -> Result<()> {
+        let old = self.locks;
+        let genesis = genesis(old, &[(MEMBER, 1)], old as usize + 1)?;
+        town.truth.made(&genesis);
+        let event = initialization(town, genesis)?;
+        if let Some(Outcome::Refused(_)) = town.propose(event)? {
+            town.count("used state ID refused");
+        }
+        Ok(())
+    }
+
     fn disable(&mut self, town: &mut Town<'_>, real: bool) -> Result<()> {
         let secret = self.locks as usize;
         let used = if real { secret } else { secret + 1 };
@@ -321,7 +332,7 @@ impl Life {
             Some(Outcome::Recorded(_)) if real => {
                 town.truth.revealed(keys::value(secret));
                 town.count("disabled");
-                Ok(())
+                self.init_used(town)
             }
             Some(Outcome::Recorded(_)) => {
                 Err(broken("ending_needs_a_secret", "another secret has ended the lock"))
@@ -381,6 +392,8 @@ impl Life {
         let node_key = keys::node_key(n, turn + 1);
         let own = keys::private(NODE_HOLDERS + n);
         // A rotation by another key than the one that may rotate lets nobody in: that is refused.
+        let before = node.signature.as_ref().map(NodeKeySignature::to_cbor);
+        let former = Peer { node_key: node.node_key, signature: before };
         let signature = match node.signature.filter(|_| signed) {
             Some(old) => resign(own, node_key, &old).ok(),
             None => None,
@@ -395,6 +408,7 @@ impl Life {
         let event = Event::NodeChanged(ChangedNode { node: id, node_key, lock_key, signature });
         if let Some(Outcome::Recorded(_)) = town.propose(event)? {
             self.nodes[n].1 = turn + 1;
+            self.former.push(former);
             town.nodes[n].node_key = node_key;
             town.count(if rotated { "rotated" } else { "took an unsigned key" });
         }
@@ -486,13 +500,15 @@ fn change(town: &mut Town<'_>, draw: u64, what: Change, gone: Option<usize>) -> 
     Ok(())
 }
 
-/// Whom a node lets in: as it was told, and as the ledger's roster has it if the node stands where
-/// the ledger stands.
-fn admission(town: &Town<'_>, n: usize) -> Result<()> {
+/// Whom a node lets in: of those that it was told of, with the latest of the replaced ones beside
+/// them; and as the ledger's roster has it if the node stands where the ledger stands.
+fn admission(town: &Town<'_>, n: usize, former: &[Peer]) -> Result<()> {
     let node = &town.nodes[n];
     let Some(client) = &node.client else { return Ok(()) };
     let name = &node.process.name;
-    invariants::only_the_signed_get_in(&town.truth, name, client, &node.peers)?;
+    let latest = former.iter().rev().take(NODES);
+    let peers: Vec<Peer> = node.peers.iter().chain(latest).cloned().collect();
+    invariants::only_the_signed_get_in(&town.truth, name, client, &peers)?;
     if client.head().is_some() && client.head() == town.ledger.head() {
         let rows = town.ledger.process.disk.inspect();
         invariants::roster_and_nodes_agree(&town.truth, name, client, rows)?;
