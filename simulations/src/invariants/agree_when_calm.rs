@@ -9,13 +9,15 @@ pub struct Settled<'a> {
     pub name: &'a str,
     /// Its head, if it has a lock.
     pub head: Option<AumHash>,
-    /// Its chain begins at an AUM that is not on the ledger's active branch, so that it can never
-    /// follow: it was compacted or begun on a side that lost. The cure is to begin anew.
+    /// It can never follow: its chain begins at an AUM that is not on the ledger's active branch,
+    /// since it was compacted or begun on a side that lost; or its lock has ended while it stood on
+    /// a side where the disablement values had been replaced, so that it cannot be told. The cure
+    /// is to begin anew.
     pub stranded: bool,
 }
 
 /// When nothing goes wrong any more, all nodes come to stand where the ledger stands, except
-/// those whose chain begins on a side that lost.
+/// those that a fork has cut off.
 ///
 /// Reason: safety alone would be satisfied by nodes that never learn anything. Source: spec 14.1
 /// law 6; issue "name the others and their cure".

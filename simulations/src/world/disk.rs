@@ -150,6 +150,12 @@ impl SimDisk {
         self.full = full;
     }
 
+    /// Nothing goes wrong with it any more.
+    pub fn heal(&mut self) {
+        self.mix = Fault::ALL.into_iter().fold(self.mix.clone(), Mix::without);
+        self.full = false;
+    }
+
     /// One of the next reads may fail.
     pub fn may_fail_soon(&mut self) {
         if self.mix.strikes(Fault::Read, &mut self.random) {

@@ -33,7 +33,7 @@ use crate::world::{Kept, Trace};
 
 /// This world, with up to 4 AUMs after the genesis: a part for each way to give out the votes.
 pub const WORLD: World = World { name: "small", run: run::<4>, parts: Some(8) };
-/// The same with up to 5, which takes some ten minutes: run only where it is asked for.
+/// The same with up to 5, which takes some minutes: run only where it is asked for.
 pub const LARGER: World = World { name: "small-5", run: run::<5>, parts: Some(8) };
 
 /// AUMs of a state that is split between two nodes, at most.

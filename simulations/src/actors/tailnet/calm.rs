@@ -23,7 +23,7 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
             let process = self.process(who);
             process.wake();
             process.clock.set_right();
-            process.disk.set_full(false);
+            process.disk.heal();
             // Whoever cannot read or write any more starts again.
             self.crash(who, SECOND)?;
         }
@@ -49,8 +49,14 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
         let line: BTreeSet<AumHash> =
             ledger.map(|head| self.truth.line(&head).into_iter().collect()).unwrap_or_default();
         let stranded = |node: &ClientNode| {
-            let oldest = node.authority().map(|authority| authority.oldest().hash);
-            node.begins_late && oldest.is_some_and(|oldest| !line.contains(&oldest))
+            let Some(authority) = node.authority() else { return false };
+            let begins_elsewhere = node.begins_late && !line.contains(&authority.oldest().hash);
+            // Its lock has ended, but on its side of a fork somebody had replaced the disablement
+            // values: no secret that was revealed can tell it of the end.
+            let ours = self.ledger.authority().map(|authority| authority.state().state_id());
+            let has_ended = ours != Some(authority.state().state_id());
+            let cannot_be_told = has_ended && !self.truth.may_end(authority.state());
+            begins_elsewhere || cannot_be_told
         };
         invariants::all_agree_when_calm(
             ledger,
