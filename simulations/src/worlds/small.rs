@@ -1,7 +1,7 @@
 //! Small worlds, exhaustively: within the bounds nothing is left to chance.
 //!
 //! Three keys with one or two votes each, the third of them stolen; up to 4 AUMs after the genesis
-//! (5 in `small-5`), anywhere, each of them one of a [`MENU`]: what honest holders do alone or
+//! (5 in `small-5`), anywhere, each of them one of a menu: what honest holders do alone or
 //! together, and what the thief does. Every set of AUMs that this allows is a state. Of each it is
 //! checked
 //!
