@@ -120,7 +120,7 @@ fn local_disable_lasts_until_local_enable_or_the_next_lock() {
     let stderr = place.run(&format!("lock sign {}", node_key(1))).fails(1);
     assert!(stderr.contains("lock local-enable"), "{stderr}");
     let stderr = place.run(&format!("lock add {}", tlpub(3))).fails(1);
-    assert!(stderr.starts_with("tailnet lock is not enabled"), "{stderr}");
+    assert!(stderr.starts_with("tailnet lock is on, but set aside on this node"), "{stderr}");
     place.run("lock local-disable").fails(1);
     let outcome = place.json("lock local-enable --json");
     assert_eq!(outcome["outcome"], "applied");

@@ -58,7 +58,7 @@ pub(super) fn run(
         match session.wait(follower.look()) {
             Ok(Some(news)) => {
                 failed = None;
-                news.tell(request.json)?;
+                news.tell(request.json, args.once)?;
             }
             Ok(None) => failed = None,
             Err(Missed::Ours(error)) if is_final(&error) => return Err(error.into()),
@@ -153,7 +153,7 @@ struct News {
 }
 
 impl News {
-    fn tell(&self, json: bool) -> Result<(), Failure> {
+    fn tell(&self, json: bool, once: bool) -> Result<(), Failure> {
         if json {
             let line = serde_json::to_string(self)
                 .map_err(|error| Failure::new(format!("writing JSON: {error}")))?;
@@ -166,7 +166,8 @@ impl News {
             print::stdout(&format!(
                 "Epoch {epoch}: {taken} AUMs on record; shown as head: {head} (record {record}).\n"
             ))?;
-            if let Some(text) = &seen.text {
+            // A single look ends with it.
+            if let Some(text) = seen.text.as_ref().filter(|_| !once) {
                 print::note(&format!("ALARM: the server of the followed lock: {text}."));
             }
         }

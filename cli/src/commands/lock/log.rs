@@ -3,7 +3,7 @@
 use ledger::formats::log_json;
 use ledger::lock::Sealed;
 
-use super::{Session, json_version, wants_json};
+use super::{Off, Session, json_version, set_aside, wants_json};
 use crate::args::Log;
 use crate::exit::Failure;
 use crate::print;
@@ -19,9 +19,7 @@ pub(super) fn run(args: Log, session: &Session) -> Result<(), Failure> {
         None => {
             let status = session.wait(session.client.lock_status())?;
             if !status.enabled {
-                let line = format!("lockstep lock log --epoch 1{}", session.socket_words());
-                return Err(Failure::new("Tailnet Lock is not enabled")
-                    .remedy(format!("A past lock can be read with --epoch: '{line}'.")));
+                return Err(no_log(session)?);
             }
             session.wait(session.client.log(args.limit))?
         }
@@ -43,5 +41,18 @@ pub(super) fn run(args: Log, session: &Session) -> Result<(), Failure> {
         log_json::write(&aums)
     } else {
         print::log::text(&aums, print::colour())
+    })
+}
+
+/// What to say while the lock is off.
+fn no_log(session: &Session) -> Result<Failure, Failure> {
+    let off = Failure::new("Tailnet Lock is not enabled");
+    Ok(match Off::here(session)? {
+        Off::Ended(last) => {
+            let line = format!("lockstep lock log --epoch {last}{}", session.socket_words());
+            off.remedy(format!("A past lock can be read with --epoch: '{line}'."))
+        }
+        Off::SetAside => set_aside(session),
+        Off::Never | Off::Untold => off,
     })
 }

@@ -14,6 +14,7 @@ mod status;
 mod submit;
 
 use replica::local_api::bodies::LockStatus;
+use replica::local_api::client::ClientError;
 
 use super::Session;
 use crate::args::{LockCommand, Status};
@@ -42,12 +43,48 @@ pub(super) fn run(command: Option<LockCommand>, session: &Session) -> Result<(),
 /// The lock's status; an error unless it is on.
 fn enabled(session: &Session) -> Result<LockStatus, Failure> {
     let status = session.wait(session.client.lock_status())?;
-    if !status.enabled {
-        let line = format!("lockstep lock init{}", session.socket_words());
-        return Err(Failure::new("tailnet lock is not enabled")
-            .remedy(format!("Run '{line}' to turn it on.")));
+    if status.enabled {
+        return Ok(status);
     }
-    Ok(status)
+    if let Off::SetAside = Off::here(session)? {
+        return Err(set_aside(session));
+    }
+    let line = format!("lockstep lock init{}", session.socket_words());
+    Err(Failure::new("tailnet lock is not enabled").remedy(format!("Run '{line}' to turn it on.")))
+}
+
+/// Why a daemon says that the lock is off.
+enum Off {
+    /// It has never been on.
+    Never,
+    /// It is over; the number of the last one.
+    Ended(u32),
+    /// It is on for everybody else, and set aside on that machine.
+    SetAside,
+    /// A tailscaled, which keeps no history and does not say.
+    Untold,
+}
+
+impl Off {
+    /// Asks the daemon that has just said so.
+    fn here(session: &Session) -> Result<Self, Failure> {
+        match session.wait(session.client.epochs()) {
+            Ok(epochs) => Ok(match epochs.last() {
+                None => Off::Never,
+                Some(last) if last.disabled_record.is_some() => Off::Ended(last.epoch),
+                Some(_) => Off::SetAside,
+            }),
+            Err(ClientError::NeedsLockstep { .. }) => Ok(Off::Untold),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The lock is on, and this machine does nothing with it.
+fn set_aside(session: &Session) -> Failure {
+    let line = format!("lockstep lock local-enable{}", session.socket_words());
+    Failure::new("tailnet lock is on, but set aside on this node alone (local-disable)")
+        .remedy(format!("Run '{line}' to take part in it again."))
 }
 
 /// The schema version that `--json[=VERSION]` names: bare and true are 1, false is text.

@@ -176,9 +176,14 @@ fn local_disable() {
     seen.run("lock status");
     seen.remark("Meanwhile this machine signs nothing.");
     seen.run(&format!("lock add {}", tlpub(2)));
+    seen.run(&format!("lock remove {}", tlpub(2)));
+    seen.run("lock remove --unused-preauth-keys");
+    seen.run(&format!("lock sign {}", node_key(1)));
     seen.run("lock sign --locked-out");
     seen.run("lock log");
     seen.run("lock local-disable");
+    seen.remark("The line to run repeats --socket if it was given.");
+    seen.run("lock log --socket s.sock");
     seen.remark("And back.");
     seen.run("lock local-enable");
     seen.run("lock status");

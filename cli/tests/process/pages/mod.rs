@@ -2,6 +2,7 @@
 //! documentation (`golden/*.txt`). Each page covers a command, what it says when all is well and
 //! what it says of mistakes.
 
+mod adopt;
 mod ledger;
 mod lock;
 mod nodes;
