@@ -54,6 +54,18 @@ pub const NOTE_BYTES: usize = 1024;
 pub const LABEL_BYTES: usize = 256;
 /// Revocations that wait for signatures at one time, stale ones included.
 pub const REVOCATIONS_PENDING: usize = 32;
+/// Revocations that wait for signatures at one time and were opened with the signature of one key,
+/// from rules 2 on.
+pub const REVOCATIONS_OF_KEY: usize = 4;
+/// Revocations that wait for signatures at one time and were opened by one actor, from rules 2 on.
+pub const REVOCATIONS_OF_ACTOR: usize = 8;
+/// AUMs that a key has to sign above another AUM to have gone on from it (docs/door.md).
+pub const FINAL_AFTER: usize = 8;
+/// AUMs that one key may sign until most votes have gone on, or [`KEY_AUMS_RECORDS`] records have
+/// passed: as many as bring in `MAX_KEYS` keys, with the checkpoints that belong to them, and some.
+pub const KEY_AUMS: u64 = 640;
+/// Records after which a key may sign [`KEY_AUMS`] AUMs more.
+pub const KEY_AUMS_RECORDS: u64 = 8192;
 /// AUMs of one event.
 pub const EVENT_AUMS: usize = 1024;
 /// Bytes of what a server showed that is kept as evidence.

@@ -56,12 +56,18 @@ pub enum Plant {
     RepeatRequests,
     /// A revocation keeps the first of the listed keys.
     RevokeAllButOne,
+    /// The door lets every AUM through.
+    SkipDoor,
+    /// A revocation must outvote what it takes away at its fork point alone.
+    WeighAtFork,
+    /// One signature moves the final AUM.
+    FinalAtOnce,
 }
 
 #[cfg(feature = "planted")]
 impl Plant {
     /// Every bug.
-    pub const ALL: [Plant; 16] = [
+    pub const ALL: [Plant; 19] = [
         Plant::ForgetSignature,
         Plant::IgnoreVotes,
         Plant::HighestHash,
@@ -78,6 +84,9 @@ impl Plant {
         Plant::LetReplacedIn,
         Plant::RepeatRequests,
         Plant::RevokeAllButOne,
+        Plant::SkipDoor,
+        Plant::WeighAtFork,
+        Plant::FinalAtOnce,
     ];
 
     /// Its name on the command line of the simulations.
@@ -99,6 +108,9 @@ impl Plant {
             Plant::LetReplacedIn => "let-replaced-in",
             Plant::RepeatRequests => "repeat-requests",
             Plant::RevokeAllButOne => "revoke-all-but-one",
+            Plant::SkipDoor => "skip-door",
+            Plant::WeighAtFork => "weigh-at-fork",
+            Plant::FinalAtOnce => "final-at-once",
         }
     }
 }

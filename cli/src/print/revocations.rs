@@ -55,6 +55,10 @@ fn about(revocation: &RevocationBody) -> String {
     if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) }
 }
 
+fn plural(votes: u64) -> String {
+    if votes == 1 { "1 vote".to_owned() } else { format!("{votes} votes") }
+}
+
 fn votes(n: u64) -> String {
     format!("\tvotes {n}")
 }
@@ -140,6 +144,22 @@ fn standing(revocation: &RevocationBody, count: &RevocationVotes) -> String {
         (_, 0) => writeln!(out, "it would win."),
         (_, missing) => writeln!(out, "it would lose; {missing} missing."),
     };
+    if let Some(door) = &count.door {
+        let _ = writeln!(
+            out,
+            "At AUM {} it has {}, and what it takes away has {}: there it needs more.",
+            line(&door.at),
+            plural(door.present),
+            plural(door.taken)
+        );
+        if let (Some(needs), Some(has)) = (door.final_needs, door.final_has) {
+            let _ = writeln!(
+                out,
+                "It forks off before the final AUM, where it has {has} of the {needs} votes that it \
+                 needs."
+            );
+        }
+    }
     if count.missing_to_be_safe > count.missing {
         let _ = writeln!(
             out,
@@ -191,6 +211,7 @@ mod tests {
                 against: Some(1),
                 missing: 1,
                 missing_to_be_safe: 2,
+                door: None,
                 others: vec![RevocationSignature {
                     key: "tlpub:02".into(),
                     votes: Some(2),

@@ -5,13 +5,13 @@
 //! one that makes the history complete. Nothing is in force before, and all of it can be given up.
 //!
 //! A followed lock is decided by somebody else's server. It is recorded as that server has it: the
-//! door (`super::door`) does not judge it, nothing is signed through us, and what the server
+//! door (`super::door`) raises an alarm instead of refusing, nothing is signed through us, and what the server
 //! rewrites or withholds raises an alarm.
 
 use super::effects::Step;
 use super::event::{AdoptionBegun, Foreign, ForeignReason, Observed};
 use super::lifecycle::{self, EpochEntry, Lifecycle};
-use super::{Epoch, EventRefusal, SignedProposal, lock_changes, roster, row};
+use super::{Epoch, EventRefusal, SignedProposal, door, lock_changes, roster, row};
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::ids::AumHash;
 use crate::lock::signatures::Verified;
@@ -40,6 +40,10 @@ pub struct Adoption {
     pub adopted: Option<u64>,
     /// How its server showed it last.
     pub seen: Option<Seen>,
+    /// AUMs that became the head of the followed lock although the door would have refused them.
+    pub objections: u64,
+    /// The last of them, and the record that brought it.
+    pub objection: Option<(AumHash, u64)>,
     /// How often it was shown in a way that raised an alarm.
     pub alarms: u64,
     /// The last record that did.
@@ -174,6 +178,8 @@ pub(super) fn begin(
         begun: step.index,
         adopted: None,
         seen: None,
+        objections: 0,
+        objection: None,
         alarms: 0,
         last_alarm: None,
     };
@@ -183,8 +189,8 @@ pub(super) fn begin(
 /// Brings AUMs in: of a lock that is being adopted, or of the one that is followed.
 pub(super) fn take(
     step: &mut Step<'_>,
-    lifecycle: Lifecycle,
-    authority: Option<&Authority>,
+    rules: u32,
+    (lifecycle, authority): (Lifecycle, Option<&Authority>),
     aums: &[Sealed],
     whole: &Verified<SignedProposal>,
 ) -> Result<Option<Begun>, Failure> {
@@ -207,11 +213,39 @@ pub(super) fn take(
         return Err(EventRefusal::NoAdoption.into());
     }
     lock_changes::unknown(step, before, aums)?;
-    let next = lock_changes::informed(step, before, aums, whole)?;
+    let (next, objected) = if rules >= door::SINCE_RULES {
+        one_by_one(step, before, aums, whole)?
+    } else {
+        (lock_changes::informed(step, before, aums, whole)?, Vec::new())
+    };
     step.aums(aums, next.head());
+    for aum in &objected {
+        step.objected(adoption.epoch, *aum);
+    }
     lock_changes::trust_moved(step, before, &next, aums)?;
-    put(step, &Adoption { taken, ..adoption });
+    let objection = objected.last().map(|aum| (*aum, step.index)).or(adoption.objection);
+    let objections = adoption.objections.saturating_add(objected.len() as u64);
+    put(step, &Adoption { taken, objections, objection, ..adoption });
     Ok(Some((lifecycle, next)))
+}
+
+/// Takes in the AUMs of a followed lock; gives those that the door would have refused.
+fn one_by_one(
+    step: &mut Step<'_>,
+    before: &Authority,
+    aums: &[Sealed],
+    whole: &Verified<SignedProposal>,
+) -> Result<(Authority, Vec<AumHash>), Failure> {
+    let (mut now, mut objected) = (before.clone(), Vec::new());
+    for aum in aums {
+        let objection = door::objection(&step.rows, &now, aum)?;
+        now.inform(&mut step.rows, &[whole.part(aum.clone())])?;
+        // A branch that loses changes nothing.
+        if objection.is_some() && now.head() == aum.hash() {
+            objected.push(aum.hash());
+        }
+    }
+    Ok((now, objected))
 }
 
 /// Notes how far an adoption has come, and begins the epoch when nothing is missing.
@@ -329,7 +363,7 @@ fn put(step: &mut Step<'_>, adoption: &Adoption) {
 impl Adoption {
     fn write(&self) -> Vec<u8> {
         let mut out = Writer::new();
-        out.array(10).bytes(&self.root.0).bytes(&self.head.0).uint(self.aums).bool(self.followed);
+        out.array(12).bytes(&self.root.0).bytes(&self.head.0).uint(self.aums).bool(self.followed);
         out.uint(self.taken).uint(self.begun);
         write_record(&mut out, self.adopted);
         match &self.seen {
@@ -343,11 +377,16 @@ impl Adoption {
         }
         out.uint(self.alarms);
         write_record(&mut out, self.last_alarm);
+        out.uint(self.objections);
+        match &self.objection {
+            Some((aum, record)) => out.array(2).bytes(&aum.0).uint(*record),
+            None => out.null(),
+        };
         out.into_bytes()
     }
 
     fn read(epoch: Epoch, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        reader.array_of(10)?;
+        reader.array_of(12)?;
         let root = AumHash(reader.fixed()?);
         let head = AumHash(reader.fixed()?);
         let aums = reader.uint()?;
@@ -357,6 +396,15 @@ impl Adoption {
         let seen = if reader.null() { None } else { Some(Seen::read(reader)?) };
         let alarms = reader.uint()?;
         let last_alarm = read_record(reader)?;
+        let objections = reader.uint()?;
+        let objection = if reader.null() {
+            None
+        } else {
+            reader.array_of(2)?;
+            let (aum, record) = (AumHash(reader.fixed()?), reader.uint()?);
+            reader.close();
+            Some((aum, record))
+        };
         reader.close();
         Ok(Adoption {
             epoch,
@@ -368,6 +416,8 @@ impl Adoption {
             begun,
             adopted,
             seen,
+            objections,
+            objection,
             alarms,
             last_alarm,
         })

@@ -5,13 +5,15 @@
 //! signed, which stays the same while signatures are added. It ends when the checkpoint is added to
 //! the chain, or when somebody withdraws it; until then it is kept, even if it has become stale.
 
+use super::door::SINCE_RULES;
+use super::door::finality::{self, Needs};
 use super::effects::Step;
 use super::event::{RevocationOpened, RevocationSigned, RevocationWithdrawn};
 use super::lifecycle::Lifecycle;
-use super::{Epoch, EventRefusal, row};
+use super::{Actor, Epoch, EventRefusal, Fold, records, row};
 use crate::ids::{AumHash, LockKey, SigHash};
-use crate::limits::REVOCATIONS_PENDING;
-use crate::lock::revocation::{Examined, NotRevoked, Votes, examine, votes};
+use crate::limits::{REVOCATIONS_OF_ACTOR, REVOCATIONS_OF_KEY, REVOCATIONS_PENDING};
+use crate::lock::revocation::{Examined, NotRevoked, Stand, Votes, examine, votes, weakest_stand};
 use crate::lock::{Authority, Sealed};
 use crate::rows::{Rows, tables};
 use crate::{Failure, Fault, Refusal};
@@ -54,6 +56,59 @@ pub struct Weighed {
     pub examined: Examined,
     /// Its votes.
     pub votes: Votes,
+    /// What the door asks of it; none under rules 1.
+    pub door: Option<AtDoor>,
+}
+
+/// The votes that the door asks of a revocation (docs/door.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtDoor {
+    /// Where it has the fewest to spare.
+    pub weakest: Stand,
+    /// The votes at the final AUM, if it forks off before that.
+    pub finality: Option<Needs>,
+}
+
+impl AtDoor {
+    /// Whether the votes are enough.
+    pub fn passes(&self) -> Result<(), EventRefusal> {
+        if self.weakest.missing() > 0 {
+            return Err(EventRefusal::Outvoted(self.weakest));
+        }
+        match self.finality {
+            Some(needs) if needs.votes < needs.needed => Err(needs.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Votes that are missing; 0 if the door is open.
+    fn missing(&self) -> u64 {
+        let at_final = self.finality.map_or(0, |it| it.needed.saturating_sub(it.votes));
+        self.weakest.missing().max(at_final)
+    }
+}
+
+impl Weighed {
+    /// Whether it would take effect as it is.
+    pub fn passes(&self) -> bool {
+        self.votes.wins && self.door.is_none_or(|door| door.missing() == 0)
+    }
+
+    /// Votes that it still needs to take effect whatever its hash will be.
+    pub fn missing(&self) -> u64 {
+        self.votes.missing().max(self.door.map_or(0, |door| door.missing()))
+    }
+
+    /// Votes with which the keys that it takes away cannot outvote it any more, besides those that
+    /// it has.
+    pub fn missing_to_be_safe(&self) -> u64 {
+        self.votes.missing_to_be_safe().max(self.missing())
+    }
+
+    /// Whether it can take effect with everybody's signature who has not signed yet.
+    pub fn can_pass(&self) -> bool {
+        self.missing() <= self.votes.left()
+    }
 }
 
 /// That revocation, if it waits.
@@ -75,27 +130,36 @@ pub fn list(rows: &dyn Rows) -> Result<Vec<Pending>, Fault> {
     Ok(list)
 }
 
-/// How it stands under this authority, of this epoch. As many steps as it would undo.
-pub fn standing(
-    rows: &dyn Rows,
-    lifecycle: Lifecycle,
-    authority: Option<&Authority>,
-    pending: &Pending,
-) -> Result<Standing, Fault> {
-    let Some(authority) = authority.filter(|_| lifecycle == Lifecycle::On(pending.epoch)) else {
+/// How it stands now. As many steps as it would undo.
+pub fn standing(rows: &dyn Rows, fold: &Fold, pending: &Pending) -> Result<Standing, Fault> {
+    let authority = fold.authority();
+    let Some(authority) = authority.filter(|_| fold.lifecycle() == Lifecycle::On(pending.epoch))
+    else {
         return Ok(Standing::EpochOver);
     };
-    match weigh(rows, authority, &pending.opened.aum) {
+    match weigh(rows, fold.rules(), authority, &pending.opened.aum) {
         Ok(weighed) => Ok(Standing::Open(Box::new(weighed))),
         Err(Failure::Refused(refusal)) => Ok(Standing::Void(refusal)),
         Err(Failure::Fault(fault)) => Err(fault),
     }
 }
 
-/// Whether this is a revocation that may be signed; what it would change, and its votes.
-pub fn weigh(rows: &dyn Rows, authority: &Authority, aum: &Sealed) -> Result<Weighed, Failure> {
+/// Whether this is a revocation that may be signed; what it would change, and its votes under these
+/// rules.
+pub fn weigh(
+    rows: &dyn Rows,
+    rules: u32,
+    authority: &Authority,
+    aum: &Sealed,
+) -> Result<Weighed, Failure> {
     let examined = examine(rows, authority, aum)?;
-    Ok(Weighed { examined, votes: votes(rows, authority, aum)? })
+    let door = if rules >= SINCE_RULES {
+        let weakest = weakest_stand(rows, authority, aum)?;
+        Some(AtDoor { weakest, finality: finality::needs(rows, authority, aum)? })
+    } else {
+        None
+    };
+    Ok(Weighed { examined, votes: votes(rows, authority, aum)?, door })
 }
 
 fn put(step: &mut Step<'_>, pending: &Pending) {
@@ -113,21 +177,57 @@ pub(super) fn remove(step: &mut Step<'_>, id: SigHash) {
 /// A revocation begins to wait.
 pub(super) fn open(
     step: &mut Step<'_>,
-    epoch: Epoch,
-    authority: &Authority,
+    rules: u32,
+    (epoch, authority): (Epoch, &Authority),
     opened: &RevocationOpened,
+    actor: &Actor,
 ) -> Result<(), Failure> {
     let id = opened.aum.sig_hash();
     if pending(&step.rows, id)?.is_some() {
         return Err(EventRefusal::RevocationPending(id).into());
     }
-    if list(&step.rows)?.len() >= REVOCATIONS_PENDING {
+    let waiting = list(&step.rows)?;
+    if waiting.len() >= REVOCATIONS_PENDING {
         return Err(EventRefusal::TooManyRevocations.into());
     }
     examine(&step.rows, authority, &opened.aum)?;
+    if rules >= SINCE_RULES {
+        within_quota(&step.rows, &waiting, opened, actor)?;
+        weakest_stand(&step.rows, authority, &opened.aum)?;
+    }
     let signed = vec![step.index; opened.aum.signatures.len()];
     put(step, &Pending { epoch, since: step.index, opened: opened.clone(), signed });
     Ok(())
+}
+
+/// Whether the key that opens a revocation, and whoever asks for it, leave room for others.
+fn within_quota(
+    rows: &dyn Rows,
+    waiting: &[Pending],
+    opened: &RevocationOpened,
+    actor: &Actor,
+) -> Result<(), Failure> {
+    let first = |opened: &RevocationOpened| {
+        let id = opened.aum.signatures.first()?.key_id.as_deref()?;
+        Some(LockKey(id.try_into().ok()?))
+    };
+    let (mut of_key, mut of_actor) = (0, 0);
+    for pending in waiting {
+        of_key += usize::from(first(&pending.opened) == first(opened));
+        let record = records::record(rows, pending.since)?;
+        let record = record.ok_or_else(|| row::missing(tables::RECORDS, pending.since))?;
+        let by = &record.proposal().proposal().actor;
+        of_actor += usize::from((by.member, by.who) == (actor.member, actor.who));
+    }
+    match first(opened) {
+        Some(key) if of_key >= REVOCATIONS_OF_KEY => {
+            Err(EventRefusal::RevocationsOfKey(key).into())
+        }
+        _ if of_actor >= REVOCATIONS_OF_ACTOR => {
+            Err(EventRefusal::RevocationsOfActor(actor.member).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A revocation that waits gets signatures.
@@ -192,7 +292,7 @@ pub(super) fn finished(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{AumsAdded, ChangeReason, Event, Fold, NodeSignature, Verdict};
+    use crate::history::{AumsAdded, ChangeReason, Event, NodeSignature, Verdict};
     use crate::lock::builder::Change;
     use crate::lock::revocation::{cosign, generate};
     use crate::lock::signatures::{Signer, Unverified, verify_one};
@@ -202,7 +302,10 @@ mod tests {
 
     /// A lock that trusts seeds 1 to 3, and then 4, which signs a node.
     fn with_a_thief() -> Group {
-        let mut group = Group::new();
+        begun(Group::new())
+    }
+
+    fn begun(mut group: Group) -> Group {
         group.apply(group.initialization(1, &[2, 3]));
         trust(&mut group, 1, 4);
         let node = group.add_node("guest", 9);
@@ -261,8 +364,7 @@ mod tests {
     }
 
     fn stands(group: &Group, pending: &Pending) -> Standing {
-        let (lifecycle, authority) = (group.fold.lifecycle(), group.fold.authority());
-        standing(&group.rows, lifecycle, authority, pending).unwrap()
+        standing(&group.rows, &group.fold, pending).unwrap()
     }
 
     fn votes_of(group: &Group, pending: &Pending) -> Votes {
@@ -322,7 +424,7 @@ mod tests {
 
     #[test]
     fn one_that_waits_and_would_lose_is_refused() {
-        let mut group = with_a_thief();
+        let mut group = begun(Group::under_rules_1());
         // The same weight, and a hash that decides; one of the two loses.
         let aums: Vec<Sealed> = [1, 2, 3].map(|by| revocation(&group, 4, &[by])).into();
         let active = group.fold.authority().unwrap().head();
@@ -384,7 +486,7 @@ mod tests {
 
     #[test]
     fn only_so_many_wait() {
-        let mut group = Group::new();
+        let mut group = Group::under_rules_1();
         group.apply(group.initialization(1, &[2, 3]));
         let opened_by = |group: &mut Group, votes: u64| {
             let aums = group.build(&key(1), vec![Change::Votes(key(3).public().0.to_vec(), votes)]);

@@ -111,6 +111,20 @@ impl<'a> Step<'a> {
         });
     }
 
+    /// An AUM has become final.
+    pub(super) fn settled(&mut self, epoch: Epoch, at: AumHash) {
+        self.effect(22, 2, |out| {
+            out.uint(epoch.0.into()).bytes(&at.0);
+        });
+    }
+
+    /// An AUM was taken in that the door would have refused, had it been decided here.
+    pub(super) fn objected(&mut self, epoch: Epoch, aum: AumHash) {
+        self.effect(23, 2, |out| {
+            out.uint(epoch.0.into()).bytes(&aum.0);
+        });
+    }
+
     /// An epoch ends.
     pub(super) fn lock_off(&mut self, epoch: Epoch) {
         self.effect(8, 1, |out| {

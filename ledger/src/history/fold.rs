@@ -16,10 +16,10 @@ use crate::lock::{Authority, ChainId};
 use crate::rows::{Changes, Draft, Rows, tables};
 use crate::{Failure, Fault, Refusal};
 
-/// The rules that a new group begins with.
+/// The first rules of all. A new group begins with those that its founder can execute.
 pub const FIRST_RULES: u32 = 1;
 /// The highest rules that this version can execute.
-pub const KNOWN_RULES: u32 = 1;
+pub const KNOWN_RULES: u32 = 2;
 
 /// What became of a proposal or record.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and nearly always the large one")]
@@ -232,7 +232,7 @@ impl Fold {
             Event::AumsAdded(added) => {
                 let now = authority.as_ref().ok_or(EventRefusal::LockOff)?;
                 adoption::decided_here(&step.rows, scalars.lifecycle)?;
-                *authority = Some(lock_changes::add_aums(step, now, added, signed)?);
+                *authority = Some(lock_changes::add_aums(step, scalars.rules, now, added, signed)?);
             }
             Event::NodeKeysSigned(signatures) => {
                 let state = state.ok_or(EventRefusal::LockOff)?;
@@ -273,7 +273,7 @@ impl Fold {
             Event::RevocationOpened(opened) => {
                 let (epoch, now) = on(scalars.lifecycle, authority.as_ref())?;
                 adoption::decided_here(&step.rows, scalars.lifecycle)?;
-                cosigning::open(step, epoch, now, opened)?;
+                cosigning::open(step, scalars.rules, (epoch, now), opened, &proposal.actor)?;
             }
             Event::RevocationSigned(added) => {
                 let (epoch, now) = on(scalars.lifecycle, authority.as_ref())?;
@@ -293,7 +293,9 @@ impl Fold {
             }
             Event::AumsAdopted(aums) => {
                 let (lifecycle, before) = (scalars.lifecycle, authority.as_ref());
-                if let Some(now) = adoption::take(step, lifecycle, before, aums, signed)? {
+                if let Some(now) =
+                    adoption::take(step, scalars.rules, (lifecycle, before), aums, signed)?
+                {
                     (scalars.lifecycle, *authority) = (now.0, Some(now.1));
                 }
             }
@@ -390,12 +392,13 @@ fn begin(
     scalars: &mut Scalars,
     proposal: &Proposal,
     founder: &Founder,
-) -> Result<(), EventRefusal> {
+) -> Result<(), Failure> {
     if proposal.incarnation != 1 || founder.id != ReplicaId(1) {
-        return Err(EventRefusal::Shape("a group begins with replica 1, in incarnation 1"));
+        return Err(EventRefusal::Shape("a group begins with replica 1, in incarnation 1").into());
     }
     scalars.cluster = Some(proposal.cluster);
     scalars.incarnation = proposal.incarnation;
+    scalars.rules = executable(founder.details.rules)?;
     step.group(proposal.cluster, proposal.incarnation);
     members::found(step, founder);
     Ok(())
@@ -408,17 +411,21 @@ fn activate(step: &mut Step<'_>, scalars: &mut Scalars, asked: u32) -> Result<()
         return Err(EventRefusal::RulesNotNext { asked, active }.into());
     }
     members::all_support(&step.rows, asked)?;
-    if asked > KNOWN_RULES {
-        // The group is right and this program is too old: to refuse would be to disagree.
-        return Err(Fault::new(format!(
-            "rules {asked} become active, but this version knows only rules up to {KNOWN_RULES}; \
-             install a newer version"
-        ))
-        .into());
-    }
-    scalars.rules = asked;
+    scalars.rules = executable(asked)?;
     step.rules(asked);
     Ok(())
+}
+
+/// The rules, if this version knows them.
+fn executable(rules: u32) -> Result<u32, Fault> {
+    if rules > KNOWN_RULES {
+        // The group is right and this program is too old: to refuse would be to disagree.
+        return Err(Fault::new(format!(
+            "rules {rules} become active, but this version knows only rules up to {KNOWN_RULES}; \
+             install a newer version"
+        )));
+    }
+    Ok(rules)
 }
 
 impl Scalars {

@@ -135,6 +135,7 @@ fn same_roster(step: &Step<'_>, signatures: &[NodeSignature]) -> Result<(), Fail
 /// Takes AUMs in, re-signs nodes, and lets in or locks out whom the change of trust concerns.
 pub(super) fn add_aums(
     step: &mut Step<'_>,
+    rules: u32,
     authority: &Authority,
     added: &AumsAdded,
     whole: &Verified<SignedProposal>,
@@ -143,10 +144,16 @@ pub(super) fn add_aums(
     if !added.fork {
         one_chain(authority.head(), &added.aums)?;
     }
-    let next = informed(step, authority, &added.aums, whole)?;
-    for aum in &added.aums {
-        door::can_be_trusted(aum, Some(authority.state()))?;
-    }
+    let can_be_trusted =
+        || added.aums.iter().try_for_each(|aum| door::can_be_trusted(aum, Some(authority.state())));
+    let next = if rules >= door::SINCE_RULES && !planted!(SkipDoor) {
+        can_be_trusted()?;
+        door::take(step, authority, added, whole)?
+    } else {
+        let next = informed(step, authority, &added.aums, whole)?;
+        can_be_trusted()?;
+        next
+    };
     let finished = cosigning::finished(step, &next, &added.aums)?;
     step.aums(&added.aums, next.head());
     finished.into_iter().for_each(|id| cosigning::remove(step, id));
@@ -257,6 +264,7 @@ pub(super) fn disable(
     let entry = lifecycle::epoch(&step.rows, epoch)?;
     let entry = entry.ok_or_else(|| row::missing(tables::EPOCHS, epoch))?;
     lifecycle::put(&mut step.rows, &EpochEntry { ended: Some(step.index), ..entry });
+    door::finality::forget(&mut step.rows, epoch)?;
     step.lock_off(epoch);
     roster::unlock(step)?;
     Ok(Lifecycle::Retired(epoch))

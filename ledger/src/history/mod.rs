@@ -9,7 +9,7 @@ pub mod adoption;
 mod adoption_codec;
 pub mod auth_keys;
 pub mod cosigning;
-mod door;
+pub mod door;
 mod effects;
 mod event;
 mod event_codec;

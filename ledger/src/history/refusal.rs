@@ -4,7 +4,11 @@ use super::auth_keys::AuthKeyRefusal;
 use super::{AuthKeyId, BadAuthKeyId, BadRequestId, Epoch, NodeId, ReplicaId, RequestId};
 use crate::Refusal;
 use crate::ids::{AumHash, LockKey, SigHash};
-use crate::limits::{PROPOSAL_BYTES, REVOCATIONS_PENDING, ROSTER_AT_ONCE, ROSTER_NODES};
+use crate::limits::{
+    KEY_AUMS, PROPOSAL_BYTES, REVOCATIONS_OF_ACTOR, REVOCATIONS_OF_KEY, REVOCATIONS_PENDING,
+    ROSTER_AT_ONCE, ROSTER_NODES,
+};
+use crate::lock::revocation::Stand;
 
 /// What is wrong with an event in its place, apart from the lock's own rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -194,6 +198,57 @@ pub enum EventRefusal {
         /// The weight of the sibling that is preferred.
         against: u64,
     },
+    /// An AUM beside the line that is no revocation.
+    #[error(
+        "the AUM follows {}, but the head is {head}: only a revocation forks off the line",
+        .parent.map_or_else(|| "no AUM".to_owned(), |parent| parent.to_string())
+    )]
+    ForkWithoutRevocation {
+        /// Its parent.
+        parent: Option<AumHash>,
+        /// The head.
+        head: AumHash,
+    },
+    /// A revocation whose signers do not outvote those whom it revokes.
+    #[error(
+        "the revocation has too few votes: at AUM {} its signers have {}, the keys that it takes \
+         away {}",
+        .0.at, .0.present, .0.taken
+    )]
+    Outvoted(Stand),
+    /// A revocation from before the final AUM without most votes.
+    #[error(
+        "the revocation forks off before AUM {at}, which is final: at that AUM its signers have \
+         {votes} votes, and {needed} are needed"
+    )]
+    Final {
+        /// The final AUM.
+        at: AumHash,
+        /// Votes of the signers there.
+        votes: u64,
+        /// More than half of all votes there.
+        needed: u64,
+    },
+    /// A key has signed as many AUMs as it may.
+    #[error(
+        "key {key} has signed {KEY_AUMS} AUMs since record {since}, as many as it may while others \
+         do not go on from them"
+    )]
+    KeyQuota {
+        /// The key.
+        key: LockKey,
+        /// The record at which the count began.
+        since: u64,
+    },
+    /// A key has opened as many revocations as it may.
+    #[error("{REVOCATIONS_OF_KEY} revocations that {0} opened wait for signatures, as many as may")]
+    RevocationsOfKey(LockKey),
+    /// An actor has opened as many revocations as it may.
+    #[error(
+        "{REVOCATIONS_OF_ACTOR} revocations that this user of replica {0} opened wait for \
+         signatures, as many as may"
+    )]
+    RevocationsOfActor(ReplicaId),
     /// No such revocation waits for signatures.
     #[error("no revocation {0} waits for signatures")]
     UnknownRevocation(SigHash),
@@ -316,6 +371,22 @@ impl EventRefusal {
             E::NodeNotAuthorized { why, .. } => return why.remedy(),
             E::StaleParent { .. } | E::NotOneChain(_) => "make the AUMs again on the head",
             E::ForkLoses { .. } => "let more keys sign it (lockstep lock revoke-keys --cosign)",
+            E::ForkWithoutRevocation { .. } => "make the AUMs again on the head",
+            E::Outvoted(_) => {
+                "let more keys sign it that were trusted then (lockstep lock revoke-keys --cosign), \
+                 or begin it at a later fork point at which more of them were trusted (--fork-from)"
+            }
+            E::Final { .. } => {
+                "let keys with more than half of the votes sign it, or begin it at the final AUM or \
+                 after it (--fork-from)"
+            }
+            E::KeyQuota { .. } => {
+                "let another trusted key sign changes as well; removing keys and revoking them \
+                 always works. It may go on after as many records as docs/door.md says"
+            }
+            E::RevocationsOfKey(_) | E::RevocationsOfActor(_) => {
+                "withdraw those that are no longer wanted (lockstep lock revoke-keys --withdraw)"
+            }
             E::UnknownRevocation(_) => "list them (lockstep lock revoke-keys --cosign)",
             E::TooManyRevocations => {
                 "withdraw those that are no longer wanted (lockstep lock revoke-keys --withdraw)"

@@ -22,6 +22,7 @@ pub const ALL: &[Table] = &[
     EPOCHS,
     ACKNOWLEDGEMENTS,
     REVOCATIONS,
+    FINALITY,
     ADOPTIONS,
     MERKLE,
 ];
@@ -63,6 +64,8 @@ pub const EPOCHS: Table = Table("epochs");
 pub const ACKNOWLEDGEMENTS: Table = Table("acknowledgements");
 /// Signature hash → revocation that waits for signatures (`history::cosigning`).
 pub const REVOCATIONS: Table = Table("revocations");
+/// Epoch → the final AUM; epoch and key → what the key has signed above it (`history::door`).
+pub const FINALITY: Table = Table("finality");
 /// Epoch → where its lock came from, if it existed elsewhere (`history::adoption`).
 pub const ADOPTIONS: Table = Table("adoptions");
 /// Level and index → node of the Merkle tree over the record hashes (`history::merkle`).

@@ -2,8 +2,8 @@
 
 use crate::Refusal;
 use crate::history::{
-    Actor, AumsAdded, ClusterId, Disablement, Event, Fold, Founder, Initialization, LogKey,
-    MemberDetails, MemberKey, NewNode, NodeId, NodeSignature, Proposal, Record, ReplicaId,
+    Actor, AumsAdded, ClusterId, Disablement, Event, Fold, Founder, Initialization, KNOWN_RULES,
+    LogKey, MemberDetails, MemberKey, NewNode, NodeId, NodeSignature, Proposal, Record, ReplicaId,
     SignedProposal, Verdict, Who, records, roster,
 };
 use crate::ids::LockKey;
@@ -26,6 +26,8 @@ pub struct Group {
     pub member: PrivateKey,
     /// The member's lock key.
     pub lock: PrivateKey,
+    /// The rules that the member can execute, and so those that the group begins with.
+    pub rules: u32,
     requests: u64,
 }
 
@@ -41,9 +43,21 @@ impl Group {
 
     /// Nothing yet, not even record 0.
     pub fn unfounded() -> Self {
+        Self::unfounded_under(KNOWN_RULES)
+    }
+
+    /// Nothing yet; its founder can execute these rules.
+    pub fn unfounded_under(rules: u32) -> Self {
         let rows = Memory::new();
         let fold = Fold::open(&rows).expect("empty tables open");
-        Group { rows, fold, member: key(0xe1), lock: key(1), requests: 0 }
+        Group { rows, fold, member: key(0xe1), lock: key(1), rules, requests: 0 }
+    }
+
+    /// A group with record 0 under rules 1, without a door for AUMs.
+    pub fn under_rules_1() -> Self {
+        let mut group = Self::unfounded_under(1);
+        group.apply(group.founding());
+        group
     }
 
     /// A group with record 0: member 1 holds the lock key of seed 1.
@@ -68,7 +82,7 @@ impl Group {
             name: "first".into(),
             log_key: LogKey(key(0xe2).public().0),
             lock_key: Some(self.lock.public()),
-            rules: 1,
+            rules: self.rules,
         }
     }
 

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use crate::cbor::{Value, decode, encode};
 use crate::example::{Step, example};
-use crate::moves::{moves, played};
+use crate::moves::{moves, played_under};
 use crate::verifier::Verifier;
 
 fn path(below: &str) -> PathBuf {
@@ -61,7 +61,7 @@ fn examples() -> BTreeMap<String, String> {
         let kind = event.tuple::<2>().unwrap()[0].uint().unwrap();
         blocks.entry(format!("event-{kind}")).or_insert_with(|| shown_event(&event));
     }
-    // Rules 2 do not exist, so no history of today holds this one.
+    // The example begins with rules 1 and stays there.
     let activation = Value::Map(vec![(Value::Uint(1), Value::Uint(2))]);
     let activation = Value::Array(vec![Value::Uint(10), activation]);
     blocks.insert("event-10".into(), shown_event(&activation));
@@ -190,8 +190,8 @@ proptest! {
     /// the ledger does not, the verifier refuses too.
     #[test]
     fn the_verifier_agrees_with_the_ledger(moves in moves(40)) {
-        let (_, made) = played(&moves);
-        let mut group = Group::unfounded();
+        let (_, made) = played_under(1, &moves);
+        let mut group = Group::unfounded_under(1);
         let mut verifier = Verifier::default();
         for (signed, verdict) in made {
             prop_assert_eq!(&group.admit_signed(signed.clone()), &verdict);
@@ -248,6 +248,11 @@ fn limits_are_documented() {
         ROSTER_NODES,
         AUTH_KEY_ID_BYTES,
         REVOCATIONS_PENDING,
+        REVOCATIONS_OF_KEY,
+        REVOCATIONS_OF_ACTOR,
+        FINAL_AFTER,
+        KEY_AUMS,
+        KEY_AUMS_RECORDS,
         CBOR_DEPTH,
         CBOR_ARRAY_ELEMENTS,
         CBOR_MAP_PAIRS,

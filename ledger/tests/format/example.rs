@@ -68,7 +68,7 @@ fn acknowledged(node: u64, epoch: u32, applied: Applied) -> Event {
 
 /// A history in which every kind of event occurs that rules 1 admit.
 pub fn example() -> Vec<Step> {
-    let mut e = Example { group: Group::unfounded(), steps: Vec::new() };
+    let mut e = Example { group: Group::unfounded_under(1), steps: Vec::new() };
     let founding = e.group.founding();
     e.record(Who::Member, founding);
     let own = NewNode { own: true, ..e.added("first", 1) };

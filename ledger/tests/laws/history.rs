@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use ledger::history::{Fold, Record, SignedProposal, Verdict, merkle, records as stored, requests};
+use ledger::history::{
+    Fold, KNOWN_RULES, Record, SignedProposal, Verdict, merkle, records as stored, requests,
+};
 use ledger::lock::signatures::{OneCore, Unverified, Verified, verify_all, verify_one};
 use ledger::rows::{Changes, Draft, Memory, Rows, tables};
 use ledger::testing::Group;
 use proptest::prelude::*;
 
-use crate::moves::{moves, played, records};
+use crate::moves::{moves, played_under, records};
 
 type Dump = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
 
@@ -99,7 +101,7 @@ proptest! {
     fn records_determine_everything(
         moves in moves(50), batches in prop::collection::vec(1..9usize, 1..4),
     ) {
-        let (group, made) = played(&moves);
+        let (group, made) = played_under(KNOWN_RULES, &moves);
         let records = records(&group);
         for batches in [&[1][..], &batches, &[records.len()]] {
             let (rows, fold) = replayed(&records, batches);
@@ -122,7 +124,7 @@ proptest! {
     /// All other tables are derived: without them they can be folded again from the records.
     #[test]
     fn derived_tables_can_be_dropped(moves in moves(40)) {
-        let (group, _) = played(&moves);
+        let (group, _) = played_under(KNOWN_RULES, &moves);
         let mut left = Memory::new();
         let mut only = Draft::on(&left);
         for ((table, key), value) in dump(&group.rows) {
@@ -148,7 +150,7 @@ proptest! {
     /// A record is taken at its place and nowhere else, and what is recorded is not again.
     #[test]
     fn a_record_has_one_place(moves in moves(30), at in any::<prop::sample::Index>()) {
-        let (group, _) = played(&moves);
+        let (group, _) = played_under(KNOWN_RULES, &moves);
         let records = records(&group);
         let at = at.index(records.len());
         let (rows, mut fold) = replayed(&records[..at], &[at.max(1)]);
@@ -167,7 +169,7 @@ proptest! {
     /// Each request part is recorded once, for ever, and found by its ID.
     #[test]
     fn requests_are_found_for_ever(moves in moves(40)) {
-        let (mut group, _) = played(&moves);
+        let (mut group, _) = played_under(KNOWN_RULES, &moves);
         let mut seen = BTreeMap::new();
         for record in records(&group) {
             let proposal = record.proposal().proposal().clone();
@@ -188,7 +190,7 @@ proptest! {
     /// What is decoded is encoded to the same bytes.
     #[test]
     fn records_are_their_own_encoding(moves in moves(40)) {
-        let (group, made) = played(&moves);
+        let (group, made) = played_under(KNOWN_RULES, &moves);
         for record in group.records() {
             let decoded = Record::decode(record.bytes()).unwrap();
             prop_assert_eq!(&decoded, &record);
@@ -206,7 +208,7 @@ proptest! {
     /// The tree is that of RFC 6962 over the record hashes, and its proofs convince a verifier.
     #[test]
     fn the_tree_is_that_of_the_rfc(moves in moves(60), pick in any::<[prop::sample::Index; 2]>()) {
-        let (group, _) = played(&moves);
+        let (group, _) = played_under(KNOWN_RULES, &moves);
         let leaves: Vec<[u8; 32]> =
             group.records().iter().map(|record| merkle::leaf(&record.hash().0)).collect();
         let size = leaves.len();

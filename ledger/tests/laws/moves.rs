@@ -419,9 +419,10 @@ fn on_credential(signer: &dyn Signer, node_key: ledger::ids::NodeKey) -> NodeKey
     resign(&auth_key, node_key, &credential).unwrap()
 }
 
-/// A group after these moves, with the proposals that were made and their verdicts.
-pub fn played(moves: &[Move]) -> (Group, Vec<(SignedProposal, Verdict)>) {
-    let mut group = Group::unfounded();
+/// A group after these moves, under these rules, with the proposals that were made and their
+/// verdicts.
+pub fn played_under(rules: u32, moves: &[Move]) -> (Group, Vec<(SignedProposal, Verdict)>) {
+    let mut group = Group::unfounded_under(rules);
     let founding = group.founding();
     let proposal = group.proposal(founding);
     let first = SignedProposal::sign(&proposal, &group.member).unwrap();

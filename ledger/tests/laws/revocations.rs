@@ -73,12 +73,12 @@ proptest! {
         }
     }
 
-    /// In a ledger: it is recorded if and only if it wins.
+    /// In a ledger without a door: it is recorded if and only if it wins.
     #[test]
     fn a_finish_is_recorded_when_fork_resolution_says_so(
         moves in prop::collection::vec((0..6u8, 2..8u8, 1..4u64, attempt()), 1..16),
     ) {
-        let mut group = Group::new();
+        let mut group = Group::under_rules_1();
         group.apply(group.initialization(1, &[2, 3]));
         let keys: Vec<PrivateKey> = (1..=KEYS).map(seeded).collect();
         let chosen = |bits: u8| (0..KEYS).filter(move |n| bits & 1 << n != 0).map(usize::from);

@@ -4,6 +4,7 @@
 mod adoption;
 mod bounds;
 mod door;
+mod door_aums;
 mod rules;
 mod story;
 mod tampering;

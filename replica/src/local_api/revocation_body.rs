@@ -9,7 +9,8 @@ use ledger::lock::revocation::NotRevoked;
 use ledger::lock::{Aum, Chain, Key, Sealed};
 
 use super::bodies::{
-    Base64, RevocationBody, RevocationEffect, RevocationSignature, RevocationVotes, UndoneAum,
+    Base64, DoorVotes, RevocationBody, RevocationEffect, RevocationSignature, RevocationVotes,
+    UndoneAum,
 };
 use crate::operations::Ground;
 
@@ -18,12 +19,7 @@ const UNDONE_LISTED: usize = 100;
 
 /// A revocation that waits.
 pub(super) fn pending(ground: Ground<'_>, pending: &Pending) -> Result<RevocationBody, Fault> {
-    let standing = cosigning::standing(
-        ground.rows,
-        ground.fold.lifecycle(),
-        ground.fold.authority(),
-        pending,
-    )?;
+    let standing = cosigning::standing(ground.rows, ground.fold, pending)?;
     let RevocationOpened { aum, keys, reason, note } = &pending.opened;
     let mut body = body(ground, aum, standing)?;
     body.pending = true;
@@ -61,7 +57,7 @@ pub(super) fn revocation(ground: Ground<'_>, aum: &Sealed) -> Result<RevocationB
 fn brought(ground: Ground<'_>, aum: &Sealed) -> Result<RevocationBody, Fault> {
     let standing = match (ground.fold.lifecycle(), ground.fold.authority()) {
         (Lifecycle::On(_), Some(authority)) => {
-            match cosigning::weigh(ground.rows, authority, aum) {
+            match cosigning::weigh(ground.rows, ground.fold.rules(), authority, aum) {
                 Ok(weighed) => Standing::Open(Box::new(weighed)),
                 Err(ledger::Failure::Refused(refusal)) => Standing::Void(refusal),
                 Err(ledger::Failure::Fault(fault)) => return Err(fault),
@@ -90,7 +86,7 @@ fn body(ground: Ground<'_>, aum: &Sealed, standing: Standing) -> Result<Revocati
             "void"
         }
         Standing::Open(weighed) => {
-            let state = match (weighed.votes.wins, weighed.votes.can_win()) {
+            let state = match (weighed.passes(), weighed.can_pass()) {
                 (true, _) => "ready",
                 (false, true) => "waiting",
                 (false, false) => "outvoted",
@@ -105,7 +101,7 @@ fn body(ground: Ground<'_>, aum: &Sealed, standing: Standing) -> Result<Revocati
 
 /// Adds what the revocation would change, and its votes.
 fn weigh_in(ground: Ground<'_>, body: &mut RevocationBody, weighed: &Weighed) -> Result<(), Fault> {
-    let Weighed { examined, votes } = weighed;
+    let Weighed { examined, votes, door } = weighed;
     for signature in &mut body.signatures {
         let signer = votes.signers.iter().find(|(key, _)| key.to_tlpub() == signature.key);
         signature.votes = signer.map(|(_, votes)| *votes);
@@ -135,8 +131,15 @@ fn weigh_in(ground: Ground<'_>, body: &mut RevocationBody, weighed: &Weighed) ->
     body.votes = Some(RevocationVotes {
         present: votes.present,
         against: votes.against,
-        missing: votes.missing(),
-        missing_to_be_safe: votes.missing_to_be_safe(),
+        missing: weighed.missing(),
+        missing_to_be_safe: weighed.missing_to_be_safe(),
+        door: door.filter(|_| votes.missing() < weighed.missing()).map(|door| DoorVotes {
+            at: door.weakest.at.to_string(),
+            present: door.weakest.present,
+            taken: door.weakest.taken,
+            final_needs: door.finality.map(|it| it.needed),
+            final_has: door.finality.map(|it| it.votes),
+        }),
         others: others.collect(),
     });
     Ok(())

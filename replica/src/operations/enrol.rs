@@ -53,6 +53,9 @@ pub fn next(
     if let Some(event) = changed_member(&member, own) {
         return Ok(Some(event));
     }
+    if let Some(event) = next_rules(ground)? {
+        return Ok(Some(event));
+    }
     let state = ground.fold.authority().map(Authority::state);
     match own_node(ground, id)? {
         None => Ok(Some(Event::NodeAdded(NewNode {
@@ -65,6 +68,16 @@ pub fn next(
         }))),
         Some(node) => Ok(changed_node(&node, own, state)),
     }
+}
+
+/// The rules that come after the active ones, once every member can execute them.
+fn next_rules(ground: Ground<'_>) -> Result<Option<Event>, Fault> {
+    let Some(next) = ground.fold.rules().checked_add(1).filter(|next| *next <= KNOWN_RULES) else {
+        return Ok(None);
+    };
+    let members = members::list(ground.rows)?;
+    let all = members.iter().all(|member| member.details.rules >= next);
+    Ok(all.then_some(Event::RulesActivated(next)))
 }
 
 /// The change of the machine's node key, if the ledger does not know it yet.

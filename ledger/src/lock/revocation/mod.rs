@@ -2,11 +2,13 @@
 //! before they could do harm (spec 10).
 
 mod examine;
+mod outvoting;
 mod votes;
 
 use std::collections::BTreeSet;
 
 pub use self::examine::{Examined, examine};
+pub use self::outvoting::{Stand, weakest_stand};
 pub use self::votes::{Votes, votes};
 use super::builder::sign;
 use super::signatures::Signer;
@@ -42,6 +44,18 @@ pub enum NotRevoked {
     /// Only revocations are cosigned.
     #[error("not a revocation: {0}")]
     NotARevocation(&'static str),
+    /// It takes no trust away, so nothing is a reason to undo what came since.
+    #[error("the revocation takes away no key that has been trusted since its fork point")]
+    TakesNothing,
+    /// It would undo what others than the keys that it takes away have decided.
+    #[error(
+        "the revocation would undo AUM {by}, which a key that it leaves trusted has signed, for a \
+         key that it leaves trusted"
+    )]
+    Contradicts {
+        /// The AUM.
+        by: AumHash,
+    },
     /// It is part of the active chain already, with these signatures or others.
     #[error("the revocation is in force already")]
     InForce,
@@ -72,6 +86,11 @@ impl NotRevoked {
             }
             NotRevoked::NotARevocation(_) => {
                 "sign nothing of the kind; ask whoever sent it, or begin a revocation of your own"
+            }
+            NotRevoked::TakesNothing => "name a key that is to be revoked",
+            NotRevoked::Contradicts { .. } => {
+                "begin the revocation anew, so that it leaves the keys as they are now; \
+                 'lockstep lock log' shows the AUM"
             }
             NotRevoked::SignedTwice(_) | NotRevoked::UntrustedSigner { .. } => {
                 "take the revocation as it was before that signature"

@@ -42,10 +42,14 @@ impl Votes {
         (self.taken + 1).saturating_sub(self.present).max(self.missing())
     }
 
+    /// Votes of those who could sign as well.
+    pub fn left(&self) -> u64 {
+        self.others.iter().fold(0, |sum, (_, votes)| sum.saturating_add(*votes))
+    }
+
     /// Whether it can win with everybody's signature who has not signed yet.
     pub fn can_win(&self) -> bool {
-        let others = self.others.iter().fold(0, |sum: u64, (_, votes)| sum.saturating_add(*votes));
-        self.missing() <= others
+        self.missing() <= self.left()
     }
 }
 

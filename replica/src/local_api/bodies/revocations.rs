@@ -100,12 +100,32 @@ pub struct RevocationVotes {
     pub present: u64,
     /// For the branch that it would replace; none if nothing follows the fork point.
     pub against: Option<u64>,
-    /// How many more make it win for certain; 0 if it wins.
+    /// How many more it needs to take effect for certain; 0 if it takes effect as it is.
     pub missing: u64,
     /// How many more make sure that the keys that it takes away cannot outvote it later.
     pub missing_to_be_safe: u64,
     /// Who could sign as well.
     pub others: Vec<RevocationSignature>,
+    /// What the ledger's door asks, where that is more than fork resolution does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub door: Option<DoorVotes>,
+}
+
+/// The votes that the ledger's door asks of a revocation (docs/door.md).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoorVotes {
+    /// The AUM at which it has the fewest votes to spare.
+    pub at: String,
+    /// For it, at that AUM.
+    pub present: u64,
+    /// Of the keys that it takes away, at that AUM.
+    pub taken: u64,
+    /// If it forks off before the final AUM: the votes that it needs there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub final_needs: Option<u64>,
+    /// And those that it has there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub final_has: Option<u64>,
 }
 
 /// Request of `POST tka/generate-recovery-aum`.

@@ -21,7 +21,8 @@ pub fn plan(
     if chain.is_ancestor(&aum.hash(), &authority.head())? {
         return Ok(None);
     }
-    let votes = weigh(ground.rows, authority, &aum)?.votes;
+    let weighed = weigh(ground.rows, ground.fold.rules(), authority, &aum)?;
+    let votes = &weighed.votes;
     if !votes.wins {
         return Err(CannotRevoke::Loses {
             present: votes.present,
@@ -29,6 +30,9 @@ pub fn plan(
             missing: votes.missing(),
         }
         .into());
+    }
+    if let Some(door) = weighed.door {
+        door.passes().map_err(ledger::Refusal::from)?;
     }
     let pending = cosigning::pending(ground.rows, aum.sig_hash())?.map(|pending| pending.opened);
     let said = pending.as_ref();

@@ -1,11 +1,10 @@
-//! The door: keys that our ledger does not take, although the original's rules would.
+//! Keys at the door: those that our ledger does not take.
 //!
 //! A key of small order is nobody's: signatures under it, or secrets shared with it, can be made
-//! by anybody (spec 14.2, W15). What clients of a tailnet accept is not decided here, so the rules
-//! of `lock` stay the original's; only what members record goes through this door.
+//! by anybody (spec 14.2, W15).
 
-use super::event::MemberDetails;
-use super::{EventRefusal, LogKey, MemberKey};
+use crate::history::event::MemberDetails;
+use crate::history::{EventRefusal, LogKey, MemberKey};
 use crate::ids::{LockKey, NodeKey};
 use crate::lock::signatures::is_weak;
 use crate::lock::{AumKind, Sealed, State};
@@ -15,17 +14,17 @@ const LOG_KEY: &str = "log key";
 const LOCK_KEY: &str = "tailnet-lock key";
 
 /// A member key that only its holder can sign with.
-pub(super) fn member_key(key: MemberKey) -> Result<MemberKey, EventRefusal> {
+pub(in crate::history) fn member_key(key: MemberKey) -> Result<MemberKey, EventRefusal> {
     own(key.0, MEMBER_KEY).map(MemberKey)
 }
 
 /// A log key that only its holder can sign with.
-pub(super) fn log_key(key: LogKey) -> Result<LogKey, EventRefusal> {
+pub(in crate::history) fn log_key(key: LogKey) -> Result<LogKey, EventRefusal> {
     own(key.0, LOG_KEY).map(LogKey)
 }
 
 /// A lock key that only its holder can sign with.
-pub(super) fn lock_key(key: LockKey) -> Result<LockKey, EventRefusal> {
+pub(in crate::history) fn lock_key(key: LockKey) -> Result<LockKey, EventRefusal> {
     own(key.0, LOCK_KEY).map(LockKey)
 }
 
@@ -34,7 +33,7 @@ fn own(key: [u8; 32], what: &'static str) -> Result<[u8; 32], EventRefusal> {
 }
 
 /// A node key with which secrets can be shared.
-pub(super) fn node_key(key: NodeKey) -> Result<NodeKey, EventRefusal> {
+pub(in crate::history) fn node_key(key: NodeKey) -> Result<NodeKey, EventRefusal> {
     let mut x = key.0;
     x[31] &= 0x7f;
     if SMALL_ORDER_X.contains(&x) { Err(EventRefusal::WeakKey("node key")) } else { Ok(key) }
@@ -63,7 +62,10 @@ const OTHER_ORDER_8: [u8; 32] = [
 
 /// A member's keys: each is for one purpose, so that what one of them signs is never taken for
 /// what another did.
-pub(super) fn one_purpose(member: MemberKey, details: &MemberDetails) -> Result<(), EventRefusal> {
+pub(in crate::history) fn one_purpose(
+    member: MemberKey,
+    details: &MemberDetails,
+) -> Result<(), EventRefusal> {
     let log = details.log_key.0;
     let same = |one, other| Err(EventRefusal::SameKey(one, other));
     if log == member.0 {
@@ -78,7 +80,10 @@ pub(super) fn one_purpose(member: MemberKey, details: &MemberDetails) -> Result<
 
 /// Whether an AUM makes nobody trusted whom `now` does not trust and who cannot be: a key that is
 /// not 32 bytes, with which nobody can ever sign (W7), or one with which anybody can.
-pub(super) fn can_be_trusted(aum: &Sealed, now: Option<&State>) -> Result<(), EventRefusal> {
+pub(in crate::history) fn can_be_trusted(
+    aum: &Sealed,
+    now: Option<&State>,
+) -> Result<(), EventRefusal> {
     let named = match aum.kind {
         AumKind::ADD_KEY => aum.key.as_slice(),
         AumKind::CHECKPOINT => aum.state.as_ref().map_or(&[][..], State::keys),

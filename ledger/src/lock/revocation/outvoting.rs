@@ -1,0 +1,162 @@
+//! Whether a revocation has a right to what it undoes: what our ledger asks of it besides what the
+//! original's rules ask (docs/door.md).
+//!
+//! The original lets whoever was trusted at an AUM fork there, against everything that came since
+//! (spec 14.2, W5). Here the signers must outvote those whose trust they take away, not only at
+//! the fork point but for as long as nothing speaks against these: at each state up to the first
+//! AUM that only they have signed. What comes after it may be their doing, and does not count.
+
+use std::collections::BTreeMap;
+
+use super::NotRevoked;
+use super::examine::state_at;
+use crate::ids::AumHash;
+use crate::lock::{Authority, Chain, Key, NotInformed, Sealed, State};
+use crate::rows::Rows;
+use crate::{Failure, Fault};
+
+/// The votes for and against a revocation where it has the weakest stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stand {
+    /// The AUM after which it was so.
+    pub at: AumHash,
+    /// Votes of the signers.
+    pub present: u64,
+    /// Votes of the keys whose trust the revocation takes away.
+    pub taken: u64,
+}
+
+impl Stand {
+    /// Votes that are missing.
+    pub fn missing(&self) -> u64 {
+        (self.taken.saturating_add(1)).saturating_sub(self.present)
+    }
+}
+
+/// Looks at what a revocation that [`super::examine`] has found to be one takes away, and finds
+/// where its signers have the fewest votes to spare.
+///
+/// Refuses one that takes nothing away, and one that undoes a change of what it leaves trusted
+/// which others than the keys it takes away have made. Replays the branch from the fork point on:
+/// as many steps as it would undo.
+pub fn weakest_stand(
+    rows: &dyn Rows,
+    authority: &Authority,
+    revocation: &Sealed,
+) -> Result<Stand, Failure> {
+    let parent = revocation.parent_hash().ok_or(NotInformed::NoParent(0))?;
+    let chain = authority.chain(rows);
+    let Some(kept) = &revocation.state else {
+        return Err(NotRevoked::NotARevocation("it is no checkpoint").into());
+    };
+    let mut then = state_at(chain, &parent)?;
+    let mut others = Others::new(&then);
+    let mut weakest = stand(parent, &then, kept, revocation);
+    let mut takes = weakest.taken > 0;
+    let mut disputed = false;
+    for hash in branch(chain, &parent, authority)? {
+        let aum = chain.aum(&hash)?;
+        let aum = aum.ok_or_else(|| Fault::new(format!("AUM {hash} is missing")))?;
+        let theirs = only_by_others_than(&aum, kept);
+        disputed |= theirs;
+        let before = (!theirs).then(|| then.clone());
+        then.apply(&aum).map_err(|e| {
+            Fault::from_error(format!("stored AUM {hash} does not apply to its parent"), e)
+        })?;
+        if let Some(before) = before {
+            others.changed(&before, &then, hash);
+        }
+        let stand = stand(hash, &then, kept, revocation);
+        takes |= stand.taken > 0;
+        if !disputed && !planted!(WeighAtFork) && stand.missing() >= weakest.missing() {
+            weakest = stand;
+        }
+    }
+    if !takes {
+        return Err(NotRevoked::TakesNothing.into());
+    }
+    others.leave(kept, authority.state())?;
+    Ok(weakest)
+}
+
+/// Whether an AUM was signed, and by keys alone that are not in `kept`.
+fn only_by_others_than(aum: &Sealed, kept: &State) -> bool {
+    let mut signers = aum.signatures.iter().filter_map(|by| by.key_id.as_deref());
+    signers.all(|id| kept.key(id).is_none())
+}
+
+/// The AUMs of the active branch above `parent`, oldest first.
+fn branch(
+    chain: Chain<'_>,
+    parent: &AumHash,
+    authority: &Authority,
+) -> Result<Vec<AumHash>, Fault> {
+    let mut above = Vec::new();
+    for aum in chain.back_from(authority.head()) {
+        let hash = aum?.hash();
+        if hash == *parent {
+            break;
+        }
+        above.push(hash);
+    }
+    above.reverse();
+    Ok(above)
+}
+
+fn stand(at: AumHash, state: &State, kept: &State, revocation: &Sealed) -> Stand {
+    let goes = |key: &&Key| key.id().is_none_or(|id| kept.key(id).is_none());
+    let taken = state.keys().iter().filter(goes).map(|key| key.votes);
+    let present = state.weight(revocation);
+    Stand { at, present, taken: taken.fold(0, u64::saturating_add) }
+}
+
+/// How the keys and disablement values were left by AUMs that others than the removed keys have
+/// signed; where no such AUM changed one, as it was at the fork point.
+struct Others {
+    keys: BTreeMap<Vec<u8>, (Option<Key>, AumHash)>,
+    at_fork: State,
+    values: Option<(State, AumHash)>,
+}
+
+impl Others {
+    fn new(at_fork: &State) -> Self {
+        Others { keys: BTreeMap::new(), at_fork: at_fork.clone(), values: None }
+    }
+
+    fn changed(&mut self, before: &State, after: &State, by: AumHash) {
+        for key in before.keys().iter().chain(after.keys()) {
+            let Some(id) = key.id() else { continue };
+            if before.key(id) != after.key(id) {
+                self.keys.insert(id.to_vec(), (after.key(id).cloned(), by));
+            }
+        }
+        if before.disablement_values != after.disablement_values {
+            self.values = Some((after.clone(), by));
+        }
+    }
+
+    /// Whether all that a revocation leaves is as it is now, or as others have left it.
+    fn leave(&self, kept: &State, now: &State) -> Result<(), NotRevoked> {
+        for key in kept.keys() {
+            let Some(id) = key.id() else { continue };
+            if now.key(id) == Some(key) {
+                continue;
+            }
+            match self.keys.get(id) {
+                Some((left, _)) if left.as_ref() == Some(key) => {}
+                Some((_, by)) => return Err(NotRevoked::Contradicts { by: *by }),
+                None if self.at_fork.key(id) == Some(key) => {}
+                None => return Err(NotRevoked::NotARevocation("it changes a key")),
+            }
+        }
+        if kept.disablement_values == now.disablement_values {
+            return Ok(());
+        }
+        match &self.values {
+            Some((left, _)) if left.disablement_values == kept.disablement_values => Ok(()),
+            Some((_, by)) => Err(NotRevoked::Contradicts { by: *by }),
+            None if self.at_fork.disablement_values == kept.disablement_values => Ok(()),
+            None => Err(NotRevoked::NotARevocation("it would change the disablement values")),
+        }
+    }
+}
