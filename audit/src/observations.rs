@@ -28,6 +28,9 @@ pub(crate) struct Observations {
     pub(crate) epochs: BTreeMap<u32, EpochSeen>,
     /// Records in which the server of a followed lock raised an alarm.
     pub(crate) alarms: Vec<(u64, Alarm)>,
+    /// Records of a followed lock that brought an AUM which the door would have refused, and the
+    /// last such AUM of each.
+    pub(crate) objections: Vec<(u64, AumHash)>,
 }
 
 /// Hashes at a record, as a daemon says or as they are.
@@ -87,7 +90,13 @@ impl Observations {
         let (aums, fork) = match &record.proposal().proposal().event {
             Event::AumsAdded(added) => (&added.aums, added.fork),
             // Branches that lost come with the others.
-            Event::AumsAdopted(aums) => (aums, true),
+            Event::AumsAdopted(aums) => {
+                let current = adoption::current(rows, fold.lifecycle())?;
+                let last = current.and_then(|adoption| adoption.objection);
+                let new = last.filter(|(_, record)| *record == index);
+                self.objections.extend(new.map(|(aum, record)| (record, aum)));
+                (aums, true)
+            }
             Event::LockObserved(_) => {
                 let current = adoption::current(rows, fold.lifecycle())?;
                 let seen = current.and_then(|adoption| adoption.seen);

@@ -167,6 +167,7 @@ fn report(
         last = Some(authority);
     }
     findings.extend(seen.alarms.iter().map(|(record, alarm)| checks::alarm(*record, *alarm)));
+    findings.extend(seen.objections.iter().map(|(record, aum)| checks::objection(*record, *aum)));
     let on = fold.authority();
     let mut nodes = Headcount::default();
     if let Some(authority) = on {

@@ -15,6 +15,13 @@ pub(crate) fn assumed_root(root: AumHash, epoch: u32) -> Finding {
     Finding::new(&ROOT_ASSUMED, message).aum(root)
 }
 
+/// An AUM of a followed lock that the ledger's own door would have refused (docs/door.md).
+pub(crate) fn objection(record: u64, aum: AumHash) -> Finding {
+    let message = "the followed lock took an AUM that a ledger of its own would have refused: a \
+                   fork or checkpoint without the votes for it";
+    Finding::new(&FOLLOW_ALARM, message).record(record).aum(aum)
+}
+
 /// A record in which the server of a followed lock showed something that should not be.
 pub(crate) fn alarm(record: u64, alarm: Alarm) -> Finding {
     let what = match alarm {

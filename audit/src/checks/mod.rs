@@ -11,7 +11,7 @@ mod nodes;
 pub(crate) mod records;
 mod standing;
 
-pub(crate) use adoption::{alarm, assumed_root};
+pub(crate) use adoption::{alarm, assumed_root, objection};
 pub use catalog::{Check, Severity};
 pub(crate) use chain::{chain, departure, unreadable};
 pub(crate) use derived::derived;

@@ -170,6 +170,15 @@ fn adopted(adoption: &AdoptionBody) -> String {
     if let Some(record) = adoption.last_alarm_record {
         let _ = writeln!(out, "\talarms so far: {}, the last in record {record}", adoption.alarms);
     }
+    if let Some(last) = &adoption.last_objection {
+        let _ = writeln!(
+            out,
+            "\tALARM: {} AUMs that this ledger would have refused, the last in record {}:\n\t\t{}",
+            adoption.objections,
+            last.record,
+            line(&last.aum)
+        );
+    }
     out
 }
 
@@ -184,7 +193,7 @@ mod tests {
     use ledger::ids::NodeKey;
     use ledger::lock::node_keys::{resign, sign_direct};
     use ledger::lock::signatures::{PrivateKey, Signer};
-    use replica::local_api::bodies::{Base64, SeenBody};
+    use replica::local_api::bodies::{Base64, ObjectionBody, SeenBody};
 
     use super::*;
 
@@ -258,13 +267,16 @@ mod tests {
             seen: Some(seen),
             alarms: 1,
             last_alarm_record: Some(9),
+            objections: 2,
+            last_objection: Some(ObjectionBody { aum: "EVIL".into(), record: 8 }),
             ..AdoptionBody::default()
         };
         let text = Everyone { adoption: Some(&adoption), ..everyone }.text();
         assert!(text.ends_with(
             "\nEpoch 2 was followed from elsewhere in record 5.\n\troot ROOT, 7 AUMs on \
              record\n\tshown as head: OLD (record 9)\n\tALARM: its head went back\n\talarms so \
-             far: 1, the last in record 9\n"
+             far: 1, the last in record 9\n\tALARM: 2 AUMs that this ledger would have refused, \
+             the last in record 8:\n\t\tEVIL\n"
         ));
     }
 }

@@ -39,6 +39,19 @@ pub struct AdoptionBody {
     pub alarms: u64,
     /// The last record that did.
     pub last_alarm_record: Option<u64>,
+    /// AUMs that became its head and that this ledger's door would have refused (docs/door.md).
+    pub objections: u64,
+    /// The last of them.
+    pub last_objection: Option<ObjectionBody>,
+}
+
+/// An AUM of a followed lock that this ledger's door would have refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectionBody {
+    /// Its hash.
+    pub aum: String,
+    /// The record that brought it.
+    pub record: u64,
 }
 
 /// How the server of a followed lock showed it.

@@ -15,7 +15,8 @@ use super::{Api, json, list, marked, ours, parsed};
 use crate::local_api::answers;
 use crate::local_api::bodies::{
     AdoptionAumsRequest, AdoptionBeginRequest, AdoptionBody, AdoptionNodeAnswer,
-    AdoptionNodeRequest, AdoptionObserveRequest, AdoptionUnknownRequest, Base64, SeenBody,
+    AdoptionNodeRequest, AdoptionObserveRequest, AdoptionUnknownRequest, Base64, ObjectionBody,
+    SeenBody,
 };
 use crate::local_api::changes::{Done, Plan};
 use crate::local_api::http::Body;
@@ -158,6 +159,10 @@ fn body(adoption: &Adoption) -> AdoptionBody {
         }),
         alarms: adoption.alarms,
         last_alarm_record: adoption.last_alarm,
+        objections: adoption.objections,
+        last_objection: adoption
+            .objection
+            .map(|(aum, record)| ObjectionBody { aum: aum.to_string(), record }),
     }
 }
 
@@ -187,16 +192,27 @@ pub(super) fn remark(ground: Ground<'_>) -> Result<Option<String>, Fault> {
             adoption.taken, adoption.aums
         )));
     }
-    let Some(last) = adoption.last_alarm else { return Ok(None) };
-    Ok(Some(match adoption.seen.and_then(|seen| seen.alarm.map(|alarm| (seen.record, alarm))) {
-        Some((record, alarm)) => {
-            format!("ALARM: the server of the followed lock: {} (record {record}).", meaning(alarm))
-        }
-        None => format!(
+    let alarm = adoption.seen.and_then(|seen| seen.alarm.map(|alarm| (seen.record, alarm)));
+    let mut said = Vec::new();
+    match (alarm, adoption.last_alarm) {
+        (Some((record, alarm)), _) => said.push(format!(
+            "ALARM: the server of the followed lock: {} (record {record}).",
+            meaning(alarm)
+        )),
+        (None, Some(last)) => said.push(format!(
             "The server of the followed lock has raised {} alarms; the last is in record {last}.",
             adoption.alarms
-        ),
-    }))
+        )),
+        (None, None) => {}
+    }
+    if let Some((aum, record)) = adoption.objection {
+        said.push(format!(
+            "ALARM: the followed lock has taken {} AUMs that this ledger would have refused; the \
+             last is {aum} (record {record}).",
+            adoption.objections
+        ));
+    }
+    Ok((!said.is_empty()).then(|| said.join("\n")))
 }
 
 fn aum(what: &str, bytes: &Base64) -> Result<Sealed, Problem> {
