@@ -273,7 +273,7 @@ async fn what_waits_can_lose_be_withdrawn_and_outlive_its_lock() {
     let open = OpenRevocationRequest { aum: Some(Base64(light.clone())), ..Default::default() };
     let light_id = client.revocation_open(&open, &asked).await.unwrap().value.id;
     let genesis = client.epochs().await.unwrap()[0].genesis.clone();
-    let heavy = signed_by(&begun(&[thief], Some(genesis)).await, 3);
+    let heavy = signed_by(&begun(&[thief], Some(genesis.clone())).await, 3);
     client.submit_revocation(&heavy, &asked).await.unwrap();
 
     let (status, text) = refused(client.submit_revocation(&light, &asked).await);
@@ -290,8 +290,10 @@ async fn what_waits_can_lose_be_withdrawn_and_outlive_its_lock() {
     let short = WithdrawRevocationRequest { revocation: "abc".into(), note: None };
     assert_eq!(refused(client.revocation_withdraw(&short, &asked).await).0, 400);
 
-    // Equal votes, and a rival that is there already.
-    let loser = begun(&[key(3).public()], None).await;
+    // From the genesis it cannot win any more; by itself it would begin later.
+    let later = Sealed::decode(&begun(&[key(3).public()], None).await).unwrap();
+    assert_ne!(later.parent_hash().unwrap().to_string(), genesis);
+    let loser = begun(&[key(3).public()], Some(genesis)).await;
     let (status, text) = refused(client.submit_revocation(&loser, &asked).await);
     assert_eq!(status, 409);
     assert!(text.contains("the revocation would lose: votes for it 1"), "{text}");

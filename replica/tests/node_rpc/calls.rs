@@ -25,7 +25,11 @@ fn nodekey(byte: u8) -> String {
 
 /// A server with the nodes 20 and 21, whose lock is on.
 fn locked() -> Server {
-    let mut server = Server::default();
+    locked_in(Group::new())
+}
+
+fn locked_in(group: Group) -> Server {
+    let mut server = Server { group, ..Server::default() };
     server.group.add_node("one", 20);
     server.group.add_node("two", 21);
     server.group.apply(server.group.initialization(1, &[2, 3]));
@@ -185,22 +189,15 @@ fn aums_are_taken_whole_or_not_at_all() {
     }
     assert_eq!(records(&server), before);
 
-    // An interactive change stands on the head or is refused; another one may lose, and is kept.
-    let losing = no_op(root, b"z", &[&lock]);
-    let rival = [&losing, &a].iter().all(|aum| aum.parent_hash() == Some(root));
-    assert!(rival);
-    let interactive = send(&server, std::slice::from_ref(&losing), true);
-    let outcome = server.call("sync/send", &interactive);
-    let wins = losing.hash() < a.hash();
-    assert_eq!(outcome.is_ok(), wins, "{outcome:?}");
-    let stored = send(&server, std::slice::from_ref(&losing), false);
-    let answer = server.call("sync/send", &stored).unwrap();
-    let expected = if wins { losing.hash() } else { b.hash() };
-    assert_eq!(answer["Head"], expected.to_string());
-    let chain = server.group.fold.authority().unwrap().chain(&server.group.rows);
-    assert!(chain.node(&losing.hash()).unwrap().is_some());
+    // A change stands on the head or is refused.
+    let rival = no_op(root, b"z", &[&lock]);
+    for interactive in [true, false] {
+        let body = send(&server, std::slice::from_ref(&rival), interactive);
+        assert!(server.call("sync/send", &body).is_err());
+    }
+    assert_eq!(records(&server), before);
 
-    let mut many = vec![no_op(expected, &0_u32.to_be_bytes(), &[&lock])];
+    let mut many = vec![no_op(b.hash(), &0_u32.to_be_bytes(), &[&lock])];
     for n in 1..1025_u32 {
         many.push(no_op(many.last().unwrap().hash(), &n.to_be_bytes(), &[&lock]));
     }
@@ -216,7 +213,8 @@ fn aums_are_taken_whole_or_not_at_all() {
 
 #[test]
 fn a_long_chain_comes_in_pages() {
-    let mut server = locked();
+    // One key signs it all, more than the door lets it.
+    let mut server = locked_in(Group::under_rules_1());
     let mut node = Node::joins(&mut server, "late", 30);
     let lock = key(1);
     for _ in 0..3 {
@@ -239,6 +237,27 @@ fn a_long_chain_comes_in_pages() {
     assert_eq!((seen.received, seen.settled), (3000, true));
     assert_eq!(offers, 3);
     assert_eq!(node.client.head(), Some(head(&server)));
+}
+
+/// Without the door an interactive change stands on the head or is refused; another one may lose, and
+/// is kept.
+#[test]
+fn what_loses_is_kept_where_there_is_no_door() {
+    let mut server = locked_in(Group::under_rules_1());
+    let root = head(&server);
+    let (a, z) = (no_op(root, b"a", &[&key(1)]), no_op(root, b"z", &[&key(1)]));
+    let first = send(&server, std::slice::from_ref(&a), false);
+    server.call("sync/send", &first).unwrap();
+    let interactive = send(&server, std::slice::from_ref(&z), true);
+    let outcome = server.call("sync/send", &interactive);
+    let wins = z.hash() < a.hash();
+    assert_eq!(outcome.is_ok(), wins, "{outcome:?}");
+    let stored = send(&server, std::slice::from_ref(&z), false);
+    let answer = server.call("sync/send", &stored).unwrap();
+    let expected = if wins { z.hash() } else { a.hash() };
+    assert_eq!(answer["Head"], expected.to_string());
+    let chain = server.group.fold.authority().unwrap().chain(&server.group.rows);
+    assert!(chain.node(&z.hash()).unwrap().is_some());
 }
 
 #[test]

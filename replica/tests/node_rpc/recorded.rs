@@ -115,7 +115,17 @@ fn sent_aums(call: &Call) -> impl Iterator<Item = Sealed> {
     })
 }
 
-/// Rule `keys-well-formed`, further on: the answer names an AUM that was refused.
+/// Rule `door`: the AUMs leave the line or, in a checkpoint, change keys.
+fn leaves_the_line(server: &Server, call: &Call) -> bool {
+    let Some(authority) = server.group.fold.authority() else { return false };
+    sent_aums(call).last().is_some_and(|aum| {
+        let keys = aum.state.as_ref().map(|state| state.keys());
+        aum.parent_hash() != Some(authority.head())
+            || keys.is_some_and(|keys| keys != authority.state().keys())
+    })
+}
+
+/// Rules `keys-well-formed` and `door`, further on: the answer names an AUM that was refused.
 fn names_one_of(value: &Value, refused: &BTreeMap<String, String>) -> bool {
     match value {
         Value::String(text) => refused.contains_key(text),
@@ -185,8 +195,12 @@ fn recorded_calls_are_answered_as_they_were() {
             {
                 *by_rule.entry("offer-ancestors").or_default() += 1;
             }
-            (Err((409, _)), 200) if trusts_a_malformed_key(&call) => {
-                *by_rule.entry("keys-well-formed").or_default() += 1;
+            (Err((409, _)), 200)
+                if trusts_a_malformed_key(&call) || leaves_the_line(&server, &call) =>
+            {
+                let malformed = trusts_a_malformed_key(&call);
+                let rule = if malformed { "keys-well-formed" } else { "door" };
+                *by_rule.entry(rule).or_default() += 1;
                 let head = before.unwrap().to_string();
                 for hash in sent_aums(&call).map(|aum| aum.hash()).collect::<Vec<_>>() {
                     let authority = server.group.fold.authority().unwrap();
@@ -211,7 +225,7 @@ fn recorded_calls_are_answered_as_they_were() {
     );
     assert_eq!(recorded, same + injected + by_rule.values().sum::<u64>());
     assert!(recorded > 300 && same > 180, "{recorded} {same}");
-    assert_eq!(by_rule.len(), 2, "{by_rule:?}");
+    assert_eq!(by_rule.len(), 3, "{by_rule:?}");
     // The support secrets of both initializations reached the escrow, and the ledger never.
     assert_eq!(server.escrow.len(), 1);
     for record in server.group.records() {

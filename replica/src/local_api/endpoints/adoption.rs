@@ -212,7 +212,7 @@ pub(super) fn remark(ground: Ground<'_>) -> Result<Option<String>, Fault> {
             adoption.objections
         ));
     }
-    Ok((!said.is_empty()).then(|| said.join("\n")))
+    Ok((!said.is_empty()).then(|| said.join(" ")))
 }
 
 fn aum(what: &str, bytes: &Base64) -> Result<Sealed, Problem> {

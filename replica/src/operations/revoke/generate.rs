@@ -38,9 +38,9 @@ pub fn draft(
         }
         Ok(aum)
     };
-    let suits = make(fork_from);
-    if fork_from.is_some() || suits.as_ref().is_ok_and(|aum| can_pass(ground, aum)) {
-        return suits;
+    let suits = make(fork_from)?;
+    if fork_from.is_some() || can_pass(ground, &suits) {
+        return Ok(suits);
     }
     // Where the keys had not been trusted yet, others may not have been either. Going on from
     // there, the first AUM from which the revocation can take effect undoes the most.
@@ -51,7 +51,7 @@ pub fn draft(
             return Ok(aum);
         }
     }
-    suits
+    Ok(suits)
 }
 
 /// Whether a revocation can take effect once everybody has signed it who may.

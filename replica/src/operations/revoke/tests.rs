@@ -25,7 +25,10 @@ fn trust(group: &mut Group, by: u8, key: Key) {
 
 /// A lock that trusts the seeds 1 to 3, and then 4, which adds 5 and signs a node.
 fn stolen() -> Group {
-    let mut group = Group::new();
+    stolen_in(Group::new())
+}
+
+fn stolen_in(mut group: Group) -> Group {
     group.apply(group.initialization(1, &[2, 3]));
     trust(&mut group, 1, Key::ed25519(key(4).public(), 1));
     trust(&mut group, 4, Key::ed25519(key(5).public(), 1));
@@ -213,16 +216,16 @@ fn what_would_lose_says_how_many_votes_are_missing() {
     assert!(loses.to_string().ends_with("for the branch that it would replace 3, missing 3"));
 
     // Between plan and record something heavier comes: the event is refused, not recorded in vain.
-    let mut group = stolen();
+    let mut group = stolen_in(Group::under_rules_1());
     let light = [1, 2].iter().fold(
-        generate::draft(ground(&group), &about(&[4]), Some(fork), key(1).public()).unwrap(),
+        generate::draft(ground(&group), &about(&[4, 5]), Some(fork), key(1).public()).unwrap(),
         |aum, n| add_signature(aum, &key(*n)).unwrap(),
     );
     let waits = generate::import(ground(&group), light.clone(), &About::default()).unwrap();
     record(&mut group, waits);
     let stale = finish::plan(ground(&group), &blob(&light), None, None).unwrap().unwrap();
     let heavy = [1, 2, 3].iter().fold(
-        generate::draft(ground(&group), &about(&[4, 5]), Some(fork), key(1).public()).unwrap(),
+        generate::draft(ground(&group), &about(&[5]), Some(fork), key(1).public()).unwrap(),
         |aum, n| add_signature(aum, &key(*n)).unwrap(),
     );
     let event = finish::plan(ground(&group), &blob(&heavy), None, None).unwrap().unwrap();
