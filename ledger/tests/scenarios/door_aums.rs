@@ -293,6 +293,29 @@ fn most_votes_make_final_and_undo() {
     assert_eq!(is_final(&group), three, "most votes are final at once");
 }
 
+/// Most votes go back to before the final AUM: what was signed above there is on the line no more,
+/// and does not count for what becomes final next.
+#[test]
+fn what_most_votes_undo_does_not_count_as_gone_on() {
+    let mut group = locked(Group::new(), &[2, 3, 4]);
+    let genesis = head(&group);
+    for by in [1, 2, 3] {
+        go_on(&mut group, by, FINAL_AFTER);
+    }
+    for by in [1, 2] {
+        go_on(&mut group, by, FINAL_AFTER);
+    }
+    assert_ne!(is_final(&group), genesis);
+    let undone = checkpoint(&group, genesis, genesis, &[4], &[1, 2, 3]);
+    let undone = take(&mut group, &undone);
+    go_on(&mut group, 1, FINAL_AFTER - 1);
+    go_on(&mut group, 2, FINAL_AFTER);
+    assert_eq!(is_final(&group), undone, "1 has signed one AUM too few");
+    go_on(&mut group, 1, 1);
+    assert_eq!(is_final(&group), undone, "1 has gone on from it, and no further");
+    assert_eq!(group.fold.fold_hash(), refolded(&group));
+}
+
 /// A minority can make nothing final, however much it signs and adds.
 #[test]
 fn a_minority_makes_nothing_final() {

@@ -151,14 +151,14 @@ pub(super) fn count(
     by: Majority,
 ) -> Result<(), Failure> {
     let head = now.head_place();
+    if aum.parent_hash() != Some(before.head()) {
+        forget_above(step, now, head.height.saturating_sub(1))?;
+    }
     if by == Majority::Yes {
         return Ok(settle(step, now, head)?);
     }
     let mut point = final_point(&step.rows, before)?;
     let state = state_at(&step.rows, before, &point)?;
-    if aum.parent_hash() != Some(before.head()) {
-        forget_above(step, now, head.height.saturating_sub(1))?;
-    }
     let mut ready = false;
     for key in signers(aum) {
         let mut voice = voice(&step.rows, now, &state, key)?;
