@@ -71,12 +71,15 @@ pub struct AtDoor {
 
 impl AtDoor {
     /// Whether the votes are enough.
-    pub fn passes(&self) -> Result<(), EventRefusal> {
+    pub fn passes(&self) -> Result<(), Refusal> {
         if self.weakest.missing() > 0 {
-            return Err(EventRefusal::Outvoted(self.weakest));
+            return Err(EventRefusal::Outvoted(self.weakest).into());
+        }
+        if let Some(by) = self.weakest.undoes {
+            return Err(NotRevoked::Contradicts { by }.into());
         }
         match self.finality {
-            Some(needs) if needs.votes < needs.needed => Err(needs.into()),
+            Some(needs) if needs.votes < needs.needed => Err(EventRefusal::from(needs).into()),
             _ => Ok(()),
         }
     }
@@ -84,7 +87,9 @@ impl AtDoor {
     /// Votes that are missing; 0 if the door is open.
     fn missing(&self) -> u64 {
         let at_final = self.finality.map_or(0, |it| it.needed.saturating_sub(it.votes));
-        self.weakest.missing().max(at_final)
+        // Somebody has to sign who has a vote at least, whoever it is.
+        let undoes = u64::from(self.weakest.undoes.is_some());
+        self.weakest.missing().max(at_final).max(undoes)
     }
 }
 

@@ -230,6 +230,42 @@ fn what_others_decided_is_not_undone_by_the_way() {
     take(&mut group, &idle);
 }
 
+/// What somebody changes above what a thief has done does not bind him when he revokes the thief:
+/// otherwise it could be that nothing of what was trusted before can be trusted again.
+#[test]
+fn whoever_decided_something_meanwhile_can_take_it_back_with_the_rest() {
+    let mut group = locked(Group::new(), &[2, 3, 4, 5]);
+    let two_votes = |seed: u8, by: u8, at| {
+        on(at, AumKind::UPDATE_KEY, &[by], |aum| {
+            (aum.key_id, aum.votes) = (Some(id(seed)), Some(2));
+        })
+    };
+    let genesis = head(&group);
+    let before = take(&mut group, &two_votes(4, 1, genesis));
+    // The thief removes 1; 3 gives 2 more votes instead, and both are removed too.
+    let at = take(&mut group, &remove(before, 1, 4));
+    let more = two_votes(2, 3, at);
+    let at = take(&mut group, &more);
+    let at = take(&mut group, &remove(at, 3, 4));
+    take(&mut group, &remove(at, 2, 4));
+    // What 3 has decided binds the others, but not 3.
+    let without_3 = {
+        let mut state = state(&group, before);
+        state.last_aum = None;
+        state.keys.as_mut().unwrap().retain(|key| key.id() != Some(&id(4)));
+        on(before, AumKind::CHECKPOINT, &[1, 2, 5], |aum| aum.state = Some(state))
+    };
+    let refusal = outvoted_or_nothing(refused(&mut group, &without_3));
+    assert_eq!(refusal, NotRevoked::Contradicts { by: more.hash() });
+    // It can wait for the signature of 3, though.
+    let opened = RevocationOpened { aum: without_3, keys: Vec::new(), reason: None, note: None };
+    group.apply(Event::RevocationOpened(Box::new(opened)));
+    let all = checkpoint(&group, before, before, &[4], &[1, 2, 3, 5]);
+    take(&mut group, &all);
+    assert!(trusts(&group, 1) && trusts(&group, 2) && trusts(&group, 3) && !trusts(&group, 4));
+    assert_eq!(group.fold.fold_hash(), refolded(&group));
+}
+
 fn outvoted_or_nothing(refusal: Refusal) -> NotRevoked {
     match refusal {
         Refusal::NotRevoked(refusal) => refusal,

@@ -5,7 +5,7 @@ use crate::history::EventRefusal;
 use crate::history::SignedProposal;
 use crate::history::effects::Step;
 use crate::history::event::AumsAdded;
-use crate::lock::revocation::{examine, weakest_stand};
+use crate::lock::revocation::{NotRevoked, examine, weakest_stand};
 use crate::lock::signatures::Verified;
 use crate::lock::{Authority, Sealed, State};
 use crate::rows::Rows;
@@ -76,6 +76,9 @@ fn judge(rows: &dyn Rows, authority: &Authority, aum: &Sealed) -> Result<Move, F
     let weakest = weakest_stand(rows, authority, aum)?;
     if weakest.missing() > 0 {
         return Err(EventRefusal::Outvoted(weakest).into());
+    }
+    if let Some(by) = weakest.undoes {
+        return Err(NotRevoked::Contradicts { by }.into());
     }
     Ok(Move::Revokes)
 }

@@ -24,6 +24,8 @@ pub struct Stand {
     pub present: u64,
     /// Votes of the keys whose trust the revocation takes away.
     pub taken: u64,
+    /// An AUM that the revocation undoes, and some of whose signers have to sign it for that.
+    pub undoes: Option<AumHash>,
 }
 
 impl Stand {
@@ -37,7 +39,8 @@ impl Stand {
 /// where its signers have the fewest votes to spare.
 ///
 /// Refuses one that takes nothing away, and one that undoes a change of what it leaves trusted
-/// which others than the keys it takes away have made. Replays the branch from the fork point on:
+/// which others than the keys it takes away have made: unless these came after the first AUM that
+/// only those keys have signed, and sign the revocation too. Replays the branch from the fork point on:
 /// as many steps as it would undo.
 pub fn weakest_stand(
     rows: &dyn Rows,
@@ -50,7 +53,9 @@ pub fn weakest_stand(
         return Err(NotRevoked::NotARevocation("it is no checkpoint").into());
     };
     let mut then = state_at(chain, &parent)?;
-    let mut others = Others::new(&then);
+    // What binds as long as nobody else signs, and what would bind even then.
+    let (mut others, mut in_the_end) = (Others::new(&then), Others::new(&then));
+    let could_sign = then.clone();
     let mut weakest = stand(parent, &then, kept, revocation);
     let mut takes = weakest.taken > 0;
     let mut disputed = false;
@@ -64,7 +69,12 @@ pub fn weakest_stand(
             Fault::from_error(format!("stored AUM {hash} does not apply to its parent"), e)
         })?;
         if let Some(before) = before {
-            others.changed(&before, &then, hash);
+            let signed =
+                |id: &[u8]| revocation.signatures.iter().any(|by| by.key_id.as_deref() == Some(id));
+            let binds = !(disputed && agreed(&aum, kept, &signed));
+            others.changed(&before, &then, binds.then_some(hash));
+            let binds = !(disputed && agreed(&aum, kept, &|id| could_sign.key(id).is_some()));
+            in_the_end.changed(&before, &then, binds.then_some(hash));
         }
         let stand = stand(hash, &then, kept, revocation);
         takes |= stand.taken > 0;
@@ -75,7 +85,11 @@ pub fn weakest_stand(
     if !takes {
         return Err(NotRevoked::TakesNothing.into());
     }
-    others.leave(kept, authority.state())?;
+    in_the_end.leave(kept, authority.state())?;
+    weakest.undoes = match others.leave(kept, authority.state()) {
+        Err(NotRevoked::Contradicts { by }) => Some(by),
+        other => other.map(|()| None)?,
+    };
     Ok(weakest)
 }
 
@@ -83,6 +97,12 @@ pub fn weakest_stand(
 fn only_by_others_than(aum: &Sealed, kept: &State) -> bool {
     let mut signers = aum.signatures.iter().filter_map(|by| by.key_id.as_deref());
     signers.all(|id| kept.key(id).is_none())
+}
+
+/// Whether all signers of an AUM that are in `kept` sign the revocation.
+fn agreed(aum: &Sealed, kept: &State, signed: &dyn Fn(&[u8]) -> bool) -> bool {
+    let mut signers = aum.signatures.iter().filter_map(|by| by.key_id.as_deref());
+    signers.all(|id| kept.key(id).is_none() || signed(id))
 }
 
 /// The AUMs of the active branch above `parent`, oldest first.
@@ -107,31 +127,59 @@ fn stand(at: AumHash, state: &State, kept: &State, revocation: &Sealed) -> Stand
     let goes = |key: &&Key| key.id().is_none_or(|id| kept.key(id).is_none());
     let taken = state.keys().iter().filter(goes).map(|key| key.votes);
     let present = state.weight(revocation);
-    Stand { at, present, taken: taken.fold(0, u64::saturating_add) }
+    Stand { at, present, taken: taken.fold(0, u64::saturating_add), undoes: None }
 }
 
-/// How the keys and disablement values were left by AUMs that others than the removed keys have
-/// signed; where no such AUM changed one, as it was at the fork point.
+/// How keys and disablement values may be left: as by the last AUM that binds, and by those since.
+/// Where there was none, as at the fork point.
 struct Others {
-    keys: BTreeMap<Vec<u8>, (Option<Key>, AumHash)>,
     at_fork: State,
-    values: Option<(State, AumHash)>,
+    keys: BTreeMap<Vec<u8>, Left<Option<Key>>>,
+    values: Left<Option<Vec<Option<Vec<u8>>>>>,
+}
+
+/// How one thing may be left, and the AUM that has bound it.
+struct Left<T> {
+    ways: Vec<T>,
+    by: Option<AumHash>,
+}
+
+impl<T: PartialEq> Left<T> {
+    fn changed(&mut self, now: T, by: Option<AumHash>) {
+        if by.is_some() {
+            self.ways.clear();
+            self.by = by;
+        }
+        self.ways.push(now);
+    }
+
+    fn leaves(&self, it: &T, what: &'static str) -> Result<(), NotRevoked> {
+        match self.by {
+            _ if self.ways.contains(it) => Ok(()),
+            Some(by) => Err(NotRevoked::Contradicts { by }),
+            None => Err(NotRevoked::NotARevocation(what)),
+        }
+    }
 }
 
 impl Others {
     fn new(at_fork: &State) -> Self {
-        Others { keys: BTreeMap::new(), at_fork: at_fork.clone(), values: None }
+        let values = Left { ways: vec![at_fork.disablement_values.clone()], by: None };
+        Others { at_fork: at_fork.clone(), keys: BTreeMap::new(), values }
     }
 
-    fn changed(&mut self, before: &State, after: &State, by: AumHash) {
+    /// Somebody else has changed things, and that binds if it is said which AUM it was.
+    fn changed(&mut self, before: &State, after: &State, by: Option<AumHash>) {
         for key in before.keys().iter().chain(after.keys()) {
             let Some(id) = key.id() else { continue };
             if before.key(id) != after.key(id) {
-                self.keys.insert(id.to_vec(), (after.key(id).cloned(), by));
+                let first = || Left { ways: vec![self.at_fork.key(id).cloned()], by: None };
+                let left = self.keys.entry(id.to_vec()).or_insert_with(first);
+                left.changed(after.key(id).cloned(), by);
             }
         }
         if before.disablement_values != after.disablement_values {
-            self.values = Some((after.clone(), by));
+            self.values.changed(after.disablement_values.clone(), by);
         }
     }
 
@@ -143,8 +191,7 @@ impl Others {
                 continue;
             }
             match self.keys.get(id) {
-                Some((left, _)) if left.as_ref() == Some(key) => {}
-                Some((_, by)) => return Err(NotRevoked::Contradicts { by: *by }),
+                Some(left) => left.leaves(&Some(key.clone()), "it changes a key")?,
                 None if self.at_fork.key(id) == Some(key) => {}
                 None => return Err(NotRevoked::NotARevocation("it changes a key")),
             }
@@ -152,11 +199,6 @@ impl Others {
         if kept.disablement_values == now.disablement_values {
             return Ok(());
         }
-        match &self.values {
-            Some((left, _)) if left.disablement_values == kept.disablement_values => Ok(()),
-            Some((_, by)) => Err(NotRevoked::Contradicts { by: *by }),
-            None if self.at_fork.disablement_values == kept.disablement_values => Ok(()),
-            None => Err(NotRevoked::NotARevocation("it would change the disablement values")),
-        }
+        self.values.leaves(&kept.disablement_values, "it would change the disablement values")
     }
 }

@@ -32,7 +32,7 @@ pub fn plan(
         .into());
     }
     if let Some(door) = weighed.door {
-        door.passes().map_err(ledger::Refusal::from)?;
+        door.passes()?;
     }
     let pending = cosigning::pending(ground.rows, aum.sig_hash())?.map(|pending| pending.opened);
     let said = pending.as_ref();
