@@ -352,6 +352,25 @@ fn what_most_votes_undo_does_not_count_as_gone_on() {
     assert_eq!(group.fold.fold_hash(), refolded(&group));
 }
 
+/// Only a checkpoint says what is trusted: another AUM may have a state, and follows as it is.
+#[test]
+fn a_state_beside_a_checkpoint_says_nothing() {
+    let mut group = locked(Group::new(), &[2]);
+    let genesis = head(&group);
+    let mut other = state(&group, genesis);
+    other.last_aum = None;
+    other.keys.as_mut().unwrap().pop();
+    let with = |at, state| on(at, AumKind::NO_OP, &[1], |aum| aum.state = Some(state));
+    let beside = with(genesis, other);
+    take(&mut group, &beside);
+    assert!(trusts(&group, 1) && trusts(&group, 2));
+    let fork = with(genesis, state(&group, genesis));
+    assert!(matches!(
+        event(refused(&mut group, &fork)),
+        EventRefusal::ForkWithoutRevocation { .. }
+    ));
+}
+
 /// A minority can make nothing final, however much it signs and adds.
 #[test]
 fn a_minority_makes_nothing_final() {
