@@ -10,6 +10,7 @@ use ledger::rows::{Changes, Draft, Memory, Rows, tables};
 use ledger::testing::Group;
 use proptest::prelude::*;
 
+use crate::door_moves;
 use crate::moves::{moves, played_under, records};
 
 type Dump = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
@@ -118,6 +119,22 @@ proptest! {
         }
         let changes = draft.finish();
         rows.apply(changes);
+        same_as(&group, &rows, &fold);
+    }
+
+    /// So it is with histories aimed at the door, whatever rules they begin with: what is final and
+    /// what has been counted follow from the records.
+    #[test]
+    fn records_determine_everything_at_the_door(
+        rules in 1..=KNOWN_RULES, moves in door_moves::moves(40), batch in 1..9usize,
+    ) {
+        let (mut group, _) = door_moves::founded(rules);
+        for one in &moves {
+            for event in one.events(&group) {
+                one.make(&mut group, event);
+            }
+        }
+        let (rows, fold) = replayed(&records(&group), &[batch]);
         same_as(&group, &rows, &fold);
     }
 

@@ -3,6 +3,7 @@
 
 mod chains;
 mod compaction;
+mod door_moves;
 mod encoding;
 mod history;
 mod model;

@@ -88,7 +88,7 @@ impl Move {
             27 => {
                 let mut details = group.details();
                 details.name = self.name();
-                details.rules = u32::from(self.b % 2);
+                details.rules = u32::from(self.b % 3);
                 details.lock_key = self.flag(0).then(|| key(1 + self.b % 2).public());
                 Event::MemberChanged(details)
             }
