@@ -5,16 +5,14 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
-use ledger::history::{Event, Fold, Proposal, SignedProposal, Verdict};
+use ledger::history::{Event, Proposal};
 use ledger::limits;
 use ledger::rows::watermark::{FILE_BYTES, Watermark, slot_offset};
 use ledger::rows::{raft, tables};
 use ledger::testing::Group;
-use proptest::prelude::*;
 
 use crate::cbor::{Value, decode, encode};
-use crate::example::{Step, example};
-use crate::moves::{moves, played_under};
+use crate::example::{Step, door_example, example};
 use crate::verifier::Verifier;
 
 fn path(below: &str) -> PathBuf {
@@ -52,6 +50,30 @@ fn event_of(step: &Step) -> Value {
     decode(&proposal).unwrap().fields(&all, &[]).unwrap().get(10).clone()
 }
 
+fn hashes(step: &Step) -> String {
+    let record = &step.record;
+    format!(
+        "record {} {}\n  record hash {}\n            = {}\n  fold hash   {}\n  Merkle root {}\n",
+        record.index(),
+        record.proposal().proposal().event.kind_name(),
+        record.hash().to_hex(),
+        record.hash(),
+        step.fold_hash,
+        HEXLOWER.encode(&step.merkle_root),
+    )
+}
+
+fn hashes_and_final_aum(step: &Step) -> String {
+    let shown = step.final_aum.map(|(hash, height)| {
+        format!("  final AUM   {}\n  its height  {}\n", HEXLOWER.encode(&hash.0), height)
+    });
+    hashes(step) + &shown.unwrap_or_default()
+}
+
+fn record_in_hex(step: &Step) -> String {
+    format!("record {}\n{}", step.record.index(), hex_lines(step.record.bytes()))
+}
+
 /// Every example of the document, by the name of its block.
 fn examples() -> BTreeMap<String, String> {
     let steps = example();
@@ -61,25 +83,12 @@ fn examples() -> BTreeMap<String, String> {
         let kind = event.tuple::<2>().unwrap()[0].uint().unwrap();
         blocks.entry(format!("event-{kind}")).or_insert_with(|| shown_event(&event));
     }
-    // The example begins with rules 1 and stays there.
+    // Both examples stay under the rules with which they begin.
     let activation = Value::Map(vec![(Value::Uint(1), Value::Uint(2))]);
     let activation = Value::Array(vec![Value::Uint(10), activation]);
     blocks.insert("event-10".into(), shown_event(&activation));
 
-    let mut hashes = String::new();
-    for step in &steps {
-        let record = &step.record;
-        hashes += &format!(
-            "record {} {}\n  record hash {}\n            = {}\n  fold hash   {}\n  Merkle root {}\n",
-            record.index(),
-            record.proposal().proposal().event.kind_name(),
-            record.hash().to_hex(),
-            record.hash(),
-            step.fold_hash,
-            HEXLOWER.encode(&step.merkle_root),
-        );
-    }
-    blocks.insert("hashes".into(), hashes);
+    blocks.insert("hashes".into(), steps.iter().map(hashes).collect());
 
     let record = decode(steps[2].record.bytes()).unwrap();
     let signed = decode(steps[2].record.proposal().bytes()).unwrap();
@@ -87,10 +96,10 @@ fn examples() -> BTreeMap<String, String> {
     let shown = [record, signed, proposal].map(|value| value.shown(0) + "\n");
     blocks.insert("record-2".into(), shown.join("\n"));
 
-    let records = steps
-        .iter()
-        .map(|step| format!("record {}\n{}", step.record.index(), hex_lines(step.record.bytes())));
-    blocks.insert("records".into(), records.collect());
+    blocks.insert("records".into(), steps.iter().map(record_in_hex).collect());
+    let steps = door_example();
+    blocks.insert("door-hashes".into(), steps.iter().map(hashes_and_final_aum).collect());
+    blocks.insert("door-records".into(), steps.iter().map(record_in_hex).collect());
 
     let mark = Watermark { term: 3, vote: 1, last_term: 3, last_index: 40 };
     let slot = format!(
@@ -120,10 +129,10 @@ fn the_examples_are_as_the_code_makes_them() {
     assert_eq!(shown, examples().len(), "the document has a block that no example fills");
 }
 
-/// The records in the document, from its text.
-fn documented_records() -> Vec<Vec<u8>> {
+/// The records in a block of the document, from its text.
+fn documented_records(name: &str) -> Vec<Vec<u8>> {
     let mut records: Vec<String> = Vec::new();
-    for line in block(&document(), "records").lines() {
+    for line in block(&document(), name).lines() {
         if line.starts_with("record ") {
             records.push(String::new());
         } else {
@@ -133,82 +142,62 @@ fn documented_records() -> Vec<Vec<u8>> {
     records.iter().map(|hex| HEXLOWER.decode(hex.as_bytes()).unwrap()).collect()
 }
 
-/// What is written there about each record, by what it is.
-fn documented(what: &str) -> Vec<String> {
+/// What a block says after each record, by what it is: in the order of the records, which all have
+/// it, but for the first ones.
+fn documented(name: &str, what: &str) -> Vec<String> {
     let text = document();
-    let lines = block(&text, "hashes").lines().filter_map(|line| line.trim().strip_prefix(what));
+    let lines = block(&text, name).lines().filter_map(|line| line.trim().strip_prefix(what));
     lines.map(|rest| rest.trim().to_owned()).collect()
 }
 
-#[test]
-fn the_verifier_confirms_the_example() {
-    let mut verifier = Verifier::default();
-    let (records, folds, roots) =
-        (documented("record hash"), documented("fold hash"), documented("Merkle root"));
-    let texts = documented("=");
-    for (i, record) in documented_records().iter().enumerate() {
-        verifier.take(record).unwrap_or_else(|e| panic!("record {i}: {e}"));
-        let hash = verifier.last_hash();
-        assert_eq!(HEXLOWER.encode(&hash), records[i]);
-        assert_eq!(BASE32_NOPAD.encode(&hash), texts[i]);
-        assert_eq!(HEXLOWER.encode(&verifier.fold_hash), folds[i]);
-        assert_eq!(HEXLOWER.encode(&verifier.merkle_root()), roots[i]);
-    }
-    assert_eq!(folds.len(), documented_records().len());
-}
+/// The blocks of the examples: records, and what is said of them.
+const EXAMPLES: [(&str, &str); 2] = [("records", "hashes"), ("door-records", "door-hashes")];
 
 #[test]
-fn the_verifier_refuses_a_changed_example() {
-    let records = documented_records();
-    let mut verifier = Verifier::default();
-    for (i, record) in records.iter().enumerate() {
-        for at in (i % 7..record.len()).step_by(7) {
-            let mut changed = record.clone();
-            changed[at] ^= 1 << (at % 8);
-            assert!(verifier.clone().take(&changed).is_err(), "record {i}, byte {at}");
-        }
-        let elsewhere = records.iter().enumerate().filter(|(j, _)| *j != i);
-        for (j, other) in elsewhere {
-            assert!(verifier.clone().take(other).is_err(), "record {j} as record {i}");
-        }
-        verifier.take(record).unwrap();
-    }
-}
-
-/// A record of a proposal that nobody sealed.
-fn forged(fold: &Fold, signed: &SignedProposal) -> Vec<u8> {
-    let prev = fold.last_hash().map_or(Value::Null, |hash| Value::Bytes(hash.0.to_vec()));
-    let fields = [Value::Uint(fold.next_index()), prev, Value::Bytes(signed.bytes().to_vec())];
-    let keyed = fields.into_iter().zip(1..).map(|(value, key)| (Value::Uint(key), value));
-    encode(&Value::Map(keyed.collect()))
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
-    /// On whatever history: what the ledger seals, the verifier takes, with the same hashes; what
-    /// the ledger does not, the verifier refuses too.
-    #[test]
-    fn the_verifier_agrees_with_the_ledger(moves in moves(40)) {
-        let (_, made) = played_under(1, &moves);
-        let mut group = Group::unfounded_under(1);
+fn the_verifier_confirms_the_examples() {
+    for (block, said) in EXAMPLES {
+        let said = |what| documented(said, what);
         let mut verifier = Verifier::default();
-        for (signed, verdict) in made {
-            prop_assert_eq!(&group.admit_signed(signed.clone()), &verdict);
-            match verdict {
-                Verdict::Sealed(record) => {
-                    let taken = verifier.take(record.bytes());
-                    prop_assert_eq!(taken, Ok(()));
-                    prop_assert_eq!(verifier.last_hash(), record.hash().0);
-                    prop_assert_eq!(verifier.fold_hash, group.fold.fold_hash().0);
-                }
-                other => {
-                    let record = forged(&group.fold, &signed);
-                    prop_assert!(verifier.clone().take(&record).is_err(), "{:?}", other);
-                }
-            }
+        let mut finals = Vec::new();
+        let (records, texts, folds, roots) =
+            (said("record hash"), said("="), said("fold hash"), said("Merkle root"));
+        for (i, record) in documented_records(block).iter().enumerate() {
+            verifier.take(record).unwrap_or_else(|e| panic!("{block} {i}: {e}"));
+            let hash = verifier.last_hash();
+            assert_eq!(HEXLOWER.encode(&hash), records[i]);
+            assert_eq!(BASE32_NOPAD.encode(&hash), texts[i]);
+            assert_eq!(HEXLOWER.encode(&verifier.fold_hash), folds[i]);
+            assert_eq!(HEXLOWER.encode(&verifier.merkle_root()), roots[i]);
+            finals.extend(verifier.final_aum());
         }
-        prop_assert_eq!(verifier.merkle_root(), group.fold.merkle_root());
+        assert_eq!(folds.len(), documented_records(block).len());
+        if block == "door-records" {
+            let hashes: Vec<String> =
+                finals.iter().map(|(hash, _)| HEXLOWER.encode(hash)).collect();
+            let heights: Vec<String> =
+                finals.iter().map(|(_, height)| height.to_string()).collect();
+            assert_eq!((hashes, heights), (said("final AUM"), said("its height")));
+        }
+    }
+}
+
+#[test]
+fn the_verifier_refuses_changed_examples() {
+    for (block, _) in EXAMPLES {
+        let records = documented_records(block);
+        let mut verifier = Verifier::default();
+        for (i, record) in records.iter().enumerate() {
+            for at in (i % 7..record.len()).step_by(7) {
+                let mut changed = record.clone();
+                changed[at] ^= 1 << (at % 8);
+                assert!(verifier.clone().take(&changed).is_err(), "{block} {i}, byte {at}");
+            }
+            let elsewhere = records.iter().enumerate().filter(|(j, _)| *j != i);
+            for (j, other) in elsewhere {
+                assert!(verifier.clone().take(other).is_err(), "{block} {j} as {i}");
+            }
+            verifier.take(record).unwrap();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! The history of section 11.
+//! The histories of section 11.
 
+use ledger::history::door::finality::final_point;
 use ledger::history::{
     Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse,
     BroughtGenesis, ChangeReason, ChangedNode, Epoch, Event, Foreign, ForeignReason, LogKey,
@@ -7,11 +8,12 @@ use ledger::history::{
     RevocationSigned, RevocationWithdrawn, SecretLabel, Verdict, Who,
 };
 use ledger::ids::AumHash;
+use ledger::limits::FINAL_AFTER;
 use ledger::lock::builder::Change;
 use ledger::lock::node_keys::resign;
 use ledger::lock::revocation::{cosign, generate};
 use ledger::lock::signatures::Signer;
-use ledger::lock::{Aum, AumKind, Key, Sealed};
+use ledger::lock::{Aum, AumKind, Key, Sealed, State};
 use ledger::testing::{Group, key, node_key};
 
 /// A record of the example, and what the fold holds after it.
@@ -19,6 +21,8 @@ pub struct Step {
     pub record: Record,
     pub fold_hash: String,
     pub merkle_root: [u8; 32],
+    /// The final AUM and its height, while a lock is on.
+    pub final_aum: Option<(AumHash, u64)>,
 }
 
 struct Example {
@@ -38,7 +42,10 @@ impl Example {
         };
         let fold = &self.group.fold;
         let (fold_hash, merkle_root) = (fold.fold_hash().to_string(), fold.merkle_root());
-        self.steps.push(Step { record, fold_hash, merkle_root });
+        let now = fold.authority();
+        let final_aum = now.map(|now| final_point(&self.group.rows, now).unwrap().at);
+        let final_aum = final_aum.map(|at| (at.hash, at.height));
+        self.steps.push(Step { record, fold_hash, merkle_root, final_aum });
     }
 
     fn asked(&mut self, event: Event) {
@@ -166,5 +173,38 @@ pub fn example() -> Vec<Step> {
     e.asked(Event::LockObserved(Observed::Foreign(foreign)));
     e.asked(Event::LockObserved(Observed::Head(head)));
     e.asked(Event::AdoptionEnded);
+    e.steps
+}
+
+/// A history under rules 2: an AUM becomes final, and a revocation passes the door.
+pub fn door_example() -> Vec<Step> {
+    let mut e = Example { group: Group::unfounded_under(2), steps: Vec::new() };
+    let founding = e.group.founding();
+    e.record(Who::Member, founding);
+    e.asked(e.group.initialization(1, &[2, 3]));
+
+    let mut at = e.group.fold.authority().unwrap().head();
+    let on = |at: &mut AumHash, by: &[u8], mut aum: Aum| {
+        aum.parent = Some(at.0.to_vec());
+        let aum = by.iter().fold(Sealed::new(aum), |aum, seed| cosign(aum, &key(*seed)).unwrap());
+        *at = aum.hash();
+        aum
+    };
+    let go_on = |_| on(&mut at, &[1, 2], Aum::new(AumKind::NO_OP, None));
+    e.asked(Group::added((0..=FINAL_AFTER).map(go_on).collect()));
+
+    let before = (at, e.group.fold.authority().unwrap().state().clone());
+    let mut add = Aum::new(AumKind::ADD_KEY, None);
+    add.key = Some(Key::ed25519(key(9).public(), 3));
+    e.asked(Group::added(vec![on(&mut at, &[3], add)]));
+
+    let (mut at, state) = before;
+    let stolen = key(3).public().0;
+    let left = state.keys().iter().filter(|key| key.id() != Some(&stolen)).cloned();
+    let mut revocation = Aum::new(AumKind::CHECKPOINT, None);
+    revocation.state = Some(State { last_aum: None, keys: Some(left.collect()), ..state.clone() });
+    let aums = vec![on(&mut at, &[1, 2], revocation)];
+    let (reason, note) = (Some(ChangeReason::Compromised), None);
+    e.asked(Event::AumsAdded(AumsAdded { aums, fork: true, signatures: Vec::new(), reason, note }));
     e.steps
 }

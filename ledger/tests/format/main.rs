@@ -2,12 +2,17 @@
 //! verifier written from it alone agrees with the ledger.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod agreement;
 mod cbor;
 mod document;
 mod example;
+mod seldom;
 mod tailscale;
 mod verifier;
 
+#[path = "../laws/door_moves.rs"]
+#[allow(dead_code)]
+mod door_moves;
 #[path = "../laws/moves.rs"]
 #[allow(dead_code)]
 mod moves;

@@ -229,6 +229,9 @@ pub struct Node {
     /// Least is preferred.
     pub preference: (std::cmp::Reverse<u64>, bool, Hash),
     pub signed: Hash,
+    pub signers: Vec<KeyId>,
+    /// The number of AUMs below it.
+    pub height: u64,
     pub state: State,
 }
 
@@ -252,8 +255,8 @@ impl Chain {
         let state = genesis.state.clone().ok_or("no state")?;
         genesis.weight(&state)?;
         let preference = (std::cmp::Reverse(0), true, genesis.hash);
-        let node = Node { parent: None, preference, signed: genesis.signed, state };
-        let hash = genesis.hash;
+        let (hash, signed, signers) = (genesis.hash, genesis.signed, genesis.signers.clone());
+        let node = Node { parent: None, preference, signed, signers, height: 0, state };
         Ok(Chain { genesis: hash, aums: BTreeMap::from([(hash, node)]), head: hash })
     }
 
@@ -263,13 +266,15 @@ impl Chain {
 
     pub fn take(&mut self, aum: &Aum) -> Result<()> {
         let parent = aum.parent.ok_or("no parent")?;
-        let below = &self.aums.get(&parent).ok_or("an unknown parent")?.state;
-        let weight = aum.weight(below)?;
-        let state = aum.apply(below)?;
+        let below = self.aums.get(&parent).ok_or("an unknown parent")?;
+        let weight = aum.weight(&below.state)?;
+        let (state, height) = (aum.apply(&below.state)?, below.height + 1);
         let preference = (std::cmp::Reverse(weight), aum.kind != 2, aum.hash);
-        let node = Node { parent: Some(parent), preference, signed: aum.signed, state };
+        let (parent, signed, signers) = (Some(parent), aum.signed, aum.signers.clone());
+        let node = Node { parent, preference, signed, signers, height, state };
         self.aums.insert(aum.hash, node);
-        self.head = self.genesis;
+        // On the head there is nothing to choose from.
+        self.head = if parent == Some(self.head) { aum.hash } else { self.genesis };
         while let Some(next) = self.active_child() {
             self.head = next;
         }
