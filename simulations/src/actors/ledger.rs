@@ -3,6 +3,8 @@
 //! What is decided here beyond the fold is what a coordination server decides: which lock a node
 //! is told of, and that AUMs which nodes send are proposed as they come.
 
+use ledger::history::adoption::{self, Adoption};
+use ledger::history::door::SINCE_RULES;
 use ledger::history::lifecycle::{self, Lifecycle};
 use ledger::history::{
     Actor, AumsAdded, ClusterId, Epoch, Event, Fold, Founder, LogKey, MemberDetails, MemberKey,
@@ -33,8 +35,21 @@ pub struct Ledger {
     pub fold: Option<Fold>,
     /// What it has acknowledged.
     pub acknowledged: Vec<(u64, RecordHash)>,
+    /// What it was asked that concerns the door, until somebody looks at it.
+    pub heard: Vec<Heard>,
     member: PrivateKey,
     requests: u64,
+}
+
+/// What the ledger was asked that concerns the door.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    /// A lock has begun that is decided here, or its door begins now.
+    DoorBegan(AumHash),
+    /// There is no lock, or no door.
+    NoDoor,
+    /// AUMs on top of what was the head, and what became of them.
+    Aums(AumHash, Vec<Sealed>, Outcome),
 }
 
 /// What became of an event.
@@ -50,20 +65,46 @@ impl Ledger {
     const CLUSTER: ClusterId = ClusterId([0x51; 16]);
 
     /// A ledger of one member, with record 0.
-    pub fn found(process: Process) -> Result<Self, Fault> {
+    ///
+    /// It begins under these rules.
+    pub fn found(process: Process, rules: u32) -> Result<Self, Fault> {
         let member = PrivateKey::from_seed(&[0xe1; 32]);
         let fold = Some(Fold::open(process.disk.rows())?);
-        let mut ledger = Ledger { process, fold, acknowledged: Vec::new(), member, requests: 0 };
-        let details = MemberDetails {
+        let (acknowledged, heard) = (Vec::new(), Vec::new());
+        let mut ledger = Ledger { process, fold, acknowledged, heard, member, requests: 0 };
+        let member_key = MemberKey(ledger.member.public().0);
+        let founder = Founder { id: ReplicaId(1), member_key, details: Self::details(rules) };
+        ledger.propose(0, Event::GroupCreated(founder))?;
+        Ok(ledger)
+    }
+
+    fn details(rules: u32) -> MemberDetails {
+        MemberDetails {
             name: "first".into(),
             log_key: LogKey(PrivateKey::from_seed(&[0xe2; 32]).public().0),
             lock_key: Some(keys::public(MEMBER)),
-            rules: 1,
-        };
-        let member_key = MemberKey(ledger.member.public().0);
-        let founder = Founder { id: ReplicaId(1), member_key, details };
-        ledger.propose(0, Event::GroupCreated(founder))?;
-        Ok(ledger)
+            rules,
+        }
+    }
+
+    /// The rules that are active, while it runs.
+    pub fn rules(&self) -> Option<u32> {
+        self.fold.as_ref().map(Fold::rules)
+    }
+
+    /// Where the lock came from that is on or is being brought in, if from elsewhere.
+    pub fn adoption(&self) -> Result<Option<Adoption>, Fault> {
+        let fold = self.fold.as_ref().ok_or_else(down)?;
+        adoption::current(self.process.disk.inspect(), fold.lifecycle())
+    }
+
+    /// The next rules become active: its program knows them now.
+    pub fn next_rules(&mut self, now: u64) -> Result<Outcome, Fault> {
+        let next = self.fold.as_ref().ok_or_else(down)?.rules() + 1;
+        match self.propose(now, Event::MemberChanged(Self::details(next)))? {
+            Outcome::Recorded(_) => self.propose(now, Event::RulesActivated(next)),
+            refused => Ok(refused),
+        }
     }
 
     /// The authority, while it runs and the lock is on.
@@ -95,8 +136,34 @@ impl Ledger {
         self.propose_as(now, &format!("request-{}", self.requests), event)
     }
 
-    /// Proposes an event: signs it, and takes the way of every proposal from there.
+    /// Proposes an event, and remembers what the door should have said.
     pub fn propose_as(&mut self, now: u64, request: &str, event: Event) -> Result<Outcome, Fault> {
+        let before = self.head();
+        let (rules, aums) = match &event {
+            Event::AumsAdded(added) => (self.rules(), added.aums.clone()),
+            _ => (self.rules(), Vec::new()),
+        };
+        let outcome = self.admit(now, request, event)?;
+        let shuts = self.rules() >= Some(SINCE_RULES);
+        let followed = self.adoption()?.is_some_and(|adoption| adoption.followed);
+        match (before, self.authority()) {
+            (Some(head), _) if !aums.is_empty() => {
+                self.heard.push(Heard::Aums(head, aums, outcome.clone()));
+            }
+            (_, Some(authority)) if shuts && !followed => {
+                let (oldest, began) = (authority.oldest().hash, before.is_none());
+                if began || rules != self.rules() {
+                    self.heard.push(Heard::DoorBegan(oldest));
+                }
+            }
+            (Some(_), None) => self.heard.push(Heard::NoDoor),
+            _ => {}
+        }
+        Ok(outcome)
+    }
+
+    /// Signs a proposal, and takes the way of every proposal from there.
+    fn admit(&mut self, now: u64, request: &str, event: Event) -> Result<Outcome, Fault> {
         let fold = self.fold.as_mut().ok_or_else(down)?;
         let request = request.parse().map_err(|e| Fault::from_error("a request ID", e))?;
         let proposal = Proposal {

@@ -103,8 +103,9 @@ fn scenario(seed: u64) -> Scenario {
 
 fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
     let Scenario { plan, keys, nodes } = scenario(seed);
+    let rules = super::rules(seed);
     super::run_plan(&plan, kept, |plan| {
-        let mut tailnet = Tailnet::new(plan, nodes, trace)?;
+        let mut tailnet = Tailnet::new(plan, nodes, rules, trace)?;
         let begun = init(&mut tailnet, &keys);
         let lived = begun.and_then(|()| live(&mut tailnet));
         Ok((tailnet.tally.clone(), tailnet.now(), lived))

@@ -158,8 +158,9 @@ struct Life {
 }
 
 fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
+    let rules = super::rules(seed);
     super::run_plan(&plan(seed), kept, |plan| {
-        let mut tailnet = Tailnet::new(plan, NODES, trace)?;
+        let mut tailnet = Tailnet::new(plan, NODES, rules, trace)?;
         let mut life = Life {
             nodes: vec![(None, 0); NODES],
             former: Vec::new(),

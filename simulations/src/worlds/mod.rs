@@ -7,7 +7,7 @@ pub mod small;
 
 use crate::actors::tailnet::Tally;
 use crate::invariants::Broken;
-use crate::world::{Fault, Kept, Plan, Trace};
+use crate::world::{Fault, Kept, Plan, Random, Trace};
 
 /// What running a world came to.
 #[derive(Debug)]
@@ -40,6 +40,11 @@ pub struct World {
 pub const ALL: [World; 4] = [forks::WORLD, life::WORLD, revocation::WORLD, small::WORLD];
 /// Worlds that are run only by name.
 pub const NAMED: [World; 1] = [small::LARGER];
+
+/// The rules of a seed's ledger: with the door or without.
+fn rules(seed: u64) -> u32 {
+    if Random::new(seed, "rules").chance(600) { 2 } else { 1 }
+}
 
 /// Runs the kept part of a plan.
 fn run_plan<A: Clone + std::fmt::Display>(

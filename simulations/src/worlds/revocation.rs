@@ -186,8 +186,9 @@ struct War {
 
 fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
     let Scenario { plan, genesis, stolen } = scenario(seed);
+    let rules = super::rules(seed);
     super::run_plan(&plan, kept, |plan| {
-        let mut town = Tailnet::new(plan, NODES, trace)?;
+        let mut town = Tailnet::new(plan, NODES, rules, trace)?;
         town.say(format_args!("keys and votes {genesis:?}, stolen {stolen:?}"));
         let honest = (0..5).filter(|holder| !stolen.contains(holder)).chain(SPARES).collect();
         let mut war = War { honest, won: None, rogues: 0, lock: 0 };

@@ -56,7 +56,7 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
             let ours = self.ledger.authority().map(|authority| authority.state().state_id());
             let has_ended = ours != Some(authority.state().state_id());
             let cannot_be_told = has_ended && !self.truth.may_end(authority.state());
-            begins_elsewhere || cannot_be_told
+            begins_elsewhere || cannot_be_told || self.stands_on_refused(node, &line)
         };
         invariants::all_agree_when_calm(
             ledger,
@@ -85,6 +85,20 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
             invariants::all_agree_when_calm(ledger, [settled])?;
         }
         Ok(())
+    }
+
+    /// Whether a node stands on a branch that the door refuses, wherever it has it from.
+    fn stands_on_refused(&self, node: &ClientNode, line: &BTreeSet<AumHash>) -> bool {
+        let (Some(head), Some(door)) = (node.head(), &self.door) else { return false };
+        let Some(ours) = self.ledger.head() else { return false };
+        let theirs = self.truth.line(&head);
+        let first = theirs.iter().rev().find(|hash| !line.contains(hash));
+        let first = first.and_then(|hash| self.truth.of(hash));
+        let record = self.ledger.fold.as_ref().map_or(0, ledger::history::Fold::next_index);
+        first.is_some_and(|judged| {
+            self.refused.contains(&judged.aum.hash())
+                && door.judge(&self.truth, ours, &judged.aum, record).is_err()
+        })
     }
 
     /// Whether another round changes nothing either: one may have given what the next one takes.

@@ -3,13 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ledger::history::Fold;
+use ledger::history::door::finality::final_point;
 use ledger::ids::AumHash;
 use ledger::lock::{Authority, Sealed};
 
 use super::{Result, Seen, Tailnet, short, unexpected};
 use crate::actors::client::hashes;
+use crate::actors::ledger::{Heard, Outcome};
+use crate::invariants::truth::{Door, Shut};
 use crate::invariants::{
-    self, Holding, Move, ending_needs_a_secret, head_is_where_the_rules_lead,
+    self, Holding, Move, broken, ending_needs_a_secret, head_is_where_the_rules_lead,
     head_moves_by_the_rules, only_what_the_rules_admit,
 };
 
@@ -17,6 +21,9 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
     /// The ledger may have recorded something: whatever must hold of it is checked.
     pub fn look_at_ledger(&mut self, before: Option<AumHash>) -> Result<()> {
         const NAME: &str = "the ledger";
+        for heard in std::mem::take(&mut self.ledger.heard) {
+            self.look_at_door(heard)?;
+        }
         let records = self.ledger.acknowledged.len();
         let after = self.ledger.head();
         let Some(authority) = self.ledger.authority() else { return Ok(()) };
@@ -54,6 +61,81 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
         }
         if before != after {
             self.say(format_args!("the ledger is at {}", short(after)));
+        }
+        Ok(())
+    }
+
+    /// The ledger was asked something: its door has judged as it must.
+    fn look_at_door(&mut self, heard: Heard) -> Result<()> {
+        let (head, aums, outcome) = match heard {
+            Heard::DoorBegan(oldest) => {
+                self.door = Some(Door::new(oldest));
+                return Ok(());
+            }
+            Heard::NoDoor => {
+                self.door = None;
+                return Ok(());
+            }
+            Heard::Aums(head, aums, outcome) => (head, aums, outcome),
+        };
+        for aum in &aums {
+            // What stands on nothing is no business of anybody's yet.
+            if aum.parent_hash().is_none_or(|parent| self.truth.of(&parent).is_some()) {
+                self.truth.judge(aum);
+            }
+        }
+        let recorded = match &outcome {
+            Outcome::Recorded(record) => Ok(*record),
+            Outcome::Refused(why) => {
+                let stored = &self.ledger_stored;
+                let new = aums.iter().map(Sealed::hash).filter(|hash| !stored.contains(hash));
+                self.refused.extend(new);
+                Err(why)
+            }
+        };
+        let Some(door) = &self.door else { return Ok(()) };
+        let next = self.ledger.fold.as_ref().map_or(0, Fold::next_index);
+        let record = recorded.unwrap_or(next);
+        let after = door.after(&self.truth, head, &aums, record);
+        let expected = after.as_ref().map(|_| ()).map_err(|why| *why);
+        invariants::the_door_judges_by_its_rules(expected, recorded)?;
+        if let Err(why) = expected {
+            self.count(match why {
+                Shut::Invalid => "AUMs against the rules refused",
+                Shut::Leaves => "fork refused at the door",
+                Shut::NoRevocation(_) => "checkpoint attack refused",
+                Shut::Outvoted => "revocation outvoted at the door",
+                Shut::Final => "refused below the final AUM",
+                Shut::Spent => "quota refused",
+                Shut::Loses => "fork lost at the door",
+            });
+        }
+        if let (Ok(after), Ok(_)) = (after, recorded) {
+            self.door_moved(after, &aums)?;
+        }
+        Ok(())
+    }
+
+    /// AUMs have come through the door: the final AUM may be another one.
+    fn door_moved(&mut self, after: Door, aums: &[Sealed]) -> Result<()> {
+        let Some(before) = self.door.replace(after.clone()) else { return Ok(()) };
+        let Some(authority) = self.ledger.authority() else { return Ok(()) };
+        let rows = self.ledger.process.disk.inspect();
+        let point = final_point(rows, authority).map_err(unexpected)?;
+        if point.at.hash != after.final_at {
+            let (is, should) = (point.at.hash, after.final_at);
+            return Err(broken("the_final_aum_is_the_rules", format!("{is}, not {should}")));
+        }
+        let head = authority.head();
+        // Only the last step of several can be seen from outside.
+        if aums.len() == 1 {
+            invariants::final_needs_most_votes(&self.truth, before.final_at, after.final_at, head)?;
+        }
+        if before.final_at != after.final_at {
+            let line = self.truth.line(&head);
+            let forced = !line.contains(&before.final_at);
+            self.count(if forced { "forced past finality" } else { "an AUM became final" });
+            self.say(format_args!("final: {}", short(Some(after.final_at))));
         }
         Ok(())
     }

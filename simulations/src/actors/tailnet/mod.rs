@@ -16,7 +16,7 @@ use super::client::ClientNode;
 use super::keys;
 use super::ledger::{Ledger, Outcome};
 use super::relay::Relay;
-use crate::invariants::truth::Truth;
+use crate::invariants::truth::{Door, Truth};
 use crate::invariants::{self, Broken, broken};
 use crate::world::clock::{Agenda, SECOND};
 use crate::world::{
@@ -55,6 +55,10 @@ pub struct Tailnet<'t, A> {
     pub truth: Truth,
     /// What has happened how often.
     pub tally: Tally,
+    /// The door of the lock that is on, if it has one.
+    pub door: Option<Door>,
+    /// AUMs of events that the ledger has refused.
+    pub refused: BTreeSet<AumHash>,
     seen: Vec<Seen>,
     ledger_stored: BTreeSet<AumHash>,
     ledger_records: usize,
@@ -73,21 +77,21 @@ struct Seen {
 pub type Result<T> = std::result::Result<T, Broken>;
 
 impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
-    /// A ledger without a lock, and so many nodes that know nothing.
-    pub fn new(plan: Plan<A>, nodes: usize, trace: &'t mut Trace) -> Result<Self> {
+    /// A ledger without a lock under these rules, and so many nodes that know nothing.
+    pub fn new(plan: Plan<A>, nodes: usize, rules: u32, trace: &'t mut Trace) -> Result<Self> {
         let Plan { seed, mix, steps } = plan;
         let process =
             |id: ProcessId, name: String, mix: &Mix| Process::new(seed, id, name, mix.clone());
         // What the ledger's disk has lost to rot only a backup or another replica gives back.
         let ledgers = mix.clone().without(Fault::Rot);
-        let ledger = Ledger::found(process(LEDGER, "ledger".into(), &ledgers));
+        let ledger = Ledger::found(process(LEDGER, "ledger".into(), &ledgers), rules);
         let ledger = ledger.map_err(unexpected)?;
         let mut all = Vec::new();
         for n in 0..nodes {
             let process = process(n + 1, format!("node {n}"), &mix);
             all.push(ClientNode::new(process, keys::node_key(n, 0)).map_err(unexpected)?);
         }
-        trace.say(0, format_args!("seed {seed}: {nodes} nodes, {mix}"));
+        trace.say(0, format_args!("seed {seed}: {nodes} nodes, rules {rules}, {mix}"));
         let mut agenda = Agenda::default();
         for (at, step) in steps {
             agenda.plan(at, Due::Step(step));
@@ -101,6 +105,8 @@ impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
             trace,
             ledger,
             seen: (0..nodes).map(|_| Seen::default()).collect(),
+            door: None,
+            refused: BTreeSet::new(),
             ledger_stored: BTreeSet::new(),
             ledger_records: 0,
             nodes: all,

@@ -5,12 +5,16 @@
 //! if its key's holder has made it, and the holders say so here. So a fault in the rules that all
 //! nodes share is seen all the same.
 
+mod door;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::ids::{AumHash, NodeKey};
 use ledger::lock::node_keys::{NodeKeySignature, SigKind};
 use ledger::lock::{AumKind, Sealed, State};
+
+pub use self::door::{Comes, Door, Shut};
 
 /// An AUM, and what the rules say of it where it stands.
 #[derive(Debug, Clone)]
@@ -21,6 +25,8 @@ pub struct Judged {
     pub after: Result<State, String>,
     /// The votes of its signers at its parent.
     pub weight: u64,
+    /// AUMs below it.
+    pub height: u64,
 }
 
 /// A signature that a holder made: by which key, over what, and the signature itself.
@@ -73,7 +79,8 @@ impl Truth {
                 Ok((state, weight)) => (Ok(state), weight),
                 Err(why) => (Err(why), 0),
             };
-            self.judged.insert(hash, Judged { aum: aum.clone(), after, weight });
+            let height = aum.parent_hash().map_or(0, |parent| self.height(&parent) + 1);
+            self.judged.insert(hash, Judged { aum: aum.clone(), after, weight, height });
         }
         &self.judged[&hash]
     }
@@ -91,6 +98,11 @@ impl Truth {
     /// The parent of an AUM.
     pub fn parent(&self, hash: &AumHash) -> Option<AumHash> {
         self.judged.get(hash).and_then(|judged| judged.aum.parent_hash())
+    }
+
+    /// How many AUMs are below one.
+    pub fn height(&self, hash: &AumHash) -> u64 {
+        self.judged.get(hash).map_or(0, |judged| judged.height)
     }
 
     /// From an AUM back to the genesis.
