@@ -37,6 +37,8 @@ pub struct Ledger {
     pub acknowledged: Vec<(u64, RecordHash)>,
     /// What it was asked that concerns the door, until somebody looks at it.
     pub heard: Vec<Heard>,
+    /// The user on whose behalf it is asked.
+    pub uid: u32,
     member: PrivateKey,
     requests: u64,
 }
@@ -71,7 +73,8 @@ impl Ledger {
         let member = PrivateKey::from_seed(&[0xe1; 32]);
         let fold = Some(Fold::open(process.disk.rows())?);
         let (acknowledged, heard) = (Vec::new(), Vec::new());
-        let mut ledger = Ledger { process, fold, acknowledged, heard, member, requests: 0 };
+        let mut ledger =
+            Ledger { process, fold, acknowledged, heard, uid: 1000, member, requests: 0 };
         let member_key = MemberKey(ledger.member.public().0);
         let founder = Founder { id: ReplicaId(1), member_key, details: Self::details(rules) };
         ledger.propose(0, Event::GroupCreated(founder))?;
@@ -173,7 +176,7 @@ impl Ledger {
             request,
             digest: [7; 32],
             part: 0,
-            actor: Actor { member: ReplicaId(1), who: Who::Uid(1000), name: "ada".into() },
+            actor: Actor { member: ReplicaId(1), who: Who::Uid(self.uid), name: "ada".into() },
             time_ms: self.process.clock.read(now),
             event,
         };
