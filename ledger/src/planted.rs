@@ -62,12 +62,18 @@ pub enum Plant {
     WeighAtFork,
     /// One signature moves the final AUM.
     FinalAtOnce,
+    /// What most votes have undone counts as gone on.
+    CountUndone,
+    /// A majority is weighed at the head rather than at the final AUM.
+    MajorityAtHead,
+    /// A revocation may bring back whatever was so at some time.
+    RestoreAnything,
 }
 
 #[cfg(feature = "planted")]
 impl Plant {
     /// Every bug.
-    pub const ALL: [Plant; 19] = [
+    pub const ALL: [Plant; 22] = [
         Plant::ForgetSignature,
         Plant::IgnoreVotes,
         Plant::HighestHash,
@@ -87,6 +93,9 @@ impl Plant {
         Plant::SkipDoor,
         Plant::WeighAtFork,
         Plant::FinalAtOnce,
+        Plant::CountUndone,
+        Plant::MajorityAtHead,
+        Plant::RestoreAnything,
     ];
 
     /// Its name on the command line of the simulations.
@@ -111,6 +120,9 @@ impl Plant {
             Plant::SkipDoor => "skip-door",
             Plant::WeighAtFork => "weigh-at-fork",
             Plant::FinalAtOnce => "final-at-once",
+            Plant::CountUndone => "count-undone",
+            Plant::MajorityAtHead => "majority-at-head",
+            Plant::RestoreAnything => "restore-anything",
         }
     }
 }

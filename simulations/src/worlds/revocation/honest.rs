@@ -47,12 +47,17 @@ impl War {
                 let fill = move |aum: &mut Aum| aum.key_id = Some(keys::id(other));
                 (AumKind::REMOVE_KEY, Box::new(fill))
             }
+            7 if self.stolen_trusted(town, &head).len() > 1 => {
+                // A holder does not trust another one any more, rightly so.
+                let gone = random.pick(&self.stolen_trusted(town, &head));
+                (AumKind::REMOVE_KEY, Box::new(move |aum| aum.key_id = Some(keys::id(gone))))
+            }
             _ => return submit(town, notes(head, signer, 1, random.any())),
         };
         submit(town, vec![keys::aum(kind, head, &[signer], fill)])
     }
 
-    /// A key of the first ones is added by an honest holder.
+    /// A key of the first ones is added, by any holder: whoever is robbed later is honest yet.
     pub(super) fn enrol(
         &mut self,
         town: &mut Town<'_>,
@@ -60,7 +65,8 @@ impl War {
         holder: usize,
         votes: u64,
     ) -> Result<()> {
-        let Some(signer) = self.trusted(town, &head).first().copied() else { return Ok(()) };
+        let all = [Side::Honest, Side::Thief].map(|side| self.side(town, &head, side)).concat();
+        let Some(signer) = all.get(holder % all.len().max(1)).copied() else { return Ok(()) };
         let key = Key::ed25519(keys::public(holder), votes);
         let aum = keys::aum(AumKind::ADD_KEY, head, &[signer], |aum| aum.key = Some(key));
         submit(town, vec![aum])
