@@ -191,6 +191,7 @@ impl Drop for Running {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::Instant;
 
     use super::*;
 

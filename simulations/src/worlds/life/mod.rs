@@ -2,21 +2,19 @@
 //! keys come and go, it is disabled, and begins again. Nodes are away for months and miss some of
 //! it; some set the lock aside.
 
+mod adopting;
+mod signing;
+
 use std::fmt;
 
-use ledger::history::{
-    AumsAdded, ChangedNode, Disablement, Event, Initialization, NewNode, NodeId, NodeSignature,
-    roster,
-};
-use ledger::ids::LockKey;
-use ledger::lock::builder::{Change, UpdateBuilder};
+use ledger::history::{ChangedNode, Disablement, Event, NewNode, NodeId, NodeSignature};
+use ledger::lock::Key;
+use ledger::lock::builder::Change;
 use ledger::lock::client::Peer;
 use ledger::lock::compaction::Options;
-use ledger::lock::node_keys::{
-    AuthKey, NodeKeySignature, reissue, resign, sign_direct, wrap_auth_key,
-};
-use ledger::lock::{Authority, Key, State};
+use ledger::lock::node_keys::{AuthKey, NodeKeySignature, resign, wrap_auth_key};
 
+use self::signing::{admission, change, direct, genesis, initialization, trusted};
 use super::{Ran, World};
 use crate::actors::keys;
 use crate::actors::ledger::{MEMBER, Outcome};
@@ -46,6 +44,10 @@ enum Act {
     InitUsed,
     /// Somebody disables the lock, with its secret or with another one.
     Disable(bool),
+    /// A lock that exists elsewhere is adopted, and maybe followed.
+    Adopt(u64),
+    /// The server of a followed lock shows something new, maybe of a thief's.
+    Follow(u64),
     /// A node joins, and is to be signed later.
     Join(usize),
     /// A node joins by an auth key that carries a credential.
@@ -79,6 +81,8 @@ impl fmt::Display for Act {
             Act::InitUsed => f.write_str("a lock is to begin with a used state ID"),
             Act::Disable(true) => f.write_str("the lock is disabled"),
             Act::Disable(false) => f.write_str("somebody tries another secret"),
+            Act::Adopt(_) => f.write_str("a lock from elsewhere is adopted"),
+            Act::Follow(_) => f.write_str("the server of a followed lock shows more"),
             Act::Join(n) => write!(f, "node {n} joins"),
             Act::JoinPreSigned(n, _) => write!(f, "node {n} joins by a credential"),
             Act::Sign(n, _) => write!(f, "node {n} is signed"),
@@ -105,7 +109,9 @@ fn plan(seed: u64) -> Plan<Act> {
     for n in 0..random.place(NODES) {
         steps.push((at, Step::Act(Act::Join(n))));
     }
-    steps.push((HOUR, Step::Act(Act::Init(random.any()))));
+    let draw = random.any();
+    let first = if random.chance(150) { Act::Adopt(draw) } else { Act::Init(draw) };
+    steps.push((HOUR, Step::Act(first)));
     for _ in 0..random.between(40, 100) {
         at += random.between(1, 20) * DAY + random.below(DAY);
         if random.chance(150) {
@@ -115,11 +121,13 @@ fn plan(seed: u64) -> Plan<Act> {
         let n = random.place(NODES);
         let draw = random.any();
         let act = match random.below(100) {
-            0..4 => Act::Init(draw),
+            0..3 => Act::Init(draw),
+            3..4 => Act::Adopt(draw),
             4..5 => Act::InitUsed,
             5..7 => Act::Disable(true),
             7..8 => Act::Disable(false),
-            8..20 => Act::Join(n),
+            8..13 => Act::Follow(draw),
+            13..20 => Act::Join(n),
             20..28 => Act::JoinPreSigned(n, draw),
             28..42 => Act::Sign(n, draw),
             42..54 => Act::Rotate(n, random.chance(800)),
@@ -203,6 +211,8 @@ impl Life {
         }
         match *what {
             Act::Init(draw) => self.init(town, draw),
+            Act::Adopt(draw) => self.adopt(town, draw),
+            Act::Follow(draw) => self.follow(town, draw),
             Act::InitUsed => self.init_used(town),
             Act::Disable(real) => self.disable(town, real),
             Act::Join(n) => self.join(town, n, None),
@@ -309,6 +319,10 @@ impl Life {
 
     /// A lock is to begin with the state ID of the last one.
     fn init_used(&mut self, town: &mut Town<'_>) -> Result<()> {
+        if adopting::last_was_followed(town)? {
+            // That one lives on elsewhere, and may come again.
+            return Ok(());
+        }
         let old = self.locks;
         let genesis = genesis(old, &[(MEMBER, 1)], old as usize + 1)?;
         town.truth.made(&genesis);
@@ -328,6 +342,9 @@ impl Life {
         });
         if town.ledger.authority().is_none() {
             return Ok(());
+        }
+        if adopting::followed(town)? {
+            return if real { adopting::end(town) } else { Ok(()) };
         }
         match town.propose(event)? {
             Some(Outcome::Recorded(_)) if real => {
@@ -415,104 +432,4 @@ impl Life {
         }
         Ok(())
     }
-}
-
-fn genesis(lock: u64, keys: &[(usize, u64)], secret: usize) -> Result<ledger::lock::Sealed> {
-    let state: State = keys::state(lock, keys, secret);
-    let genesis = Authority::genesis(state, keys::private(MEMBER));
-    genesis.map_err(|why| broken("a_lock_begins", why.to_string()))
-}
-
-/// The event that begins a lock, with a signature for every node of the roster.
-fn initialization(town: &mut Town<'_>, genesis: ledger::lock::Sealed) -> Result<Event> {
-    let mut signatures = Vec::new();
-    for node in roster::list(town.ledger.process.disk.inspect()).map_err(unexpected)? {
-        let signature = direct(MEMBER, node.node_key, node.lock_key)?;
-        town.truth.made_for_node(&signature);
-        signatures.push(NodeSignature { node: node.id, signature });
-    }
-    let init = Initialization { genesis, signatures, labels: Vec::new(), brought_by: None };
-    Ok(Event::LockInitialized(Box::new(init)))
-}
-
-fn direct(
-    signer: usize,
-    node_key: ledger::ids::NodeKey,
-    wrapping: Option<LockKey>,
-) -> Result<NodeKeySignature> {
-    let signature = sign_direct(keys::private(signer), node_key, wrapping);
-    signature.map_err(|why| broken("nodes_can_be_signed", why.to_string()))
-}
-
-/// Some holder whom the lock trusts.
-fn trusted(town: &Town<'_>, draw: u64) -> Option<usize> {
-    let state = town.ledger.authority()?.state();
-    let holders: Vec<usize> =
-        state.keys().iter().filter_map(|key| keys::holder(key.id()?)).collect();
-    (!holders.is_empty()).then(|| Random::new(draw, "who").pick(&holders))
-}
-
-/// A change of the trusted keys, signed by one of them; `gone` is the holder whose nodes another
-/// one signs anew.
-fn change(town: &mut Town<'_>, draw: u64, what: Change, gone: Option<usize>) -> Result<()> {
-    let Some(authority) = town.ledger.authority() else { return Ok(()) };
-    let keys: Vec<usize> =
-        authority.state().keys().iter().filter_map(|key| keys::holder(key.id()?)).collect();
-    let others: Vec<usize> = keys.into_iter().filter(|holder| Some(*holder) != gone).collect();
-    if others.is_empty() {
-        return Ok(());
-    }
-    let signer = Random::new(draw, "signer").pick(&others);
-    let rows = town.ledger.process.disk.inspect();
-    let builder = UpdateBuilder::new(rows, authority, Some(keys::private(signer)));
-    let mut builder = builder.map_err(unexpected)?;
-    if builder.change(what).is_err() {
-        return Ok(());
-    }
-    let mut signatures = Vec::new();
-    if let Some(gone) = gone {
-        for id in roster::signed_by(rows, keys::public(gone)).map_err(unexpected)? {
-            let node = roster::node(rows, id).map_err(unexpected)?;
-            let Some((old, lock_key)) =
-                node.and_then(|node| Some((node.signature?, node.lock_key)))
-            else {
-                continue;
-            };
-            let signature = reissue(keys::private(signer), &old, lock_key)
-                .map_err(|why| broken("nodes_can_be_signed", why.to_string()))?;
-            signatures.push(NodeSignature { node: id, signature });
-        }
-    }
-    let Ok(aums) = builder.finish() else { return Ok(()) };
-    for aum in &aums {
-        town.truth.made(aum);
-    }
-    for item in &signatures {
-        town.truth.made_for_node(&item.signature);
-    }
-    let resigned = !signatures.is_empty();
-    let added = AumsAdded { aums, fork: false, signatures, reason: None, note: None };
-    if let Some(Outcome::Recorded(_)) = town.propose(Event::AumsAdded(added))? {
-        town.count("keys changed");
-        if resigned {
-            town.count("nodes signed anew");
-        }
-    }
-    Ok(())
-}
-
-/// Whom a node lets in: of those that it was told of, with the latest of the replaced ones beside
-/// them; and as the ledger's roster has it if the node stands where the ledger stands.
-fn admission(town: &Town<'_>, n: usize, former: &[Peer]) -> Result<()> {
-    let node = &town.nodes[n];
-    let Some(client) = &node.client else { return Ok(()) };
-    let name = &node.process.name;
-    let latest = former.iter().rev().take(NODES);
-    let peers: Vec<Peer> = node.peers.iter().chain(latest).cloned().collect();
-    invariants::only_the_signed_get_in(&town.truth, name, client, &peers)?;
-    if client.head().is_some() && client.head() == town.ledger.head() {
-        let rows = town.ledger.process.disk.inspect();
-        invariants::roster_and_nodes_agree(&town.truth, name, client, rows)?;
-    }
-    Ok(())
 }
