@@ -49,6 +49,8 @@ const FOUND: &[(&str, u64)] = &[
     // The thief had replaced the disablement values on a side that lost; a node that still stood
     // there when the lock was disabled cannot be told, since the secret is none of its state's.
     ("revocation", 288),
+    // The thief had signed the RemoveKey already with which it wanted to answer.
+    ("revocation", 569),
 ];
 
 #[test]

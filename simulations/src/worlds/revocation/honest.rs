@@ -22,6 +22,9 @@ use crate::invariants::{self, Won, broken};
 use crate::world::Random;
 use crate::world::disk::Durable;
 
+/// How an AUM of some kind is filled in.
+type Fill = Box<dyn Fn(&mut Aum)>;
+
 impl War {
     /// An honest holder changes something at the head.
     pub(super) fn change(&mut self, town: &mut Town<'_>, head: AumHash, draw: u64) -> Result<()> {
@@ -34,7 +37,7 @@ impl War {
             return Ok(());
         }
         let (signer, other) = (random.pick(&honest), random.pick(&honest));
-        let (kind, fill): (AumKind, Box<dyn Fn(&mut Aum)>) = match random.below(10) {
+        let (kind, fill): (AumKind, Fill) = match random.below(10) {
             0..4 if !known => (AumKind::ADD_KEY, Box::new(move |aum| aum.key = Some(key.clone()))),
             4..6 => {
                 let votes = random.between(1, 3);

@@ -358,6 +358,10 @@ impl War {
             return Ok(());
         };
         let Some(aum) = self.best_at(town, point, Some(child), &mut random) else { return Ok(()) };
+        if line.contains(&aum.hash()) {
+            // It has signed just this before, and that is the line.
+            return Ok(());
+        }
         town.truth.made(&aum);
         let expected = self.expected(town, &aum);
         let hash = aum.hash();
