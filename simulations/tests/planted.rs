@@ -7,7 +7,7 @@ use simulations::runner;
 use simulations::worlds::ALL;
 
 /// Seeds of each world within which every planted bug must be found.
-const WITHIN: u64 = 100;
+const WITHIN: u64 = 64;
 
 /// One test: a bug is switched on in the whole process.
 #[test]
