@@ -17,13 +17,13 @@ use benches::{AllCores, Figure, data, measure, timed};
 use criterion::{Criterion, criterion_group, criterion_main};
 use ledger::ids::AumHash;
 use ledger::lock::chain::ChainId;
-use ledger::lock::signatures::{Unverified, Verified, each, verify_beside};
+use ledger::lock::signatures::{Unverified, Verified, each_share, verify_beside};
 use ledger::lock::{Authority, Sealed};
 use ledger::rows::{Changes, Draft, Memory};
 
 fn judge(chain: &[Vec<u8>]) -> Replayed {
-    let found = |bytes: &Vec<u8>| Found { aum: Sealed::decode(bytes), place: Place::default() };
-    replay(each(chain, found, &AllCores))
+    let decoded = each_share(chain, Sealed::decode_many, &AllCores).into_iter();
+    replay(decoded.map(|aum| Found { aum, place: Place::default() }).collect())
 }
 
 fn audit_file(file: &[u8]) -> Report {
@@ -37,7 +37,8 @@ fn audit_file(file: &[u8]) -> Report {
 type Taken = (Vec<Verified<Sealed>>, (Authority, Changes));
 
 fn take_in(chain: &[Vec<u8>]) -> Taken {
-    let aums = each(chain, |bytes| Unverified::new(Sealed::decode(bytes).unwrap()), &AllCores);
+    let decoded = each_share(chain, Sealed::decode_many, &AllCores).into_iter();
+    let aums = decoded.map(|aum| Unverified::new(aum.unwrap())).collect();
     let fold = |aums: &[Verified<Sealed>]| {
         let rows = Memory::new();
         let mut draft = Draft::on(&rows);

@@ -165,6 +165,10 @@ impl Signed for Borrowed<'_> {
     fn claims(&self, out: &mut Vec<Claim>) -> Result<(), Refusal> {
         self.0.claims(out)
     }
+
+    fn fixed_by(&self) -> Option<[u8; 32]> {
+        self.0.fixed_by()
+    }
 }
 
 /// Judges every readable AUM, on one core while the others check the signatures. Takes no more

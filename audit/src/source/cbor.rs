@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ledger::cbor::{Malformed, Reader};
 use ledger::lock::Sealed;
-use ledger::lock::signatures::each;
+use ledger::lock::signatures::each_share;
 use sha2::{Digest, Sha256};
 
 use super::{Aums, Found, Kind, Place};
@@ -15,8 +15,9 @@ pub(super) fn read(bytes: &[u8]) -> Aums {
     let mut found = Vec::new();
     let mut unread = None;
     let items = items(bytes);
-    let decode = |item: &Range<usize>| Sealed::decode(&bytes[item.clone()]);
-    for (item, decoded) in items.iter().zip(each(&items, decode, &AllCores)) {
+    let inputs: Vec<&[u8]> = items.iter().map(|item| &bytes[item.clone()]).collect();
+    let decoded = each_share(&inputs, Sealed::decode_many, &AllCores);
+    for (item, decoded) in items.iter().zip(decoded) {
         let place = Place { offset: Some(item.start as u64), ..Place::default() };
         match decoded {
             Ok(aum) => found.push(Found { aum: Ok(aum), place }),

@@ -42,17 +42,26 @@ impl AumHash {
 }
 
 pub(crate) fn blake2s(bytes: &[u8]) -> [u8; 32] {
-    blake2s_parts(&[bytes])
+    *blake2s_simd::blake2s(bytes).as_array()
 }
 
 /// BLAKE2s-256 of the parts one after the other.
 pub(crate) fn blake2s_parts(parts: &[&[u8]]) -> [u8; 32] {
-    use blake2::Digest;
-    let mut hash = blake2::Blake2s256::new();
+    let mut hash = blake2s_simd::State::new();
     for part in parts {
         hash.update(part);
     }
-    hash.finalize().into()
+    *hash.finalize().as_array()
+}
+
+/// BLAKE2s-256 of each of several inputs, in their order. Where the processor has wide registers,
+/// eight take about as long as three one by one.
+pub(crate) fn blake2s_each<'a>(inputs: impl Iterator<Item = &'a [u8]>) -> Vec<[u8; 32]> {
+    use blake2s_simd::many::{HashManyJob, hash_many};
+    let params = blake2s_simd::Params::new();
+    let mut jobs: Vec<_> = inputs.map(|input| HashManyJob::new(&params, input)).collect();
+    hash_many(&mut jobs);
+    jobs.iter().map(|job| *job.to_hash().as_array()).collect()
 }
 
 impl SigHash {
@@ -114,6 +123,27 @@ impl fmt::Debug for SigHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whichever way the processor at hand does it; `blake2` is another implementation.
+    #[test]
+    fn one_hash_however_it_is_computed() {
+        use blake2::{Blake2s256, Digest};
+        let bytes: Vec<u8> = (0..1000_u32).map(|n| (n * n % 251) as u8).collect();
+        // In neighbours of all lengths, with gaps, and more of them than are hashed at once.
+        let inputs: Vec<&[u8]> =
+            (0..330).map(|n| &bytes[n..n + n * 37 % (bytes.len() - n)]).collect();
+        for count in [0, 1, 2, 7, 8, 9, 31, inputs.len()] {
+            let each = blake2s_each(inputs[..count].iter().copied());
+            assert_eq!(each.len(), count);
+            for (hash, input) in each.iter().zip(&inputs) {
+                let expected: [u8; 32] = Blake2s256::digest(input).into();
+                let (start, end) = input.split_at(input.len() / 3);
+                assert_eq!(*hash, expected, "{} bytes", input.len());
+                assert_eq!(blake2s(input), expected, "{} bytes", input.len());
+                assert_eq!(blake2s_parts(&[start, &[], end]), expected, "{} bytes", input.len());
+            }
+        }
+    }
 
     #[test]
     fn one_spelling_of_a_hash() {

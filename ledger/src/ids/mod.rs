@@ -7,7 +7,7 @@ mod hash;
 mod keys;
 
 pub use hash::{AumHash, SigHash};
-pub(crate) use hash::{blake2s, blake2s_parts};
+pub(crate) use hash::{blake2s, blake2s_each, blake2s_parts};
 pub use keys::{LockKey, NodeKey};
 
 /// Why a text form does not parse.

@@ -21,7 +21,7 @@
 //!
 //! The rest of a page is zero.
 
-use blake2::{Blake2s256, Digest};
+use crate::ids::blake2s;
 
 /// Bytes between the starts of the slots.
 pub const PAGE_BYTES: usize = 4096;
@@ -62,7 +62,7 @@ impl Watermark {
         for (space, field) in slot[8..SUMMED].chunks_exact_mut(8).zip(fields) {
             space.copy_from_slice(&field.to_be_bytes());
         }
-        let sum = Blake2s256::digest(&slot[..SUMMED]);
+        let sum = blake2s(&slot[..SUMMED]);
         slot[SUMMED..].copy_from_slice(&sum);
         slot
     }
@@ -86,7 +86,7 @@ pub fn slot_offset(sequence: u64) -> u64 {
 
 fn from_slot(bytes: &[u8]) -> Option<(u64, Watermark)> {
     let slot = bytes.get(..SLOT_BYTES)?;
-    if slot[..8] != *MAGIC || Blake2s256::digest(&slot[..SUMMED])[..] != slot[SUMMED..] {
+    if slot[..8] != *MAGIC || blake2s(&slot[..SUMMED])[..] != slot[SUMMED..] {
         return None;
     }
     let mut fields = slot[8..SUMMED].chunks_exact(8).map(|field| {

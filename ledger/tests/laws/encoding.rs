@@ -97,6 +97,30 @@ proptest! {
     }
 
     #[test]
+    fn many_decode_as_each_does(aums in vec((aum(), option::of(any::<prop::sample::Index>())), 0..80)) {
+        // Some are cut off somewhere.
+        let inputs: Vec<Vec<u8>> = aums
+            .into_iter()
+            .map(|(aum, cut)| {
+                let mut bytes = aum.to_cbor();
+                bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
+                bytes
+            })
+            .collect();
+        let many = Sealed::decode_many(&inputs);
+        prop_assert_eq!(many.len(), inputs.len());
+        for (decoded, bytes) in many.into_iter().zip(&inputs) {
+            prop_assert_eq!(&decoded, &Sealed::decode(bytes));
+            if let Ok(decoded) = decoded {
+                prop_assert_eq!(decoded.hash(), AumHash::of(bytes));
+                prop_assert_eq!(decoded.bytes(), &bytes[..]);
+                prop_assert_eq!(decoded.sig_hash(), Sealed::decode(bytes).unwrap().sig_hash());
+                prop_assert_eq!(decoded.sig_hash(), decoded.into_aum().sig_hash());
+            }
+        }
+    }
+
+    #[test]
     fn the_signature_hash_ignores_signatures_and_the_hash_does_not(aum in aum()) {
         let signed = Sealed::new(aum);
         let mut other = signed.clone().into_aum();

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use blake2::{Blake2s256, Digest};
+use blake2s_simd::blake2s;
 use ledger::Fault as LedgerFault;
 use ledger::cbor::{Malformed, Reader, Writer};
 use ledger::rows::{Changes, Draft, Memory, RowIter, Rows, Table, tables};
@@ -221,7 +221,7 @@ impl SimDisk {
 }
 
 fn hash(bytes: &[u8]) -> [u8; 32] {
-    Blake2s256::digest(bytes).into()
+    *blake2s(bytes).as_array()
 }
 
 fn frame(payload: &[u8]) -> Vec<u8> {

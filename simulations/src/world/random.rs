@@ -3,7 +3,7 @@
 //! Each purpose draws from a stream of its own, so that leaving one step out of a scenario does not
 //! change what all later ones draw.
 
-use blake2::{Blake2s256, Digest};
+use blake2s_simd::State;
 use chacha20::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -14,10 +14,10 @@ pub struct Random(ChaCha8Rng);
 impl Random {
     /// The stream of that name in that seed.
     pub fn new(seed: u64, stream: &str) -> Self {
-        let mut hash = Blake2s256::new();
-        hash.update(seed.to_be_bytes());
+        let mut hash = State::new();
+        hash.update(&seed.to_be_bytes());
         hash.update(stream.as_bytes());
-        Random(ChaCha8Rng::from_seed(hash.finalize().into()))
+        Random(ChaCha8Rng::from_seed(*hash.finalize().as_array()))
     }
 
     /// Any number.

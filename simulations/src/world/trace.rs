@@ -2,14 +2,14 @@
 
 use std::fmt::{self, Write as _};
 
-use blake2::{Blake2s256, Digest};
+use blake2s_simd::State;
 use data_encoding::HEXLOWER;
 
 use super::clock::{DAY, Ms};
 
 /// What happened in one seed.
 pub struct Trace {
-    hash: Blake2s256,
+    hash: State,
     lines: Option<Vec<String>>,
     line: String,
 }
@@ -24,7 +24,7 @@ impl Trace {
     /// Nothing yet. The lines are kept only if somebody is to read them.
     pub fn new(keep: bool) -> Self {
         let lines = keep.then(Vec::new);
-        Trace { hash: Blake2s256::new(), lines, line: String::new() }
+        Trace { hash: State::new(), lines, line: String::new() }
     }
 
     /// One thing happened.
@@ -42,7 +42,7 @@ impl Trace {
 
     /// The lines, if they were kept, and the hash over them.
     pub fn finish(self) -> (Vec<String>, TraceHash) {
-        (self.lines.unwrap_or_default(), TraceHash(self.hash.finalize().into()))
+        (self.lines.unwrap_or_default(), TraceHash(*self.hash.finalize().as_array()))
     }
 }
 
@@ -53,11 +53,11 @@ pub struct TraceHash(pub [u8; 32]);
 impl TraceHash {
     /// One hash over those of several seeds, in their order.
     pub fn over<'a>(hashes: impl IntoIterator<Item = &'a TraceHash>) -> Self {
-        let mut all = Blake2s256::new();
+        let mut all = State::new();
         for hash in hashes {
-            all.update(hash.0);
+            all.update(&hash.0);
         }
-        TraceHash(all.finalize().into())
+        TraceHash(*all.finalize().as_array())
     }
 }
 

@@ -172,9 +172,15 @@ impl Batch {
         if !claims.iter().all(|claim| matches!(claim, Claim::Zip215 { .. }) || claim.holds(last)) {
             return check_alone(item, scratch);
         }
+        let fixed_by = item.fixed_by();
+        if let Some(hash) = &fixed_by {
+            self.transcript.add_all_of(hash);
+        }
         for claim in claims {
             if let Claim::Zip215 { key, message, signature } = claim {
-                self.transcript.add(key, signature, message);
+                if fixed_by.is_none() {
+                    self.transcript.add(key, signature, message);
+                }
                 let key = VerificationKeyBytes::from(*key);
                 self.verifier.queue((key, (*signature).into(), &*message));
                 self.size += 1;

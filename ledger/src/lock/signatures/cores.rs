@@ -44,8 +44,16 @@ pub fn each<B: Sync, R: Send>(
     work: impl Fn(&B) -> R + Sync,
     cores: &dyn Cores,
 ) -> Vec<R> {
+    each_share(inputs, |inputs| inputs.iter().map(&work).collect(), cores)
+}
+
+/// [`each`] for what is done to many inputs at once with less effort than to one after the other.
+pub fn each_share<B: Sync, R: Send>(
+    inputs: &[B],
+    work: impl Fn(&[B]) -> Vec<R> + Sync,
+    cores: &dyn Cores,
+) -> Vec<R> {
     let shares = shares(inputs.len(), LEAST, usize::MAX, cores.count());
-    let work = |inputs: &[B]| inputs.iter().map(&work).collect();
     joined(on_shares(inputs, shares, &mut || (), work, cores))
 }
 

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 pub use self::check::{
     Verdicts, decode_and_verify, decode_verify_and, verify_all, verify_beside, verify_one,
 };
-pub use self::cores::{Cores, Job, OneCore, each};
+pub use self::cores::{Cores, Job, OneCore, each, each_share};
 
 use super::{Invalid, Sealed, disablement};
 use crate::Refusal;
@@ -216,6 +216,12 @@ pub trait Signed {
     /// Appends everything that must be checked for this item, in a fixed order. Refuses an item
     /// whose shape alone makes it impossible to verify.
     fn claims(&self, out: &mut Vec<Claim>) -> Result<(), Refusal>;
+
+    /// A hash without collisions over all that the claims are made of, if one is at hand: whoever
+    /// changes a key, message or signature has to change it. A batch then need not hash them again.
+    fn fixed_by(&self) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 impl Signed for Sealed {
@@ -232,6 +238,11 @@ impl Signed for Sealed {
             }
         }
         Ok(())
+    }
+
+    /// The AUM's hash, which is always computed here and covers the signatures too.
+    fn fixed_by(&self) -> Option<[u8; 32]> {
+        Some(self.hash().0)
     }
 }
 
