@@ -4,8 +4,8 @@
 //! original's; only what members record goes through this door. Clients that are fed from the
 //! ledger see a part of the AUMs that they would accept, and so agree with one another and with it.
 //!
-//! - [`keys`]: keys that are nobody's or anybody's, from rules 1 on.
-//! - [`aums`]: one line of AUMs, which only revocations that outvote what they take away leave;
+//! - `keys`: keys that are nobody's or anybody's, from rules 1 on.
+//! - `aums`: one line of AUMs, which only revocations that outvote what they take away leave;
 //!   checkpoints that are the sum of what came before. From rules 2 on (docs/door.md).
 //! - [`finality`]: what most votes have built upon is not undone without most votes; how many AUMs
 //!   a key may sign meanwhile. From rules 2 on.
