@@ -157,6 +157,26 @@ pub(crate) fn whole(
     response
 }
 
+/// Serves one exchange that is answered with the request's own body, of at most `max` bytes: what a
+/// test or a fuzz target sees of framing, limits and times from outside.
+#[cfg(any(test, feature = "testing"))]
+pub async fn echo<S>(stream: S, max: usize)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let refused = |status| whole(status, "text/plain", Vec::new());
+    serve_one(stream, |request: Request<Incoming>| async move {
+        let (parts, body) = request.into_parts();
+        match read_body(&parts.headers, body, max).await {
+            Ok(body) => whole(StatusCode::OK, "application/octet-stream", body.to_vec()),
+            Err(BadBody::TooLarge) => refused(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(BadBody::Slow) => refused(StatusCode::REQUEST_TIMEOUT),
+            Err(BadBody::Broken) => refused(StatusCode::BAD_REQUEST),
+        }
+    })
+    .await;
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, DuplexStream};
@@ -168,14 +188,7 @@ mod tests {
     async fn after(bytes: &[u8]) -> String {
         let (mut near, far): (DuplexStream, DuplexStream) = tokio::io::duplex(1 << 16);
         near.write_all(bytes).await.unwrap();
-        let serve = serve_one(far, |request: Request<Incoming>| async {
-            let (parts, body) = request.into_parts();
-            match read_body(&parts.headers, body, 1000).await {
-                Ok(_) => whole(StatusCode::OK, "text/plain", Vec::new()),
-                Err(BadBody::Slow) => whole(StatusCode::REQUEST_TIMEOUT, "text/plain", Vec::new()),
-                Err(_) => whole(StatusCode::BAD_REQUEST, "text/plain", Vec::new()),
-            }
-        });
+        let serve = echo(far, 1000);
         let mut answer = String::new();
         let (_, read) = tokio::join!(serve, near.read_to_string(&mut answer));
         read.unwrap();

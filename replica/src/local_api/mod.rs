@@ -27,6 +27,8 @@ use crate::operations::enrol::Own;
 pub(crate) use answers::reason as locked_out_reason;
 pub(crate) use changes::random_request_id;
 pub use endpoints::Api;
+#[cfg(feature = "testing")]
+pub use http::echo;
 pub use permissions::{Access, Permission};
 pub use server::{BindError, bind, serve};
 
