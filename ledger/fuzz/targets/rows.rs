@@ -176,7 +176,7 @@ fn read_all(rows: &Memory, history: &History) {
     let Ok(fold) = fold else { return };
     let _ = adoption::current(rows, fold.lifecycle());
     for pending in waiting.unwrap_or_default() {
-        let _ = cosigning::standing(rows, fold.lifecycle(), fold.authority(), &pending);
+        let _ = cosigning::standing(rows, &fold, &pending);
     }
     // The next event is judged, or it is said that the rows are damaged.
     let _ = fold.clone().admit(&mut Draft::on(rows), &REMOVAL[history.name]);
