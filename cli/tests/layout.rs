@@ -188,6 +188,7 @@ fn one_place_names_each_dangerous_crate() {
         &["ed25519_dalek", "ed25519_zebra"],
     ));
     found.extend(naming("replica", |path| !path.starts_with("disk/rocks"), &["rocksdb"]));
+    found.extend(naming("replica", |path| path != "peers/tls.rs", &["rustls"]));
     found.extend(naming("audit", |path| path != "rocks.rs", &["rocksdb"]));
     nothing(found);
 }
@@ -222,6 +223,7 @@ fn the_core_and_the_operations_of_a_replica_do_no_io() {
     let judges = |path: &str| path.starts_with("operations/") || path.starts_with("node_rpc/");
     found.extend(naming("replica", judges, &["raft"]));
     found.extend(importing("replica", "core", &[]));
+    found.extend(importing("replica", "peers", &["core"]));
     found.extend(importing("replica", "operations", &[]));
     found.extend(importing("replica", "node_rpc", &["operations", "go_json"]));
     found.extend(importing("replica", "go_json", &[]));

@@ -11,3 +11,4 @@ pub mod node_client;
 pub mod node_rpc;
 pub mod offline;
 pub mod operations;
+pub mod peers;

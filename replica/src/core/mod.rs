@@ -6,6 +6,7 @@
 
 pub mod applier;
 mod peers;
+mod pointer;
 mod proposals;
 mod raft_group;
 mod reads;
@@ -17,6 +18,7 @@ use ledger::rows::raft::{Group, HardState, Position};
 use ledger::rows::watermark::Watermark;
 
 pub use peers::{Misbehaviour, PeerMessage};
+pub use pointer::RecordPointer;
 pub use raft_group::{Core, Role, Status};
 
 /// Names a proposal between the shell and the core, as long as both run. The shell chooses it.

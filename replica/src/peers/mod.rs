@@ -1,0 +1,55 @@
+//! The links between the members of a group: authenticated, bounded, and without an opinion.
+//!
+//! Frames travel over TLS 1.3 between members whose keys the records enrolled. This room knows no
+//! lock, no disk and no node: it checks who is at the other end and that bytes have the shape of
+//! a message, and leaves everything else to its owner.
+//!
+//! ```text
+//! links     the handle: one task that owns all others, which messages go out by and events come in by
+//! outgoing  one connection to each peer, on which we speak; made anew with growing pauses
+//! listener  connections from peers, on which they speak, and from joiners
+//! hello     cluster, incarnation, members and versions, before any Raft byte
+//! codec     messages as canonical CBOR; frame: their lengths and kinds; tls: who is there
+//! ```
+//!
+//! **One direction for each connection.** Each member dials every other one and speaks on the
+//! connection that it dialled; the other end answers there with nothing but signs of life and a
+//! goodbye. So no two members have to agree on which of two connections to keep. If a member
+//! dials while an earlier connection of its own still stands, **the newer one wins**: the earlier
+//! is mostly the rest of a process or of a network that is gone, and only the holder of the
+//! member key can displace it.
+//!
+//! **`from` is the TLS identity.** Raft messages do not carry their sender and receiver on the
+//! wire; the receiving end fills both in from the handshake.
+
+mod backoff;
+mod codec;
+mod conf_change;
+mod connection;
+mod frame;
+mod hello;
+mod join;
+mod limits;
+mod links;
+mod listener;
+mod membership;
+mod message;
+mod outbox;
+mod outgoing;
+mod raft_codec;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod tls;
+
+pub use codec::Unsendable;
+pub use connection::{Received, Violation};
+pub use frame::{FrameError, Kind};
+pub use hello::{HelloError, Local, Program, Reason, Session, Versions};
+pub use join::{JoinError, JoinStream, dial};
+pub use limits::Limits;
+pub use links::{Config, Event, Links, Random, StartError};
+pub use membership::{Membership, Peer};
+pub use message::{Answer, Head, Message};
+pub use outbox::SendError;
+pub use outgoing::LinkError;
+pub use tls::{Binding, Identity, TlsError};

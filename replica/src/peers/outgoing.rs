@@ -1,0 +1,168 @@
+//! The connection to one peer, on which this member speaks.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledger::history::ReplicaId;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsStream;
+
+use super::backoff::{Backoff, spread};
+use super::connection::{self, End, Inbox, Received, Violation};
+use super::frame::FrameError;
+use super::hello::{self, Hello, HelloError, Reason, Session};
+use super::links::{Event, Shared};
+use super::membership::Peer;
+use super::outbox::Outbox;
+use super::tls::{Purpose, TlsError};
+
+/// Why there is no connection to a peer.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// Its address does not answer.
+    #[error("{address} cannot be reached: {error}")]
+    Unreachable {
+        /// The address.
+        address: String,
+        /// What happened.
+        error: io::Error,
+    },
+    /// It did not answer in time.
+    #[error("{address} does not answer")]
+    Silent {
+        /// The address.
+        address: String,
+    },
+    /// No TLS: mostly, that another key is there than the member's.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Both ends do not belong together.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// A connection that stood is lost.
+    #[error("{0}")]
+    Lost(FrameError),
+    /// The peer closed a connection that stood.
+    #[error("it closed the connection: {0}")]
+    Goodbye(Reason),
+    /// The peer said on it what has no place there.
+    #[error("it broke the protocol: {0}")]
+    Violated(#[from] Violation),
+    /// This end closed it: the membership has changed, or it stops.
+    #[error("closed here: {0}")]
+    Closed(Reason),
+}
+
+impl LinkError {
+    /// Whether the other end, or this one, does not want to talk: that rarely passes quickly.
+    fn is_refusal(&self) -> bool {
+        // TLS's own errors, alerts from the other end among them.
+        let by_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+        match self {
+            LinkError::Tls(TlsError::Handshake(error))
+            | LinkError::Hello(HelloError::Frame(FrameError::Io(error)))
+            | LinkError::Lost(FrameError::Io(error)) => by_tls(error),
+            LinkError::Hello(HelloError::Frame(FrameError::Closed | FrameError::Idle))
+            | LinkError::Goodbye(Reason::Stopping)
+            | LinkError::Unreachable { .. }
+            | LinkError::Silent { .. }
+            | LinkError::Lost(_)
+            | LinkError::Closed(_) => false,
+            LinkError::Tls(_)
+            | LinkError::Hello(_)
+            | LinkError::Goodbye(_)
+            | LinkError::Violated(_) => true,
+        }
+    }
+}
+
+/// Keeps up the connection to that peer as long as it is that member.
+pub(super) async fn keep(shared: Arc<Shared>, id: ReplicaId, peer: Peer, outbox: Arc<Outbox>) {
+    let Some(address) = peer.address.clone() else { return };
+    let mut backoff = Backoff::new(shared.limits.pause_least, shared.limits.pause_most);
+    // What was reported last: the same again is no news.
+    let mut known: Option<String> = None;
+    loop {
+        let tried = tokio::select! {
+            tried = connect(&shared, id, &peer, &address) => tried,
+            _ = shared.over(id, &peer) => return,
+        };
+        let error = match tried {
+            Err(error) => error,
+            Ok((stream, session)) => {
+                tracing::info!(%id, %address, wire = session.wire, "reached a peer");
+                known = None;
+                outbox.set_up(true);
+                let since = Instant::now();
+                shared.tell(Event::Up(id, session));
+                let end = speak(&shared, id, &peer, &outbox, stream).await;
+                outbox.set_up(false);
+                if since.elapsed() >= shared.limits.pause_most {
+                    backoff.reset();
+                }
+                shared.tell(Event::Down(id));
+                match end {
+                    End::Closed(reason) => {
+                        tracing::info!(%id, %reason, "closed the connection to a peer");
+                        return;
+                    }
+                    End::Lost(error) => LinkError::Lost(error),
+                    End::Goodbye(reason) => LinkError::Goodbye(reason),
+                    End::Violated(violation) => LinkError::Violated(violation),
+                }
+            }
+        };
+        let pause = pause(&shared, &mut backoff, &error);
+        let text = error.to_string();
+        if known.as_ref() != Some(&text) {
+            tracing::warn!(%id, %address, error = %text, "no connection to a peer");
+            known = Some(text);
+            shared.tell(Event::Unreachable(id, error));
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            _ = shared.over(id, &peer) => return,
+        }
+    }
+}
+
+fn pause(shared: &Shared, backoff: &mut Backoff, error: &LinkError) -> Duration {
+    let random = (shared.random)();
+    let usual = backoff.failed(random);
+    if error.is_refusal() { spread(shared.limits.pause_refused, random) } else { usual }
+}
+
+async fn speak(
+    shared: &Shared,
+    id: ReplicaId,
+    peer: &Peer,
+    outbox: &Outbox,
+    stream: TlsStream<TcpStream>,
+) -> End {
+    let inbox: Inbox<'_, fn(Received)> = Inbox::Closed;
+    connection::run(stream, &shared.limits, Some(outbox), inbox, shared.over(id, peer)).await
+}
+
+async fn connect(
+    shared: &Shared,
+    id: ReplicaId,
+    peer: &Peer,
+    address: &str,
+) -> Result<(TlsStream<TcpStream>, Session), LinkError> {
+    let limit = shared.limits.handshake;
+    let all = async {
+        let unreachable = |error| LinkError::Unreachable { address: address.to_owned(), error };
+        let socket = TcpStream::connect(address).await.map_err(unreachable)?;
+        socket.set_nodelay(true).map_err(unreachable)?;
+        let pins = BTreeSet::from([peer.key]);
+        let mut stream = shared.dialer.secure(socket, pins, Purpose::Peer).await?.stream;
+        let hello = Hello::to_member(&shared.local, id);
+        let session = hello::greet(&mut stream, &hello, limit).await?;
+        Ok((stream, session))
+    };
+    let silent = |_| LinkError::Silent { address: address.to_owned() };
+    timeout(limit, all).await.map_err(silent)?
+}
