@@ -6,44 +6,18 @@
 //! connection and with this very key.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::time::Duration;
 
 use ledger::history::{ClusterId, MemberKey};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use super::frame::{self, FrameError, Kind};
-use super::hello::{self, Hello, HelloError, Program, Reason, Session};
+use super::hello::{self, Hello, Program, Reason, Session};
 use super::limits::Limits;
-use super::tls::{Binding, Dialer, Identity, Purpose, TlsError};
-
-/// Why a joiner does not reach a member.
-#[derive(Debug, thiserror::Error)]
-pub enum JoinError {
-    /// The address does not answer.
-    #[error("{address} cannot be reached: {error}")]
-    Unreachable {
-        /// The address.
-        address: String,
-        /// What happened.
-        error: io::Error,
-    },
-    /// No answer in time.
-    #[error("{address} does not answer")]
-    Silent {
-        /// The address.
-        address: String,
-    },
-    /// No TLS: another key is there than the invitation names, or no joiners are let in.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// Both ends do not belong together.
-    #[error(transparent)]
-    Hello(#[from] HelloError),
-}
+use super::reach::{NotReached, reach};
+use super::tls::{Binding, Dialer, Identity, Purpose, Secured};
 
 /// A connection between a member and a joiner.
 #[derive(Debug)]
@@ -114,17 +88,11 @@ pub async fn dial(
     address: &str,
     pins: BTreeSet<MemberKey>,
     limits: &Limits,
-) -> Result<JoinStream, JoinError> {
-    let all = async {
-        let unreachable = |error| JoinError::Unreachable { address: address.to_owned(), error };
-        let socket = TcpStream::connect(address).await.map_err(unreachable)?;
-        socket.set_nodelay(true).map_err(unreachable)?;
-        let secured = Dialer::new(identity).secure(socket, pins, Purpose::Join).await?;
-        let (binding, key, mut stream) = (secured.binding()?, secured.key, secured.stream);
-        let hello = Hello::to_joiner(cluster, program);
-        let session = hello::greet(&mut stream, &hello, limits.handshake).await?;
-        Ok(JoinStream::new(stream, key, binding, session, limits.chunk, None))
-    };
-    let silent = |_| JoinError::Silent { address: address.to_owned() };
-    timeout(limits.handshake, all).await.map_err(silent)?
+) -> Result<JoinStream, NotReached> {
+    let hello = Hello::to_joiner(cluster, program);
+    let dialer = Dialer::new(identity);
+    let (secured, session) =
+        reach(&dialer, address, pins, Purpose::Join, &hello, limits.handshake).await?;
+    let (binding, Secured { key, stream, .. }) = (secured.binding()?, secured);
+    Ok(JoinStream::new(stream, key, binding, session, limits.chunk, None))
 }

@@ -7,41 +7,25 @@ use std::time::Duration;
 
 use ledger::history::ReplicaId;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsStream;
 
 use super::backoff::{Backoff, spread};
 use super::connection::{self, End, Inbox, Received, Violation};
 use super::frame::FrameError;
-use super::hello::{self, Hello, HelloError, Reason, Session};
+use super::hello::{Hello, HelloError, Reason, Session};
 use super::links::{Event, Shared};
 use super::membership::Peer;
 use super::outbox::Outbox;
+use super::reach::{NotReached, reach};
 use super::tls::{Purpose, TlsError};
 
 /// Why there is no connection to a peer.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// Its address does not answer.
-    #[error("{address} cannot be reached: {error}")]
-    Unreachable {
-        /// The address.
-        address: String,
-        /// What happened.
-        error: io::Error,
-    },
-    /// It did not answer in time.
-    #[error("{address} does not answer")]
-    Silent {
-        /// The address.
-        address: String,
-    },
-    /// No TLS: mostly, that another key is there than the member's.
+    /// It is not reached.
     #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// Both ends do not belong together.
-    #[error(transparent)]
-    Hello(#[from] HelloError),
+    NotReached(#[from] NotReached),
     /// A connection that stood is lost.
     #[error("{0}")]
     Lost(FrameError),
@@ -62,17 +46,20 @@ impl LinkError {
         // TLS's own errors, alerts from the other end among them.
         let by_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
         match self {
-            LinkError::Tls(TlsError::Handshake(error))
-            | LinkError::Hello(HelloError::Frame(FrameError::Io(error)))
+            LinkError::NotReached(
+                NotReached::Tls(TlsError::Handshake(error))
+                | NotReached::Hello(HelloError::Frame(FrameError::Io(error))),
+            )
             | LinkError::Lost(FrameError::Io(error)) => by_tls(error),
-            LinkError::Hello(HelloError::Frame(FrameError::Closed | FrameError::Idle))
+            LinkError::NotReached(
+                NotReached::Hello(HelloError::Frame(FrameError::Closed | FrameError::Idle))
+                | NotReached::Unreachable { .. }
+                | NotReached::Silent { .. },
+            )
             | LinkError::Goodbye(Reason::Stopping)
-            | LinkError::Unreachable { .. }
-            | LinkError::Silent { .. }
             | LinkError::Lost(_)
             | LinkError::Closed(_) => false,
-            LinkError::Tls(_)
-            | LinkError::Hello(_)
+            LinkError::NotReached(NotReached::Tls(_) | NotReached::Hello(_))
             | LinkError::Goodbye(_)
             | LinkError::Violated(_) => true,
         }
@@ -91,7 +78,7 @@ pub(super) async fn keep(shared: Arc<Shared>, id: ReplicaId, peer: Peer, outbox:
             _ = shared.over(id, &peer) => return,
         };
         let error = match tried {
-            Err(error) => error,
+            Err(error) => error.into(),
             Ok((stream, session)) => {
                 tracing::info!(%id, %address, wire = session.wire, "reached a peer");
                 known = None;
@@ -151,18 +138,10 @@ async fn connect(
     id: ReplicaId,
     peer: &Peer,
     address: &str,
-) -> Result<(TlsStream<TcpStream>, Session), LinkError> {
+) -> Result<(TlsStream<TcpStream>, Session), NotReached> {
+    let (pins, hello) = (BTreeSet::from([peer.key]), Hello::to_member(&shared.local, id));
     let limit = shared.limits.handshake;
-    let all = async {
-        let unreachable = |error| LinkError::Unreachable { address: address.to_owned(), error };
-        let socket = TcpStream::connect(address).await.map_err(unreachable)?;
-        socket.set_nodelay(true).map_err(unreachable)?;
-        let pins = BTreeSet::from([peer.key]);
-        let mut stream = shared.dialer.secure(socket, pins, Purpose::Peer).await?.stream;
-        let hello = Hello::to_member(&shared.local, id);
-        let session = hello::greet(&mut stream, &hello, limit).await?;
-        Ok((stream, session))
-    };
-    let silent = |_| LinkError::Silent { address: address.to_owned() };
-    timeout(limit, all).await.map_err(silent)?
+    let (secured, session) =
+        reach(&shared.dialer, address, pins, Purpose::Peer, &hello, limit).await?;
+    Ok((secured.stream, session))
 }

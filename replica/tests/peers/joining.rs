@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ledger::history::{ClusterId, MemberKey};
-use replica::peers::{Event, HelloError, JoinError, JoinStream, Reason, dial};
+use replica::peers::{Event, HelloError, JoinStream, NotReached, Reason, dial};
 
 use super::harness::*;
 
@@ -14,7 +14,7 @@ async fn host(joins: bool) -> Member {
     member(local(A), replica::peers::Limits { joiners: 1, ..limits() }, spot().await, membership)
 }
 
-async fn join(a: &Member, cluster: ClusterId, pin: MemberKey) -> Result<JoinStream, JoinError> {
+async fn join(a: &Member, cluster: ClusterId, pin: MemberKey) -> Result<JoinStream, NotReached> {
     let program = local(B).program;
     let pins = BTreeSet::from([pin]);
     soon(dial(&identity(B), cluster, &program, &a.address, pins, &limits())).await
@@ -43,7 +43,7 @@ async fn a_joiner_and_a_member_share_a_binding_that_no_other_connection_has() {
     near.send(&vec![0; 65_537]).await.unwrap_err();
     // There is one place, and it is taken.
     let error = join(&a, cluster, key_of(A)).await.unwrap_err();
-    assert!(matches!(error, JoinError::Hello(HelloError::Refused(Reason::Busy))), "{error}");
+    assert!(matches!(error, NotReached::Hello(HelloError::Refused(Reason::Busy))), "{error}");
     let binding = far.binding();
     drop(far);
     let again = join(&a, cluster, key_of(A)).await.unwrap();
@@ -55,9 +55,9 @@ async fn joiners_pin_the_member_and_name_the_cluster() {
     let a = host(true).await;
     let cluster = local(A).cluster;
     let error = join(&a, cluster, key_of(C)).await.unwrap_err();
-    assert!(matches!(error, JoinError::Tls(_)), "{error}");
+    assert!(matches!(error, NotReached::Tls(_)), "{error}");
     let error = join(&a, ClusterId([9; 16]), key_of(A)).await.unwrap_err();
-    assert!(matches!(error, JoinError::Hello(HelloError::Refused(Reason::Cluster))), "{error}");
+    assert!(matches!(error, NotReached::Hello(HelloError::Refused(Reason::Cluster))), "{error}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use replica::peers::testing::{Shows, Wire};
-use replica::peers::{HelloError, LinkError, Reason};
+use replica::peers::{HelloError, LinkError, NotReached, Reason};
 
 use super::harness::*;
 
@@ -20,7 +20,13 @@ async fn a_removed_member_is_cut_off_and_told() {
     let first = b.unreachable(A).await;
     assert!(matches!(first, LinkError::Goodbye(Reason::Removed)), "{first}");
     let again = b.unreachable(A).await;
-    assert!(matches!(again, LinkError::Hello(HelloError::Refused(Reason::Removed))), "{again}");
+    assert!(
+        matches!(
+            again,
+            LinkError::NotReached(NotReached::Hello(HelloError::Refused(Reason::Removed)))
+        ),
+        "{again}"
+    );
     a.down(B).await;
     assert!(a.links.send(B, heartbeat(A, B, 1)).is_err());
 }
@@ -35,9 +41,12 @@ async fn a_key_that_is_not_pinned_is_refused_at_either_end() {
     let mut a = member(local(A), limits(), at_a, a_says.clone());
     let mut b = member(local(B), limits(), at_b, b_says.clone());
     let error = a.unreachable(B).await;
-    assert!(matches!(error, LinkError::Tls(_)), "{error}");
+    assert!(matches!(error, LinkError::NotReached(NotReached::Tls(_))), "{error}");
     let error = b.unreachable(A).await;
-    assert!(matches!(error, LinkError::Hello(HelloError::Frame(_))), "{error}");
+    assert!(
+        matches!(error, LinkError::NotReached(NotReached::Hello(HelloError::Frame(_)))),
+        "{error}"
+    );
     // The right key is published: both reach each other.
     a_says.members.get_mut(&B).unwrap().key = key_of(B);
     a.publish.send_replace(Arc::new(a_says));

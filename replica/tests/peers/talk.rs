@@ -1,7 +1,9 @@
 //! Honest members talk; members that do not belong together say why not.
 
 use ledger::history::{ClusterId, ReplicaId};
-use replica::peers::{Event, HelloError, LinkError, Local, Message, SendError, Versions};
+use replica::peers::{
+    Event, HelloError, LinkError, Local, Message, NotReached, SendError, Versions,
+};
 
 use super::harness::*;
 
@@ -54,7 +56,7 @@ async fn refusal(of: impl FnOnce(&mut Local)) -> (HelloError, HelloError) {
     of(&mut other);
     let (mut a, mut b) = pair_with(local(A), other).await;
     let hello = |error| match error {
-        LinkError::Hello(error) => error,
+        LinkError::NotReached(NotReached::Hello(error)) => error,
         other => panic!("{other}"),
     };
     (hello(a.unreachable(B).await), hello(b.unreachable(A).await))

@@ -1,6 +1,6 @@
 //! AUMs at the door: one line, and who may leave it.
 
-use super::finality::{self, Majority};
+use super::finality::{self, Final};
 use crate::history::EventRefusal;
 use crate::history::SignedProposal;
 use crate::history::effects::Step;
@@ -30,19 +30,20 @@ pub(in crate::history) fn take(
     let mut now = authority.clone();
     for aum in &added.aums {
         let what = judge(&step.rows, &now, aum)?;
-        let by = match what {
+        let last = Final::of(&step.rows, &now)?;
+        let forced = match what {
             Move::Follows => {
-                finality::within_quota(step, &now, aum)?;
-                Majority::Unknown
+                last.within_quota(step, &now, aum)?;
+                false
             }
-            Move::Revokes => finality::may_undo(&step.rows, &now, aum)?,
+            Move::Revokes => last.may_undo(&step.rows, &now, aum)?,
         };
         let before = now.clone();
         now.inform(&mut step.rows, &[whole.part(aum.clone())])?;
         if now.head() != aum.hash() {
             return Err(loses(&step.rows, &before, &now, aum)?.into());
         }
-        finality::count(step, &before, &now, aum, by)?;
+        finality::count(step, &last, before.head(), &now, aum, forced)?;
     }
     Ok(now)
 }

@@ -27,15 +27,6 @@ pub struct FinalPoint {
     pub since: Option<u64>,
 }
 
-/// Whether the signers of an AUM have more than half of the votes at the final AUM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Majority {
-    Yes,
-    No,
-    /// It does not matter.
-    Unknown,
-}
-
 /// What a key, or all that were not trusted at the final AUM together, have signed above it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Voice {
@@ -86,109 +77,119 @@ pub fn needs(
     authority: &Authority,
     revocation: &Sealed,
 ) -> Result<Option<Needs>, Fault> {
-    let point = final_point(rows, authority)?;
-    let Some(parent) = revocation.parent_hash() else { return Ok(None) };
-    let height = authority.chain(rows).node(&parent)?.map_or(0, |node| node.height);
-    if height >= point.at.height {
-        return Ok(None);
-    }
-    let state = state_at(rows, authority, &point)?;
-    let (votes, needed) = (state.weight(revocation), total(&state) / 2 + 1);
-    Ok(Some(Needs { at: point.at.hash, votes, needed }))
+    Final::of(rows, authority)?.needs(rows, authority, revocation)
 }
 
-/// Whether a revocation may undo what it would: if it forks off before the final AUM, with more
-/// than half of the votes there.
-pub(super) fn may_undo(
-    rows: &dyn Rows,
-    authority: &Authority,
-    revocation: &Sealed,
-) -> Result<Majority, Failure> {
-    let point = final_point(rows, authority)?;
-    let mut state = state_at(rows, authority, &point)?;
-    if planted!(MajorityAtHead) {
-        state = authority.state().clone();
-    }
-    let votes = state.weight(revocation);
-    let needed = total(&state) / 2 + 1;
-    if votes >= needed {
-        return Ok(Majority::Yes);
-    }
-    match needs(rows, authority, revocation)? {
-        Some(needs) => Err(EventRefusal::from(needs).into()),
-        None => Ok(Majority::No),
-    }
+/// The final AUM and the state after it, by which an AUM is judged.
+pub(super) struct Final {
+    at: Place,
+    state: State,
 }
 
-/// Whether some signer of an AUM may sign more: removals can always be made.
-pub(super) fn within_quota(
-    step: &Step<'_>,
-    authority: &Authority,
-    aum: &Sealed,
-) -> Result<(), Failure> {
-    if aum.kind == AumKind::REMOVE_KEY {
-        return Ok(());
+impl Final {
+    pub(super) fn of(rows: &dyn Rows, authority: &Authority) -> Result<Self, Fault> {
+        let FinalPoint { at, .. } = final_point(rows, authority)?;
+        Ok(Final { at, state: state_at(rows, authority, &at)? })
     }
-    let point = final_point(&step.rows, authority)?;
-    let state = state_at(&step.rows, authority, &point)?;
-    let mut spent = None;
-    for key in signers(aum) {
-        let voice = voice(&step.rows, authority, &state, key)?;
-        if voice.counted(step.index) < KEY_AUMS {
+
+    fn needs(
+        &self,
+        rows: &dyn Rows,
+        authority: &Authority,
+        revocation: &Sealed,
+    ) -> Result<Option<Needs>, Fault> {
+        let Some(parent) = revocation.parent_hash() else { return Ok(None) };
+        let height = authority.chain(rows).node(&parent)?.map_or(0, |node| node.height);
+        let (votes, needed) = (self.state.weight(revocation), majority(&self.state));
+        let needs = Needs { at: self.at.hash, votes, needed };
+        Ok((height < self.at.height).then_some(needs))
+    }
+
+    /// Whether a revocation may undo what it would: if it forks off before the final AUM, with more
+    /// than half of the votes there. Says whether it has these.
+    pub(super) fn may_undo(
+        &self,
+        rows: &dyn Rows,
+        authority: &Authority,
+        revocation: &Sealed,
+    ) -> Result<bool, Failure> {
+        let state = if planted!(MajorityAtHead) { authority.state() } else { &self.state };
+        if state.weight(revocation) >= majority(state) {
+            return Ok(true);
+        }
+        match self.needs(rows, authority, revocation)? {
+            Some(needs) => Err(EventRefusal::from(needs).into()),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether some signer of an AUM may sign more: removals can always be made.
+    pub(super) fn within_quota(
+        &self,
+        step: &Step<'_>,
+        authority: &Authority,
+        aum: &Sealed,
+    ) -> Result<(), Failure> {
+        if aum.kind == AumKind::REMOVE_KEY {
             return Ok(());
         }
-        spent = Some((key, voice.since));
-    }
-    match spent {
-        Some((key, since)) => Err(EventRefusal::KeyQuota { key, since }.into()),
-        None => Ok(()),
+        let mut spent = None;
+        for key in signers(aum) {
+            let voice = voice(&step.rows, authority, &self.state, key)?;
+            if voice.counted(step.index) < KEY_AUMS {
+                return Ok(());
+            }
+            spent = Some((key, voice.since));
+        }
+        match spent {
+            Some((key, since)) => Err(EventRefusal::KeyQuota { key, since }.into()),
+            None => Ok(()),
+        }
     }
 }
 
-/// Notes that an AUM has become the head, and moves the final AUM if most votes are now above it.
+/// Notes that an AUM has become the head, which was `before`, and moves the final AUM if most votes
+/// are now above it, or to the AUM itself if its signers have most votes and it is a revocation.
 pub(super) fn count(
     step: &mut Step<'_>,
-    before: &Authority,
+    last: &Final,
+    before: AumHash,
     now: &Authority,
     aum: &Sealed,
-    by: Majority,
-) -> Result<(), Failure> {
+    forced: bool,
+) -> Result<(), Fault> {
     let head = now.head_place();
-    let counted = planted!(CountUndone) && by == Majority::Yes;
-    if aum.parent_hash() != Some(before.head()) && !counted {
+    let counted = planted!(CountUndone) && forced;
+    if aum.parent_hash() != Some(before) && !counted {
         forget_above(step, now, head.height.saturating_sub(1))?;
     }
-    if by == Majority::Yes {
-        return Ok(settle(step, now, head)?);
+    if forced {
+        return settle(step, now, head);
     }
-    let mut point = final_point(&step.rows, before)?;
-    let state = state_at(&step.rows, before, &point)?;
     let mut ready = false;
     for key in signers(aum) {
-        let mut voice = voice(&step.rows, now, &state, key)?;
+        let mut voice = voice(&step.rows, now, &last.state, key)?;
         voice.aums = voice.counted(step.index);
         if voice.aums == 0 {
             voice.since = step.index;
         }
         voice.aums = voice.aums.saturating_add(1);
-        if state.key(&key.0).is_some() {
+        if last.state.key(&key.0).is_some() {
             voice.heights.push(head.height);
             let spare = voice.heights.len().saturating_sub(FINAL_AFTER);
             voice.heights.drain(..spare);
             ready |= voice.heights.len() == FINAL_AFTER;
         }
-        step.rows.put(tables::FINALITY, voice_key(now, &state, key), voice.write());
+        step.rows.put(tables::FINALITY, voice_key(now, &last.state, key), voice.write());
     }
     if !ready {
         return Ok(());
     }
-    if let Some(height) =
-        passed(&step.rows, now, &state)?.filter(|height| *height > point.at.height)
-    {
+    let passed = passed(&step.rows, now, &last.state)?;
+    if let Some(height) = passed.filter(|height| *height > last.at.height) {
         let hash = now.chain(&step.rows).ancestor_at(&now.head(), height)?;
         let hash = hash.ok_or_else(|| Fault::new("an ancestor of the head is missing"))?;
-        point.at = Place { hash, height };
-        settle(step, now, point.at)?;
+        settle(step, now, Place { hash, height })?;
     }
     Ok(())
 }
@@ -203,18 +204,17 @@ fn passed(rows: &dyn Rows, authority: &Authority, state: &State) -> Result<Optio
         }
     }
     far.sort_unstable_by_key(|(height, _)| Reverse(*height));
-    let half = if planted!(FinalAtOnce) { 0 } else { total(state) / 2 };
+    let needed = if planted!(FinalAtOnce) { 1 } else { majority(state) };
     let mut votes = 0_u64;
     Ok(far.into_iter().find_map(|(height, more)| {
         votes = votes.saturating_add(more);
-        (votes > half).then_some(height)
+        (votes >= needed).then_some(height)
     }))
 }
 
 /// Makes an AUM of the active branch the final one. All counts begin anew.
 fn settle(step: &mut Step<'_>, now: &Authority, at: Place) -> Result<(), Fault> {
-    let state = now.chain(&step.rows).state_at(&at.hash)?;
-    let state = state.ok_or_else(|| Fault::new("the state at the final AUM is missing"))?;
+    let state = state_at(&step.rows, now, &at)?;
     for (key, mut voice) in voices(&step.rows, now)? {
         voice.heights.retain(|height| *height > at.height);
         let row = key_of(now, key);
@@ -250,13 +250,14 @@ fn epoch(authority: &Authority) -> Epoch {
     Epoch(authority.chain_id().0)
 }
 
-fn state_at(rows: &dyn Rows, authority: &Authority, point: &FinalPoint) -> Result<State, Fault> {
-    let state = authority.chain(rows).state_at(&point.at.hash)?;
+fn state_at(rows: &dyn Rows, authority: &Authority, at: &Place) -> Result<State, Fault> {
+    let state = authority.chain(rows).state_at(&at.hash)?;
     state.ok_or_else(|| Fault::new("the state at the final AUM is missing"))
 }
 
-fn total(state: &State) -> u64 {
-    state.keys().iter().fold(0, |sum, key| sum.saturating_add(key.votes))
+/// More than half of the votes of all keys.
+fn majority(state: &State) -> u64 {
+    state.keys().iter().fold(0_u64, |sum, key| sum.saturating_add(key.votes)) / 2 + 1
 }
 
 /// The signers of an AUM, each once.

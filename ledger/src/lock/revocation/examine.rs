@@ -62,14 +62,7 @@ pub fn examine(
     if next_on(chain, &parent, authority)?.is_some_and(|next| next == revocation.sig_hash()) {
         return Err(NotRevoked::InForce.into());
     }
-    let mut undone = Vec::new();
-    for aum in chain.back_from(authority.head()) {
-        let hash = aum?.hash();
-        if hash == parent {
-            break;
-        }
-        undone.push(hash);
-    }
+    let undone = above(chain, &parent, authority)?;
     let at_parent = state_at(chain, &parent)?;
     trusted_signers(revocation, parent, &at_parent)?;
     let (once, planted) = replay(chain, at_parent, &undone, state)?;
@@ -95,6 +88,16 @@ pub fn examine(
         disablement: values(state) != values(now),
         undone,
     })
+}
+
+/// The AUMs of the active branch above `parent`, newest first.
+pub(super) fn above(
+    chain: Chain<'_>,
+    parent: &AumHash,
+    authority: &Authority,
+) -> Result<Vec<AumHash>, Fault> {
+    let hashes = chain.back_from(authority.head()).map(|aum| aum.map(|aum| aum.hash()));
+    hashes.take_while(|hash| hash.as_ref().map_or(true, |hash| hash != parent)).collect()
 }
 
 /// What is signed in the AUM after `hash` on the active branch.

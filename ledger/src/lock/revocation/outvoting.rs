@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 
 use super::NotRevoked;
-use super::examine::state_at;
+use super::examine::{above, state_at};
 use crate::ids::AumHash;
-use crate::lock::{Authority, Chain, Key, NotInformed, Sealed, State};
+use crate::lock::{Authority, Key, NotInformed, Sealed, State};
 use crate::rows::Rows;
 use crate::{Failure, Fault};
 
@@ -40,8 +40,8 @@ impl Stand {
 ///
 /// Refuses one that takes nothing away, and one that undoes a change of what it leaves trusted
 /// which others than the keys it takes away have made: unless these came after the first AUM that
-/// only those keys have signed, and sign the revocation too. Replays the branch from the fork point on:
-/// as many steps as it would undo.
+/// only those keys have signed, and sign the revocation too. Replays the branch from the fork point
+/// on: as many steps as it would undo.
 pub fn weakest_stand(
     rows: &dyn Rows,
     authority: &Authority,
@@ -59,7 +59,7 @@ pub fn weakest_stand(
     let mut weakest = stand(parent, &then, kept, revocation);
     let mut takes = weakest.taken > 0;
     let mut disputed = false;
-    for hash in branch(chain, &parent, authority)? {
+    for hash in above(chain, &parent, authority)?.into_iter().rev() {
         let aum = chain.aum(&hash)?;
         let aum = aum.ok_or_else(|| Fault::new(format!("AUM {hash} is missing")))?;
         let theirs = only_by_others_than(&aum, kept);
@@ -103,24 +103,6 @@ fn only_by_others_than(aum: &Sealed, kept: &State) -> bool {
 fn agreed(aum: &Sealed, kept: &State, signed: &dyn Fn(&[u8]) -> bool) -> bool {
     let mut signers = aum.signatures.iter().filter_map(|by| by.key_id.as_deref());
     signers.all(|id| kept.key(id).is_none() || signed(id))
-}
-
-/// The AUMs of the active branch above `parent`, oldest first.
-fn branch(
-    chain: Chain<'_>,
-    parent: &AumHash,
-    authority: &Authority,
-) -> Result<Vec<AumHash>, Fault> {
-    let mut above = Vec::new();
-    for aum in chain.back_from(authority.head()) {
-        let hash = aum?.hash();
-        if hash == *parent {
-            break;
-        }
-        above.push(hash);
-    }
-    above.reverse();
-    Ok(above)
 }
 
 fn stand(at: AumHash, state: &State, kept: &State, revocation: &Sealed) -> Stand {
