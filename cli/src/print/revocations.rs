@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use replica::local_api::bodies::{RevocationBody, RevocationEffect, RevocationVotes};
+use replica::local_api::bodies::{DoorVotes, RevocationBody, RevocationEffect, RevocationVotes};
 
 use super::line;
 
@@ -53,10 +53,6 @@ fn about(revocation: &RevocationBody) -> String {
     about.extend(revocation.reason.as_deref().map(line));
     about.extend(revocation.note.as_deref().map(|note| format!("\"{}\"", line(note))));
     if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) }
-}
-
-fn plural(votes: u64) -> String {
-    if votes == 1 { "1 vote".to_owned() } else { format!("{votes} votes") }
 }
 
 fn votes(n: u64) -> String {
@@ -145,20 +141,7 @@ fn standing(revocation: &RevocationBody, count: &RevocationVotes) -> String {
         (_, missing) => writeln!(out, "it would lose; {missing} missing."),
     };
     if let Some(door) = &count.door {
-        let _ = writeln!(
-            out,
-            "At AUM {} it has {}, and what it takes away has {}: there it needs more.",
-            line(&door.at),
-            plural(door.present),
-            plural(door.taken)
-        );
-        if let (Some(needs), Some(has)) = (door.final_needs, door.final_has) {
-            let _ = writeln!(
-                out,
-                "It forks off before the final AUM, where it has {has} of the {needs} votes that it \
-                 needs."
-            );
-        }
+        out.push_str(&at_the_door(door));
     }
     if count.missing_to_be_safe > count.missing {
         let _ = writeln!(
@@ -166,6 +149,36 @@ fn standing(revocation: &RevocationBody, count: &RevocationVotes) -> String {
             "The keys that it takes away have votes at the fork point and could outvote it later: \
              {} more votes make it safe.",
             count.missing_to_be_safe
+        );
+    }
+    out
+}
+
+/// What the ledger's door misses, apart from what fork resolution does.
+fn at_the_door(door: &DoorVotes) -> String {
+    let mut out = String::new();
+    let plural = |votes| if votes == 1 { "1 vote".to_owned() } else { format!("{votes} votes") };
+    if door.present <= door.taken {
+        let (at, present, taken) = (line(&door.at), plural(door.present), plural(door.taken));
+        let _ = writeln!(
+            out,
+            "At AUM {at} it has {present}, and what it takes away has {taken}: there it needs more."
+        );
+    }
+    if let Some(aum) = &door.undoes {
+        let _ = writeln!(
+            out,
+            "It would undo AUM {}: whoever signed that and stays trusted has to sign it too.",
+            line(aum)
+        );
+    }
+    if let (Some(needs), Some(has)) = (door.final_needs, door.final_has)
+        && has < needs
+    {
+        let _ = writeln!(
+            out,
+            "It forks off before the final AUM, where it has {has} of the {needs} votes that it \
+             needs."
         );
     }
     out
@@ -253,6 +266,22 @@ The keys that it takes away have votes at the fork point and could outvote it la
              make it safe."
         );
         assert_eq!(short("ABCDEFGHIJKLMNOP"), "ABCDEFGHIJKL");
+    }
+
+    #[test]
+    fn the_door_says_what_it_misses_and_no_more() {
+        let at = || DoorVotes { at: "AT".into(), present: 2, taken: 1, ..DoorVotes::default() };
+        assert_eq!(at_the_door(&at()), "");
+        let outvoted = DoorVotes { taken: 2, ..at() };
+        assert_eq!(
+            at_the_door(&outvoted),
+            "At AUM AT it has 2 votes, and what it takes away has 2 votes: there it needs more.\n"
+        );
+        let undoes = DoorVotes { undoes: Some("X".into()), ..at() };
+        assert!(at_the_door(&undoes).starts_with("It would undo AUM X: "));
+        let last = |has| DoorVotes { final_needs: Some(3), final_has: Some(has), ..at() };
+        assert_eq!(at_the_door(&last(3)), "");
+        assert!(at_the_door(&last(2)).contains("it has 2 of the 3 votes"));
     }
 
     #[test]

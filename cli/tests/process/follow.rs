@@ -106,7 +106,12 @@ fn a_lock_is_followed_through_what_its_server_does() {
 
     // It comes to its senses; what it did is remembered.
     theirs.show("revoked-twice");
-    is(&look(&place, &theirs), 19, None);
+    let back = look(&place, &theirs);
+    is(&back, 19, None);
+    let objection = told(&back)["last_objection"]["aum"].as_str().unwrap().to_owned();
+    let text = format!("adopt --follow {} --once --confirm", theirs.socket.display());
+    let says = format!("has taken AUM {objection}, which this ledger would have refused");
+    assert!(place.run(&text).stderr.contains(&says), "{text}");
     let status = place.run("lock status");
     assert!(status.stderr.contains("has raised 1 alarms; the last is in record "), "{status:?}");
     // The second revocation had fewer votes than this ledger asks for.

@@ -5,8 +5,8 @@
 //! one that makes the history complete. Nothing is in force before, and all of it can be given up.
 //!
 //! A followed lock is decided by somebody else's server. It is recorded as that server has it: the
-//! door (`super::door`) raises an alarm instead of refusing, nothing is signed through us, and what the server
-//! rewrites or withholds raises an alarm.
+//! door (`super::door`) raises an alarm instead of refusing, nothing is signed through us, and what
+//! the server rewrites or withholds raises an alarm as well.
 
 use super::effects::Step;
 use super::event::{AdoptionBegun, Foreign, ForeignReason, Observed};

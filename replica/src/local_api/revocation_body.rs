@@ -133,10 +133,11 @@ fn weigh_in(ground: Ground<'_>, body: &mut RevocationBody, weighed: &Weighed) ->
         against: votes.against,
         missing: weighed.missing(),
         missing_to_be_safe: weighed.missing_to_be_safe(),
-        door: door.filter(|_| votes.missing() < weighed.missing()).map(|door| DoorVotes {
+        door: door.filter(|door| door.passes().is_err()).map(|door| DoorVotes {
             at: door.weakest.at.to_string(),
             present: door.weakest.present,
             taken: door.weakest.taken,
+            undoes: door.weakest.undoes.map(|aum| aum.to_string()),
             final_needs: door.finality.map(|it| it.needed),
             final_has: door.finality.map(|it| it.votes),
         }),

@@ -106,7 +106,8 @@ pub fn offer(
 /// Checks AUMs and plans to take in those that are new; none if all are known.
 ///
 /// Somebody waits for an interactive call: then the AUMs must become the head, or nothing of them
-/// is taken. Otherwise they may lose to others, and are stored all the same: nodes may have them.
+/// is taken. So it is with every call once the door judges (docs/door.md). Under rules 1 the AUMs
+/// of other calls may lose to others, and are stored all the same: nodes may have them.
 pub fn send(ground: Ground<'_>, request: &SyncSendRequest) -> Result<Option<Event>, NotAnswered> {
     caller(ground, request.node_key)?;
     let authority = ground.authority()?;

@@ -170,6 +170,20 @@ fn a_start_records_what_the_machine_holds_and_no_more() {
     assert_eq!(node.signature.unwrap().depth(), 1);
 }
 
+/// A ledger from before the door gets it when the daemon is upgraded.
+#[test]
+fn a_start_brings_a_ledger_under_the_rules_that_all_know() {
+    let mut group = Group::under_rules_1();
+    let own = enrol::Own { log_key: LogKey([5; 32]), lock: None, node_key: node_key(2) };
+    let mut kinds = Vec::new();
+    while let Some(event) = enrol::next(ground(&group), ReplicaId(1), "first", own).unwrap() {
+        kinds.push(event.kind_name());
+        sealed(&mut group, event);
+    }
+    assert_eq!(kinds, ["member-changed", "rules-activated", "node-added"]);
+    assert_eq!(group.fold.rules(), ledger::history::KNOWN_RULES);
+}
+
 #[test]
 fn a_machine_takes_another_name_when_its_own_is_taken() {
     let mut group = Group::new();

@@ -150,6 +150,9 @@ struct News {
     #[serde(flatten)]
     adoption: AdoptionBody,
     nodes: Vec<AdoptionNodeAnswer>,
+    /// Whether the last AUM that our door would have refused is another one than before.
+    #[serde(skip)]
+    objected: bool,
 }
 
 impl News {
@@ -159,7 +162,7 @@ impl News {
                 .map_err(|error| Failure::new(format!("writing JSON: {error}")))?;
             return print::stdout(&format!("{line}\n"));
         }
-        let News { adoption, nodes } = self;
+        let News { adoption, nodes, objected } = self;
         if let Some(seen) = &adoption.seen {
             let head = seen.head.as_deref().unwrap_or("none");
             let (epoch, taken, record) = (adoption.epoch, adoption.taken, seen.record);
@@ -170,6 +173,13 @@ impl News {
             if let Some(text) = seen.text.as_ref().filter(|_| !once) {
                 print::note(&format!("ALARM: the server of the followed lock: {text}."));
             }
+        }
+        if let Some(last) = adoption.last_objection.as_ref().filter(|_| *objected) {
+            print::note(&format!(
+                "ALARM: the followed lock has taken AUM {}, which this ledger would have refused \
+                 (record {}).",
+                last.aum, last.record
+            ));
         }
         print::stdout(&told(nodes))
     }
@@ -222,8 +232,9 @@ impl Follower<'_> {
             }
         }
         let same = nodes.is_empty() && self.last.as_ref() == Some(&adoption);
-        self.last = Some(adoption.clone());
-        Ok((!same).then_some(News { adoption, nodes }))
+        let before = self.last.replace(adoption.clone());
+        let objected = before.is_none_or(|before| before.last_objection != adoption.last_objection);
+        Ok((!same).then_some(News { adoption, nodes, objected }))
     }
 
     /// The head that it showed last, if nothing was wrong with it.

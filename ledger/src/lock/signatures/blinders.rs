@@ -10,9 +10,10 @@ use rand_core::{TryCryptoRng, TryRng};
 /// invalid signature passes with probability 2^-128 or so. A hash over all of them gives exactly
 /// that (the Fiat-Shamir argument: whoever changes anything in the batch draws all factors anew),
 /// so a forger has to try about 2^128 batches. A hash that fixes keys, messages and signatures may
-/// stand for them: two contents with one BLAKE2s-256 take about 2^128 attempts as well. Fresh randomness would be no safer, and would make
-/// the verdict depend on something other than the input. Which factor meets which signature does
-/// not matter, nor does the order in which the batch walks its keys.
+/// stand for them: two contents with one BLAKE2s-256 take about 2^128 attempts as well. Fresh
+/// randomness would be no safer, and would make the verdict depend on something other than the
+/// input. Which factor meets which signature does not matter, nor does the order in which the batch
+/// walks its keys.
 pub(super) struct Blinders {
     seed: [u8; 64],
     block: [u8; 64],

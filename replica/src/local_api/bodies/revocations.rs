@@ -106,7 +106,7 @@ pub struct RevocationVotes {
     pub missing_to_be_safe: u64,
     /// Who could sign as well.
     pub others: Vec<RevocationSignature>,
-    /// What the ledger's door asks, where that is more than fork resolution does.
+    /// What the ledger's door asks, while it is not met.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub door: Option<DoorVotes>,
 }
@@ -120,6 +120,9 @@ pub struct DoorVotes {
     pub present: u64,
     /// Of the keys that it takes away, at that AUM.
     pub taken: u64,
+    /// An AUM that it undoes, whose signers that it leaves trusted have to sign it for that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub undoes: Option<String>,
     /// If it forks off before the final AUM: the votes that it needs there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub final_needs: Option<u64>,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use ledger::Failure;
 use ledger::history::cosigning::weigh;
 use ledger::ids::{AumHash, LockKey};
 use ledger::lock::revocation::{cosign, generate};
@@ -16,8 +17,8 @@ use crate::operations::{Ground, NotPlanned};
 const FORK_POINTS: usize = 32;
 
 /// Makes the checkpoint that `key` is to sign: of the keys in `about`, from that fork point or from
-/// the one that suits them (spec 10), or a later one if the door would not let it in from there. Unlike the original's it has a known parent, at which the key
-/// is trusted.
+/// the one that suits them (spec 10), or a later one if the door would not let it in from there.
+/// Unlike the original's it has a known parent, at which the key is trusted.
 pub fn draft(
     ground: Ground<'_>,
     about: &About,
@@ -39,27 +40,28 @@ pub fn draft(
         Ok(aum)
     };
     let suits = make(fork_from)?;
-    if fork_from.is_some() || can_pass(ground, &suits) {
+    if fork_from.is_some() || can_pass(ground, &suits)? {
         return Ok(suits);
     }
     // Where the keys had not been trusted yet, others may not have been either. Going on from
     // there, the first AUM from which the revocation can take effect undoes the most.
     for from in before_acts_of(ground, about)? {
-        if let Ok(aum) = make(Some(from))
-            && can_pass(ground, &aum)
-        {
-            return Ok(aum);
+        match make(Some(from)) {
+            Ok(aum) if can_pass(ground, &aum)? => return Ok(aum),
+            Err(NotPlanned::Fault(fault)) => return Err(fault.into()),
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(suits)
 }
 
 /// Whether a revocation can take effect once everybody has signed it who may.
-fn can_pass(ground: Ground<'_>, aum: &Sealed) -> bool {
-    ground.authority().is_ok_and(|authority| {
-        let weighed = weigh(ground.rows, ground.fold.rules(), authority, aum);
-        weighed.is_ok_and(|weighed| weighed.can_pass())
-    })
+fn can_pass(ground: Ground<'_>, aum: &Sealed) -> Result<bool, NotPlanned> {
+    match weigh(ground.rows, ground.fold.rules(), ground.authority()?, aum) {
+        Ok(weighed) => Ok(weighed.can_pass()),
+        Err(Failure::Refused(_)) => Ok(false),
+        Err(Failure::Fault(fault)) => Err(fault.into()),
+    }
 }
 
 /// The AUMs of the active branch that were followed by one that only these keys have signed, oldest
