@@ -5,7 +5,7 @@
 #
 # Needs a nightly toolchain and cargo-fuzz (cargo install --locked cargo-fuzz). Prints of each target
 # how long it ran, how many inputs, how many a second, and how many findings its directory of
-# artifacts holds; ends with 1 if there are any.
+# artifacts holds; ends with 1 if there are any, or if a target did not build or run.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -37,21 +37,28 @@ if [ ! -d ledger/fuzz/corpus ]; then
     (cd ledger/fuzz && cargo +nightly run --locked --release --example seeds)
 fi
 
+for name in "$@"; do
+    case " $(targets | sed 's/.*\///' | tr '\n' ' ') " in
+    *" $name "*) ;;
+    *) echo "no fuzz target is named $name; CONTRIBUTING.md lists them" >&2 && exit 2 ;;
+    esac
+done
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-found=0
+failed=0
 printf '%-10s %8s %12s %8s %8s\n' target seconds runs runs/s findings
 for target in $(targets); do
     package=${target%/*} name=${target#*/}
     case " $* " in '  ' | *" $name "*) ;; *) continue ;; esac
     cargo +nightly fuzz run --fuzz-dir "$package/fuzz" --release -s "$(sanitizer "$package")" "$name" -- \
         -max_total_time="$seconds" -timeout=120 -rss_limit_mb=4096 -print_final_stats=1 \
-        >"$log" 2>&1 || tail -n 40 "$log" >&2
+        >"$log" 2>&1 || { failed=1 && tail -n 40 "$log" >&2; }
     stat() { sed -n "s/^stat::$1: *//p" "$log"; }
     ran=$(sed -n 's/^Done .* runs in \([0-9]*\) second.*/\1/p' "$log")
     findings=$(find "$package/fuzz/artifacts/$name" -type f 2>/dev/null | wc -l)
-    found=$((found + findings))
+    [ "$findings" -eq 0 ] || failed=1
     printf '%-10s %8s %12s %8s %8d\n' "$name" "${ran:--}" "$(stat number_of_executed_units)" \
         "$(stat average_exec_per_sec)" "$findings"
 done
-[ "$found" -eq 0 ]
+[ "$failed" -eq 0 ]

@@ -125,13 +125,17 @@ fn leaves_the_line(server: &Server, call: &Call) -> bool {
     })
 }
 
-/// Rules `keys-well-formed` and `door`, further on: the answer names an AUM that was refused.
-fn names_one_of(value: &Value, refused: &BTreeMap<String, String>) -> bool {
+/// The AUMs that ours refuses: the head in whose place each would be, and the rule.
+type RefusedAums = BTreeMap<String, (String, &'static str)>;
+
+/// Rules `keys-well-formed` and `door`, further on: the rule by which ours has refused an AUM that
+/// the answer names, if it names one.
+fn names_one_of(value: &Value, refused: &RefusedAums) -> Option<&'static str> {
     match value {
-        Value::String(text) => refused.contains_key(text),
-        Value::Array(items) => items.iter().any(|item| names_one_of(item, refused)),
-        Value::Object(fields) => fields.values().any(|field| names_one_of(field, refused)),
-        _ => false,
+        Value::String(text) => refused.get(text).map(|(_, rule)| *rule),
+        Value::Array(items) => items.iter().find_map(|item| names_one_of(item, refused)),
+        Value::Object(fields) => fields.values().find_map(|field| names_one_of(field, refused)),
+        _ => None,
     }
 }
 
@@ -160,8 +164,7 @@ fn offers_as_older_releases(server: &Server, answer: &Value, recorded: &Value) -
 #[test]
 fn recorded_calls_are_answered_as_they_were() {
     let mut server = Server::default();
-    // The AUMs that ours refuses, and the head in whose place they would be.
-    let mut refused: BTreeMap<String, String> = BTreeMap::new();
+    let mut refused = RefusedAums::new();
     let (mut recorded, mut injected) = (0, 0);
     let mut by_rule: BTreeMap<&str, u64> = BTreeMap::new();
     let mut answered: BTreeMap<String, (u64, u64)> = BTreeMap::new();
@@ -179,7 +182,8 @@ fn recorded_calls_are_answered_as_they_were() {
             injected += 1;
             continue;
         }
-        if let Some(head) = call.request["Head"].as_str().and_then(|head| refused.get(head)) {
+        let head = call.request["Head"].as_str();
+        if let Some((head, _)) = head.and_then(|head| refused.get(head)) {
             call.request["Head"] = head.clone().into();
         }
         let before = server.group.fold.authority().map(|authority| authority.head());
@@ -205,13 +209,14 @@ fn recorded_calls_are_answered_as_they_were() {
                 for hash in sent_aums(&call).map(|aum| aum.hash()).collect::<Vec<_>>() {
                     let authority = server.group.fold.authority().unwrap();
                     if authority.chain(&server.group.rows).node(&hash).unwrap().is_none() {
-                        refused.insert(hash.to_string(), head.clone());
+                        refused.insert(hash.to_string(), (head.clone(), rule));
                     }
                 }
             }
-            (Ok(_), 200) if names_one_of(&call.answer, &refused) => {
-                *by_rule.entry("keys-well-formed").or_default() += 1;
-            }
+            (Ok(_), 200) => match names_one_of(&call.answer, &refused) {
+                Some(rule) => *by_rule.entry(rule).or_default() += 1,
+                None => panic!("{place}\nrecorded: {} {}", call.status, call.answer),
+            },
             _ => panic!("{place}\nrecorded: {} {}", call.status, call.answer),
         }
     }
