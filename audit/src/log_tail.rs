@@ -12,7 +12,7 @@ use ledger::history::{Fold, Record, SignedProposal, Verdict};
 use ledger::lock::signatures::{Unverified, verify_one};
 use ledger::rows::raft::{
     APPLIED, BASE, GROUP, Group, HARD, HardState, IDENTITY, Identity, Position, RAFT_LOG,
-    RAFT_STATE, applied_from_row, entry_from_row, log_index, log_key,
+    EntryKind, RAFT_STATE, applied_from_row, entry_from_row, log_index, log_key,
 };
 use ledger::rows::tables::RECORDS;
 use ledger::rows::watermark::Watermark;
@@ -93,7 +93,7 @@ impl LogTail {
         for found in rows.scan(RAFT_LOG, &start[..]..&[][..])? {
             let (key, value) = found?;
             let index = log_index(&key).ok_or_else(|| Fault::new("a key is no index"))?;
-            let (term, proposal) = entry_from_row(&value)
+            let (term, kind, data) = entry_from_row(&value)
                 .map_err(|e| Fault::from_error(format!("entry {index} is damaged"), e))?;
             if index != self.last.index.saturating_add(1) || term < self.last.term {
                 return Err(Fault::new(format!(
@@ -102,9 +102,9 @@ impl LogTail {
                 )));
             }
             self.last = Position { index, term };
-            if !proposal.is_empty() {
-                bytes += proposal.len();
-                self.entries.push_back(Entry { index, proposal });
+            if kind == EntryKind::Proposal && !data.is_empty() {
+                bytes += data.len();
+                self.entries.push_back(Entry { index, proposal: data });
             }
             while bytes > KEPT_BYTES
                 && let Some(first) = self.entries.pop_front()

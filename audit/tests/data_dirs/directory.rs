@@ -171,7 +171,7 @@ pub(crate) fn log_rows(records: &[Record], from: u64) -> Vec<Row> {
     state(raft::GROUP, members.to_row());
     state(raft::APPLIED, raft::applied_row(last));
     let mut entry = |index: u64, data: &[u8]| {
-        let row = raft::entry_row(TERM, data);
+        let row = raft::entry_row(TERM, raft::EntryKind::Proposal, data);
         rows.push((raft::RAFT_LOG, raft::log_key(index).to_vec(), Some(row)));
     };
     if from == 0 {

@@ -386,9 +386,9 @@ fn the_log_and_the_files_beside_it_count() {
     assert!(lost.contains("record.truncated") && !lost.contains("log.damaged"), "{lost:?}");
     // A hole, an entry of no proposal, terms out of order.
     assert!(change(&[(raft::RAFT_LOG, key(7), None)]).contains("log.damaged"));
-    let garbage = raft::entry_row(2, b"garbage");
+    let garbage = raft::entry_row(2, raft::EntryKind::Proposal, b"garbage");
     assert!(change(&[(raft::RAFT_LOG, key(7), Some(garbage))]).contains("record.unlogged"));
-    let old_term = raft::entry_row(1, group.records()[4].proposal().bytes());
+    let old_term = raft::entry_row(1, raft::EntryKind::Proposal, group.records()[4].proposal().bytes());
     assert!(change(&[(raft::RAFT_LOG, key(7), Some(old_term))]).contains("log.damaged"));
     for row in [raft::BASE, raft::HARD, raft::GROUP, raft::APPLIED, raft::IDENTITY] {
         change(&[(raft::RAFT_STATE, row.to_vec(), None)]);
@@ -426,7 +426,7 @@ fn what_is_acknowledged_but_not_applied_waits() {
     directory.write(&[(
         raft::RAFT_LOG,
         raft::log_key(next).to_vec(),
-        Some(raft::entry_row(2, signed.bytes())),
+        Some(raft::entry_row(2, raft::EntryKind::Proposal, signed.bytes())),
     )]);
     directory.write_files(next);
     let report = audit(&directory);

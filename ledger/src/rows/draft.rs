@@ -24,6 +24,11 @@ impl Changes {
         self.tables.is_empty()
     }
 
+    /// Whether a row of that table is put or deleted.
+    pub fn touch(&self, table: Table) -> bool {
+        self.tables.contains_key(&table)
+    }
+
     /// The number of rows put or deleted.
     pub fn len(&self) -> usize {
         self.tables.values().map(BTreeMap::len).sum()

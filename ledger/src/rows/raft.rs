@@ -2,12 +2,13 @@
 //!
 //! | table | key | value (CBOR arrays) |
 //! | --- | --- | --- |
-//! | `raft_log` | index, 8 bytes big-endian | [term, data]; empty data for a leader's first entry |
+//! | `raft_log` | index, 8 bytes big-endian | [term, kind, data]; kind 0: a proposal, empty for a leader's first entry; 1: a change of the Raft group |
 //! | `raft_state` | `base` | [index, term] of the entry before the first one kept |
 //! | | `hard` | [term, vote, commit] |
 //! | | `applied` | index of the last applied entry, written with what it changed |
 //! | | `group` | [voters, learners, outgoing voters, next learners, leaves by itself] |
 //! | | `identity` | [cluster ID, replica ID, incarnation] |
+//! | | `ahead` | [log index, record index, record hash, fold hash]; there while records are ahead of the log |
 //!
 //! These tables are this replica's own: they are neither derived from the records nor part of
 //! the history.
@@ -32,6 +33,8 @@ pub const APPLIED: &[u8] = b"applied";
 pub const GROUP: &[u8] = b"group";
 /// Key of the [`Identity`].
 pub const IDENTITY: &[u8] = b"identity";
+/// Key of [`Ahead`].
+pub const AHEAD: &[u8] = b"ahead";
 
 /// Members of a group, at most, in each role.
 const GROUP_MEMBERS: usize = 4096;
@@ -46,21 +49,38 @@ pub fn log_index(key: &[u8]) -> Option<u64> {
     key.try_into().ok().map(u64::from_be_bytes)
 }
 
+/// What an entry of the log is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A signed proposal, or nothing.
+    #[default]
+    Proposal = 0,
+    /// A change of the Raft group.
+    Group = 1,
+}
+
 /// The value of an entry.
-pub fn entry_row(term: u64, data: &[u8]) -> Vec<u8> {
+pub fn entry_row(term: u64, kind: EntryKind, data: &[u8]) -> Vec<u8> {
     let mut writer = Writer::new();
-    writer.array(2).uint(term).bytes(data);
+    writer.array(3).uint(term).uint(kind as u64).bytes(data);
     writer.into_bytes()
 }
 
-/// Term and data of an entry.
-pub fn entry_from_row(row: &[u8]) -> Result<(u64, Vec<u8>), Malformed> {
+/// Term, kind and data of an entry.
+pub fn entry_from_row(row: &[u8]) -> Result<(u64, EntryKind, Vec<u8>), Malformed> {
     let mut reader = Reader::new(row);
-    reader.array_of(2)?;
-    let entry = (reader.uint()?, reader.bytes()?.to_vec());
+    reader.array_of(3)?;
+    let term = reader.uint()?;
+    let at = reader.clone();
+    let kind = match reader.uint()? {
+        0 => EntryKind::Proposal,
+        1 => EntryKind::Group,
+        _ => return Err(at.malformed("an unknown kind of entry")),
+    };
+    let data = reader.bytes()?.to_vec();
     reader.close();
     reader.finish()?;
-    Ok(entry)
+    Ok((term, kind, data))
 }
 
 /// The row of the applied index.
@@ -188,6 +208,84 @@ impl Group {
     }
 }
 
+/// A place in the records, and what a replica that has followed them so far has reached.
+///
+/// It is also the data of a raft-rs snapshot, as canonical CBOR: [record index, record hash, fold
+/// hash]. So a snapshot leads to records, and is no copy of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPointer {
+    /// The last record's index, from 0.
+    pub record: u64,
+    /// Its hash.
+    pub hash: [u8; 32],
+    /// The fold hash behind it.
+    pub fold: [u8; 32],
+}
+
+impl RecordPointer {
+    /// As the data of a snapshot.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.array(3);
+        self.write(&mut out);
+        out.into_bytes()
+    }
+
+    /// From the data of a snapshot.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        reader.array_of(3)?;
+        let pointer = Self::read(&mut reader)?;
+        reader.close();
+        reader.finish()?;
+        Ok(pointer)
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.uint(self.record).bytes(&self.hash).bytes(&self.fold);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(RecordPointer {
+            record: reader.uint()?,
+            hash: reader.fixed()?,
+            fold: reader.fixed()?,
+        })
+    }
+}
+
+/// How far records are ahead of the log: a replica that had fallen behind took them from its peers.
+///
+/// What entries up to `index` did is in the records up to `record`. So they are never applied
+/// again, and none behind them before the records are complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    /// The log index.
+    pub index: u64,
+    /// The last record of it.
+    pub record: RecordPointer,
+}
+
+impl Ahead {
+    /// As a row.
+    pub fn to_row(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.array(4).uint(self.index);
+        self.record.write(&mut out);
+        out.into_bytes()
+    }
+
+    /// From a row.
+    pub fn from_row(row: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(row);
+        reader.array_of(4)?;
+        let ahead = Ahead { index: reader.uint()?, record: RecordPointer::read(&mut reader)? };
+        reader.close();
+        reader.finish()?;
+        Ok(ahead)
+    }
+}
+
 /// Whose directory this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
@@ -230,7 +328,14 @@ mod tests {
     fn rows_are_read_as_they_were_written() {
         assert_eq!(log_index(&log_key(7)), Some(7));
         assert_eq!(log_index(b"short"), None);
-        assert_eq!(entry_from_row(&entry_row(3, b"data")), Ok((3, b"data".to_vec())));
+        for kind in [EntryKind::Proposal, EntryKind::Group] {
+            let row = entry_row(3, kind, b"data");
+            assert_eq!(entry_from_row(&row), Ok((3, kind, b"data".to_vec())));
+        }
+        let record = RecordPointer { record: 7, hash: [1; 32], fold: [2; 32] };
+        assert_eq!(RecordPointer::from_bytes(&record.to_bytes()), Ok(record));
+        let ahead = Ahead { index: 12, record };
+        assert_eq!(Ahead::from_row(&ahead.to_row()), Ok(ahead));
         assert_eq!(applied_from_row(&applied_row(9)), Ok(9));
         let position = Position { index: 5, term: 2 };
         assert_eq!(Position::from_row(&position.to_row()), Ok(position));
@@ -254,6 +359,8 @@ mod tests {
         for cut in 0..row.len() {
             assert!(HardState::from_row(&row[..cut]).is_err());
         }
+        let row = entry_row(3, EntryKind::Group, b"data");
         assert!(entry_from_row(&[row.as_slice(), b"x"].concat()).is_err());
+        assert!(entry_from_row(&[0x83, 0x03, 0x02, 0x40]).is_err());
     }
 }

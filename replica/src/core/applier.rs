@@ -2,7 +2,7 @@
 
 use ledger::history::{Fold, SignedProposal, Verdict};
 use ledger::lock::signatures::Verified;
-use ledger::rows::raft::Position;
+use ledger::rows::raft::{Position, RecordPointer};
 use ledger::rows::{Changes, Draft, Rows};
 use ledger::{Fault, Refusal};
 
@@ -18,6 +18,12 @@ pub struct Applied {
     pub changes: Changes,
     /// What became of the proposals, each by its place in the log.
     pub verdicts: Vec<(Position, Verdict)>,
+}
+
+/// Where the records end after that fold; none before record 0.
+pub fn pointer(fold: &Fold) -> Option<RecordPointer> {
+    let record = fold.next_index().checked_sub(1)?;
+    Some(RecordPointer { record, hash: fold.last_hash()?.0, fold: fold.fold_hash().0 })
 }
 
 /// Folds entries, one after the other, on top of a fold and the rows that it stands for. It

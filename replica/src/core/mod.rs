@@ -5,8 +5,10 @@
 //! itself withholds the messages that must follow a sync, so a shell cannot send one too early.
 
 pub mod applier;
+mod catch_up;
+mod conf_change;
+mod members;
 mod peers;
-mod pointer;
 mod proposals;
 mod raft_group;
 mod reads;
@@ -14,11 +16,13 @@ mod window;
 
 use ledger::Fault;
 use ledger::history::ReplicaId;
-use ledger::rows::raft::{Group, HardState, Position};
+use ledger::rows::raft::{Ahead, EntryKind, Group, HardState, Position};
 use ledger::rows::watermark::Watermark;
 
+pub(crate) use conf_change::ConfChange;
+pub use members::{Wanted, WantedRole};
 pub use peers::{Misbehaviour, PeerMessage};
-pub use pointer::RecordPointer;
+pub use ledger::rows::raft::RecordPointer;
 pub use raft_group::{Core, Role, Status};
 
 /// Names a proposal between the shell and the core, as long as both run. The shell chooses it.
@@ -47,8 +51,19 @@ pub enum Input {
     Read(ReadId),
     /// The write of this ticket is done, and synced if it asked for that.
     Persisted(Ticket),
-    /// Everything up to this log index has been applied; what it changed is written.
-    Applied(u64),
+    /// Everything up to this log index has been applied, and what it changed is written: the
+    /// records now end there. None before record 0.
+    Applied(u64, Option<RecordPointer>),
+    /// Who is to be a member, as the records say by now.
+    Members(Wanted),
+    /// All records up to this one, which [`Output::CatchUp`] named, are on disk.
+    CaughtUp(RecordPointer),
+    /// The records that [`Output::CatchUp`] named cannot be had, or are not what it said.
+    CatchUpFailed,
+    /// What was sent to this peer lately is perhaps lost.
+    Unreachable(ReplicaId),
+    /// That member, or whichever is closest, is to lead in this one's place.
+    HandOver(Option<ReplicaId>),
 }
 
 /// What a member wants done.
@@ -61,6 +76,10 @@ pub enum Output {
     /// Apply these, which are committed, in their order and after the writes before, and answer
     /// with [`Input::Applied`].
     Apply(Vec<Committed>),
+    /// This peer offers to go on from that record, or one did before the last start: get the
+    /// records up to it, from anybody, and write this row with the first of them; then answer with
+    /// [`Input::CaughtUp`] or [`Input::CatchUpFailed`]. A later one takes an earlier one's place.
+    CatchUp(Option<ReplicaId>, Ahead),
     /// What was committed when this read was asked for has been applied.
     Readable(ReadId),
     /// This proposal was not appended, or lost its place to another one: it will not be applied.
@@ -87,7 +106,10 @@ pub enum Rejection {
 pub struct LogEntry {
     /// Where it stands.
     pub position: Position,
-    /// A signed proposal's bytes; empty for a leader's first entry.
+    /// What its data is.
+    pub kind: EntryKind,
+    /// A signed proposal's bytes, empty for a leader's first entry; or a change of the Raft
+    /// group, as raft-rs writes it.
     pub data: Vec<u8>,
 }
 
@@ -102,6 +124,9 @@ pub struct LogWrite {
     pub hard: Option<HardState>,
     /// The log starts behind this position from now on; it moved on from the first index.
     pub base: Option<(u64, Position)>,
+    /// The log is empty from now on and everything in it applied, up to this position, with that
+    /// group. The records that it stands for are on disk. Comes before the entries.
+    pub installed: Option<(Position, Group)>,
     /// Whether it must be synced before it is reported as persisted.
     pub must_sync: bool,
 }
@@ -113,6 +138,10 @@ pub struct Committed {
     pub entry: LogEntry,
     /// The proposal that this member's shell made of it, if it was made here and in this run.
     pub proposal: Option<ProposalId>,
+    /// What it did is on record already: nothing is to be applied but its index.
+    pub recorded: bool,
+    /// The group from here on, if the entry changes it.
+    pub group: Option<Group>,
 }
 
 /// What a member finds on its disk when it starts.
@@ -128,6 +157,10 @@ pub struct Saved {
     pub applied: u64,
     /// The group as of that index.
     pub group: Group,
+    /// The last record, which is what that index has led to or lies ahead of it.
+    pub record: Option<RecordPointer>,
+    /// How far records are ahead of the log, if they are.
+    pub ahead: Option<Ahead>,
 }
 
 impl Saved {
@@ -141,7 +174,27 @@ impl Saved {
             hard: HardState { term: base.term, vote: 0, commit: base.index },
             applied: base.index,
             group: Group { voters: vec![replica.0], ..Group::default() },
+            record: None,
+            ahead: None,
         }
+    }
+
+    /// A member that has joined a group and knows nothing yet.
+    pub fn joined() -> Self {
+        Saved {
+            base: Position::default(),
+            entries: Vec::new(),
+            hard: HardState::default(),
+            applied: 0,
+            group: Group::default(),
+            record: None,
+            ahead: None,
+        }
+    }
+
+    /// Whether nothing has come from the group yet.
+    fn is_blank(&self) -> bool {
+        self.group == Group::default()
     }
 
     /// The last position in the log.
@@ -161,10 +214,12 @@ impl Saved {
     }
 
     /// Checks what Raft takes for granted: a core made of anything else would stop with a panic.
-    pub fn check(&self, replica: ReplicaId) -> Result<(), Fault> {
+    pub fn check(&self) -> Result<(), Fault> {
         let fault = |what: String| Err(Fault::new(format!("the Raft log is damaged: {what}")));
         let mut before = self.base;
-        if before.index == 0 || before.term == 0 {
+        // Whoever has just joined has an empty log that starts nowhere.
+        let fresh = before == Position::default() && self.is_blank();
+        if !fresh && (before.index == 0 || before.term == 0) {
             return fault("it starts nowhere".into());
         }
         for entry in &self.entries {
@@ -187,9 +242,15 @@ impl Saved {
                 self.base.index, self.applied, before.index
             ));
         }
-        let group = &self.group;
-        if !group.voters.contains(&replica.0) && !group.learners.contains(&replica.0) {
-            return fault(format!("replica {replica} is not a member of its own group"));
+        if fresh {
+            return if self.entries.is_empty() {
+                Ok(())
+            } else {
+                fault("it has entries, but no group".into())
+            };
+        }
+        if let Err(what) = members::check(&self.group) {
+            return fault(format!("the group's row: {what}"));
         }
         Ok(())
     }

@@ -8,6 +8,9 @@ use ledger::history::ReplicaId;
 use raft::Storage;
 use raft::eraftpb::{EntryType, Message, MessageType};
 
+use super::conf_change::ConfChange;
+use super::{catch_up, members};
+
 /// A Raft message between two members of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerMessage(pub Message);
@@ -30,11 +33,16 @@ pub enum Misbehaviour {
     /// Entries in the place of others that are committed.
     #[error("entries that contradict what is committed")]
     Contradiction,
+    /// A snapshot that leads to no record, or to no possible group.
+    #[error("a snapshot that cannot be")]
+    Snapshot,
     /// An index that this member's log does not reach although it must.
     #[error("an index beyond the log")]
     Index,
 }
 
+/// Bytes of a read's name.
+const NAME_BYTES: usize = 16;
 /// Elections that a member may be behind. A term needs a vote, so no real group comes near.
 const TERMS_AHEAD: u64 = 1 << 40;
 
@@ -54,11 +62,16 @@ impl<S: Storage> Receiver<'_, S> {
         if message.from != from.0 || message.to != self.id.0 || from == self.id || from.0 == 0 {
             return Err(Misbehaviour::Address);
         }
-        if message.term == 0 || message.term > self.term.saturating_add(TERMS_AHEAD) {
+        // raft-rs leaves the term out of a question for a read index, and of nothing else.
+        let termless = message.get_msg_type() == MessageType::MsgReadIndex;
+        if (message.term == 0) != termless
+            || message.term > self.term.saturating_add(TERMS_AHEAD)
+        {
             return Err(Misbehaviour::Term);
         }
         match message.get_msg_type() {
             MessageType::MsgAppend => self.check_entries(message),
+            MessageType::MsgSnapshot => check_snapshot(message),
             MessageType::MsgHeartbeat if message.commit > self.last => Err(Misbehaviour::Index),
             MessageType::MsgAppendResponse if message.request_snapshot != 0 => {
                 Err(Misbehaviour::Kind)
@@ -69,7 +82,11 @@ impl<S: Storage> Receiver<'_, S> {
             {
                 Err(Misbehaviour::Index)
             }
-            MessageType::MsgReadIndex if message.entries.len() != 1 => Err(Misbehaviour::Entries),
+            MessageType::MsgReadIndex | MessageType::MsgReadIndexResp
+                if message.entries.len() != 1 || message.entries[0].data.len() > NAME_BYTES =>
+            {
+                Err(Misbehaviour::Entries)
+            }
             MessageType::MsgHeartbeat
             | MessageType::MsgHeartbeatResponse
             | MessageType::MsgAppendResponse
@@ -85,11 +102,19 @@ impl<S: Storage> Receiver<'_, S> {
     }
 
     fn check_entries(&self, message: &Message) -> Result<(), Misbehaviour> {
+        // Every group starts behind a first position; nothing stands there or before it.
+        if message.index == 0 && !message.entries.is_empty() {
+            return Err(Misbehaviour::Entries);
+        }
         let (mut index, mut term) = (message.index, message.log_term);
         for entry in &message.entries {
             let follows = index.checked_add(1) == Some(entry.index)
                 && (term..=message.term).contains(&entry.term)
-                && entry.get_entry_type() == EntryType::EntryNormal
+                && match entry.get_entry_type() {
+                    EntryType::EntryNormal => true,
+                    EntryType::EntryConfChangeV2 => ConfChange::from_protobuf(&entry.data).is_some(),
+                    EntryType::EntryConfChange => false,
+                }
                 && entry.context.is_empty();
             if !follows {
                 return Err(Misbehaviour::Entries);
@@ -103,4 +128,15 @@ impl<S: Storage> Receiver<'_, S> {
         }
         Ok(())
     }
+}
+
+/// A snapshot leads to a record, under a configuration that raft-rs takes.
+fn check_snapshot(message: &Message) -> Result<(), Misbehaviour> {
+    let meta = message.get_snapshot().get_metadata();
+    let group = members::group_of(meta.get_conf_state());
+    let sound = meta.index > 0
+        && (1..=message.term).contains(&meta.term)
+        && catch_up::target(message).is_some()
+        && members::check(&group).is_ok();
+    if sound { Ok(()) } else { Err(Misbehaviour::Snapshot) }
 }

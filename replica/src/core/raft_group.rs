@@ -8,22 +8,28 @@ use std::collections::VecDeque;
 
 use ledger::Fault;
 use ledger::history::ReplicaId;
-use ledger::rows::raft::{HardState, Position};
-use raft::eraftpb::{Entry, Message};
-use raft::{Config, RawNode, Ready, StateRole, Storage};
+use ledger::rows::raft::{EntryKind, Group, HardState, Position, RecordPointer};
+use raft::eraftpb::{ConfChangeV2, Entry, Message, MessageType};
+use raft::{Config, ProgressState, RawNode, Ready, SnapshotStatus, StateRole, Storage};
 
+use super::catch_up::{self, CatchUp, Turn};
+use super::members::{self, Missing};
 use super::peers::Receiver;
 use super::proposals::{Fate, Proposals};
 use super::reads::Reads;
 use super::window::{Window, from_raft};
 use super::{
     Committed, Input, LogWrite, Output, PeerMessage, ProposalId, ReadId, Rejection, Saved, Ticket,
+    Wanted,
 };
 
 /// Ticks between a leader's heartbeats.
 const HEARTBEAT_TICKS: usize = 2;
-/// Ticks without a leader before an election, at least; at most twice as many.
-const ELECTION_TICKS: usize = 10;
+/// Ticks without a leader before an election, at least; less than twice as many.
+const ELECTION_TICKS: usize = 8;
+/// Ticks after which a snapshot is sent again to a member that has not answered it: it may be lost,
+/// and a newer one leads further.
+const SNAPSHOT_TICKS: u32 = 60;
 /// Bytes of entries that one message carries, unless one entry alone has more.
 const MESSAGE_BYTES: u64 = 256 << 10;
 /// Messages under way to one peer.
@@ -45,7 +51,7 @@ pub enum Role {
 }
 
 /// Where a member stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Its role.
     pub role: Role,
@@ -55,6 +61,10 @@ pub struct Status {
     pub leader: Option<ReplicaId>,
     /// The last log index that it knows to be committed.
     pub committed: u64,
+    /// Voters and learners as this member has applied them, and whether a change is under way.
+    pub group: Group,
+    /// To a leader: who has lately been heard of. Empty to others.
+    pub active: Vec<ReplicaId>,
 }
 
 /// A write that is under way, and what waits for it.
@@ -63,6 +73,8 @@ struct Pending {
     /// The last of raft-rs's Readys that this write completes.
     ready: u64,
     messages: Vec<Message>,
+    /// The index that it puts the log at.
+    installed: Option<u64>,
 }
 
 /// A member of a Raft group, without I/O.
@@ -78,6 +90,16 @@ pub struct Core {
     applied: u64,
     /// The log was cut from this index to that position, and no write has said so yet.
     cut: Option<(u64, Position)>,
+    catch_up: CatchUp,
+    /// Groups that committed entries lead to, by their index, until that is applied.
+    groups: VecDeque<(u64, Group)>,
+    wanted: Wanted,
+    /// The term and leader for which reads were asked last.
+    led: (u64, u64),
+    /// Ticks since snapshots were last given up.
+    snapshot_ticks: u32,
+    /// Election timeouts are drawn from it.
+    seed: u64,
     halted: bool,
 }
 
@@ -88,10 +110,12 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
-    /// The member `id`, as its disk remembers it.
-    pub fn new(id: ReplicaId, saved: Saved) -> Result<Self, Fault> {
-        saved.check(id)?;
+    /// The member `id`, as its disk remembers it. Members of a group should have different seeds,
+    /// so that they do not stand for election at the same time.
+    pub fn new(id: ReplicaId, saved: Saved, seed: u64) -> Result<Self, Fault> {
+        saved.check()?;
         let (applied, written) = (saved.applied, saved.last().index);
+        let catch_up = CatchUp::new(saved.ahead, saved.record);
         let config = Config {
             id: id.0,
             election_tick: ELECTION_TICKS,
@@ -108,7 +132,7 @@ impl Core {
         let quiet = slog::Logger::root(slog::Discard, slog::o!());
         let raft = RawNode::new(&config, Window::new(saved), &quiet)
             .map_err(|e| Fault::from_error("start Raft", e))?;
-        Ok(Core {
+        let mut core = Core {
             id,
             raft,
             proposals: Proposals::default(),
@@ -118,8 +142,16 @@ impl Core {
             written,
             applied,
             cut: None,
+            catch_up,
+            groups: VecDeque::new(),
+            wanted: Wanted::new(),
+            led: (0, 0),
+            snapshot_ticks: 0,
+            seed,
             halted: false,
-        })
+        };
+        core.pin_election();
+        Ok(core)
     }
 
     /// Where this member stands.
@@ -134,15 +166,42 @@ impl Core {
             term: raft.term,
             leader: (raft.leader_id != 0).then_some(ReplicaId(raft.leader_id)),
             committed: raft.raft_log.committed,
+            group: self.raft.store().group().clone(),
+            active: match raft.state {
+                StateRole::Leader => {
+                    let lately = raft.prs().iter().filter(|(id, progress)| {
+                        **id == self.id.0 || progress.recent_active
+                    });
+                    let mut active: Vec<_> = lately.map(|(id, _)| ReplicaId(*id)).collect();
+                    active.sort_unstable();
+                    active
+                }
+                _ => Vec::new(),
+            },
         }
     }
 
-    /// Takes an input and appends what follows from it to `out`.
-    pub fn step(&mut self, input: Input, out: &mut Vec<Output>) {
+    /// The term, and whom this member takes for the leader.
+    pub fn leads(&self) -> (u64, Option<ReplicaId>) {
+        let raft = &self.raft.raft;
+        (raft.term, (raft.leader_id != 0).then_some(ReplicaId(raft.leader_id)))
+    }
+
+    /// Takes inputs in their order and appends what follows from all of them to `out`: what they
+    /// lead to be written shares a write.
+    pub fn step(&mut self, inputs: impl IntoIterator<Item = Input>, out: &mut Vec<Output>) {
         if self.halted {
             return;
         }
-        match self.take(input, out).and_then(|()| self.drain(out)) {
+        let mut inputs = inputs.into_iter();
+        let taken = inputs.try_for_each(|input| {
+            let taken = self.take(input, out);
+            self.pin_election();
+            taken
+        });
+        let done = taken.and_then(|()| self.drain(out));
+        self.pin_election();
+        match done {
             Ok(()) => {}
             Err(fault) => {
                 self.halted = true;
@@ -153,7 +212,7 @@ impl Core {
 
     fn take(&mut self, input: Input, out: &mut Vec<Output>) -> Result<(), Fault> {
         match input {
-            Input::Tick => self.tick()?,
+            Input::Tick => self.tick(out)?,
             Input::FromPeer(from, message) => self.receive(from, message, out)?,
             Input::Propose(proposals) => {
                 for (id, data) in proposals {
@@ -162,12 +221,69 @@ impl Core {
             }
             Input::Read(read) => self.reads.add(read),
             Input::Persisted(ticket) => self.persisted(ticket, out)?,
-            Input::Applied(index) => self.applied(index, out)?,
+            Input::Applied(index, record) => self.applied(index, record, out)?,
+            Input::Members(wanted) => {
+                self.wanted = wanted;
+                self.follow_records()?;
+            }
+            Input::CaughtUp(record) => {
+                if let Some(message) = self.catch_up.reached(record) {
+                    self.step_raft(message)?;
+                }
+                let turns = self.catch_up.turns(Vec::new());
+                self.hand_out(turns, out)?;
+            }
+            Input::CatchUpFailed => self.catch_up.failed(),
+            Input::Unreachable(peer) => {
+                self.raft.report_unreachable(peer.0);
+                self.raft.report_snapshot(peer.0, SnapshotStatus::Failure);
+            }
+            Input::HandOver(to) => self.hand_over(to.map(|to| to.0)),
         }
         Ok(())
     }
 
-    fn tick(&mut self) -> Result<(), Fault> {
+    /// raft-rs draws election timeouts from a source of its own, anew in many places. They are set
+    /// here instead, so that the same inputs lead to the same outputs.
+    fn pin_election(&mut self) {
+        let raft = &mut self.raft.raft;
+        let drawn = mix(self.seed ^ mix(self.id.0 ^ mix(raft.term)));
+        let ticks = ELECTION_TICKS + (drawn % ELECTION_TICKS as u64) as usize;
+        raft.set_randomized_election_timeout(ticks);
+    }
+
+    fn hand_over(&mut self, to: Option<u64>) {
+        if self.raft.raft.state != StateRole::Leader {
+            return;
+        }
+        if let Some(to) = to.or_else(|| members::successor(self.id, &self.raft, &self.wanted)) {
+            self.raft.transfer_leader(to);
+        }
+    }
+
+    /// Brings Raft's configuration closer to what the records want.
+    fn follow_records(&mut self) -> Result<(), Fault> {
+        match members::missing(self.id, &self.raft, &self.wanted) {
+            Missing::Nothing => Ok(()),
+            Missing::Change(change) => self.change_group(change),
+            Missing::Successor => {
+                if self.raft.raft.lead_transferee.is_none() {
+                    self.hand_over(None);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn change_group(&mut self, change: ConfChangeV2) -> Result<(), Fault> {
+        match self.raft.propose_conf_change(Vec::new(), change) {
+            // Dropped: the leadership is being handed over, or too much is under way.
+            Ok(()) | Err(raft::Error::ProposalDropped) => Ok(()),
+            Err(error) => Err(Fault::from_error("propose a change of the group", error)),
+        }
+    }
+
+    fn tick(&mut self, out: &mut Vec<Output>) -> Result<(), Fault> {
         self.reads.tick();
         // Nobody else can vote or lead: there is nothing to wait for.
         let alone = self.raft.raft.prs().is_singleton() && self.raft.raft.promotable();
@@ -176,7 +292,25 @@ impl Core {
         } else {
             self.raft.tick();
         }
-        Ok(())
+        self.snapshot_ticks += 1;
+        if self.snapshot_ticks >= SNAPSHOT_TICKS {
+            self.snapshot_ticks = 0;
+            self.give_up_snapshots();
+        }
+        if let Some(ahead) = self.catch_up.unasked() {
+            out.push(Output::CatchUp(None, ahead));
+        }
+        self.follow_records()
+    }
+
+    fn give_up_snapshots(&mut self) {
+        let waiting: Vec<u64> = self.raft.raft.prs().iter()
+            .filter(|(_, progress)| progress.state == ProgressState::Snapshot)
+            .map(|(id, _)| *id)
+            .collect();
+        for member in waiting {
+            self.raft.report_snapshot(member, SnapshotStatus::Failure);
+        }
     }
 
     fn receive(
@@ -197,6 +331,31 @@ impl Core {
             out.push(Output::Misbehaved(from, misbehaviour));
             return Ok(());
         }
+        let raft = &self.raft.raft;
+        match message.get_msg_type() {
+            // Whoever sends it follows an older leader than we do.
+            MessageType::MsgReadIndexResp if raft.leader_id != from.0 => return Ok(()),
+            // Its entries would have to be applied before the records are complete.
+            MessageType::MsgAppend if self.catch_up.is_busy() => return Ok(()),
+            MessageType::MsgSnapshot => {
+                let Some(target) = catch_up::target(&message) else { return Ok(()) };
+                let meta = message.get_snapshot().get_metadata();
+                let needed = message.term >= raft.term
+                    && meta.index > raft.raft_log.committed
+                    && !raft.raft_log.match_term(meta.index, meta.term);
+                if needed {
+                    if let Some(target) = self.catch_up.hold(message, target) {
+                        out.push(Output::CatchUp(Some(from), target));
+                    }
+                    return Ok(());
+                }
+            }
+            _ => {}
+        }
+        self.step_raft(message)
+    }
+
+    fn step_raft(&mut self, message: Message) -> Result<(), Fault> {
         match self.raft.step(message) {
             // A response of a peer that has left; a proposal is never stepped here.
             Ok(()) | Err(raft::Error::StepPeerNotFound | raft::Error::ProposalDropped) => Ok(()),
@@ -238,18 +397,39 @@ impl Core {
             Some(pending) if pending.ticket == ticket => {
                 send(pending.messages, out);
                 self.raft.on_persist_ready(pending.ready);
+                if let Some(index) = pending.installed {
+                    self.raft.advance_apply_to(index);
+                }
                 Ok(())
             }
             _ => Err(Fault::new(format!("write {} was reported out of order", ticket.0))),
         }
     }
 
-    fn applied(&mut self, index: u64, out: &mut Vec<Output>) -> Result<(), Fault> {
-        if index < self.applied || index > self.raft.raft.raft_log.committed {
+    fn applied(
+        &mut self,
+        index: u64,
+        record: Option<RecordPointer>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Fault> {
+        if index < self.applied {
+            // A snapshot has been taken in meanwhile.
+            return Ok(());
+        }
+        if index > self.raft.raft.raft_log.committed {
             return Err(Fault::new(format!("log index {index} was reported as applied")));
         }
         self.applied = index;
+        self.catch_up.passed(index);
+        while self.groups.front().is_some_and(|(at, _)| *at <= index) {
+            if let Some((_, group)) = self.groups.pop_front() {
+                self.raft.mut_store().set_group(group);
+            }
+        }
+        let record = record.filter(|_| !self.catch_up.is_ahead());
+        self.raft.mut_store().set_applied(index, record);
         self.raft.advance_apply_to(index);
+        self.follow_records()?;
         let first = self.raft.store().first_index().map_err(|e| Fault::from_error("log", e))?;
         if let Some(base) = self.raft.mut_store().cut(index) {
             let from = self.cut.map_or(first, |(from, _)| from);
@@ -261,6 +441,11 @@ impl Core {
 
     /// Takes everything out of raft-rs that is ready.
     fn drain(&mut self, out: &mut Vec<Output>) -> Result<(), Fault> {
+        let led = (self.raft.raft.term, self.raft.raft.leader_id);
+        if led != self.led {
+            self.led = led;
+            self.reads.restart();
+        }
         // A leader that has committed nothing in its term would drop the question.
         let can_ask = match self.raft.raft.state {
             StateRole::Leader => self.raft.raft.commit_to_current_term(),
@@ -279,9 +464,7 @@ impl Core {
     }
 
     fn handle(&mut self, mut ready: Ready, out: &mut Vec<Output>) -> Result<(), Fault> {
-        if !ready.snapshot().is_empty() {
-            return Err(Fault::new("Raft took a snapshot that nobody let in"));
-        }
+        let installed = self.install(&ready);
         // A leader's messages may overtake its own sync (Raft thesis 10.2.1).
         send(ready.take_messages(), out);
         for state in ready.take_read_states() {
@@ -289,17 +472,22 @@ impl Core {
         }
         let entries = ready.take_entries();
         self.raft.mut_store().append(&entries);
-        let write = self.write(&entries, &ready);
+        let put_at = installed.as_ref().map(|(at, _)| at.index);
+        let write = self.write(&entries, &ready, installed);
         let messages = ready.take_persisted_messages();
         let committed = ready.take_committed_entries();
         let number = ready.number();
         self.raft.advance_append_async(ready);
 
-        let idle = write.entries.is_empty() && write.hard.is_none() && write.base.is_none();
+        let idle = write.entries.is_empty()
+            && write.hard.is_none()
+            && write.base.is_none()
+            && write.installed.is_none();
         if !idle {
             let ticket = Ticket(self.next_ticket);
             self.next_ticket += 1;
-            self.pending.push_back(Pending { ticket, ready: number, messages });
+            let installed = put_at;
+            self.pending.push_back(Pending { ticket, ready: number, messages, installed });
             out.push(Output::Persist(ticket, write));
         } else if let Some(last) = self.pending.back_mut() {
             // Nothing to write, but it must not overtake what is being written.
@@ -309,11 +497,35 @@ impl Core {
             self.raft.on_persist_ready(number);
             send(messages, out);
         }
-        self.commit(committed, out);
-        Ok(())
+        let turns = self.catch_up.turns(committed);
+        self.hand_out(turns, out)
     }
 
-    fn write(&mut self, entries: &[Entry], ready: &Ready) -> LogWrite {
+    /// Takes in a snapshot whose records are there: the log starts anew behind it.
+    fn install(&mut self, ready: &Ready) -> Option<(Position, Group)> {
+        if ready.snapshot().is_empty() {
+            return None;
+        }
+        let meta = ready.snapshot().get_metadata();
+        let at = Position { index: meta.index, term: meta.term };
+        let group = members::group_of(meta.get_conf_state());
+        let record = RecordPointer::from_bytes(&ready.snapshot().data).ok();
+        self.raft.mut_store().install(at, group.clone());
+        self.groups.clear();
+        self.cut = None;
+        (self.applied, self.written) = (at.index, at.index);
+        self.catch_up.passed(at.index);
+        let record = record.filter(|_| !self.catch_up.is_ahead());
+        self.raft.mut_store().set_applied(at.index, record);
+        Some((at, group))
+    }
+
+    fn write(
+        &mut self,
+        entries: &[Entry],
+        ready: &Ready,
+        installed: Option<(Position, Group)>,
+    ) -> LogWrite {
         let previous_last = self.written;
         if let Some(last) = entries.last() {
             self.written = last.index;
@@ -327,14 +539,27 @@ impl Core {
                 commit: hard.commit,
             }),
             base: self.cut.take(),
+            installed,
             must_sync: ready.must_sync(),
         }
     }
 
-    fn commit(&mut self, entries: Vec<Entry>, out: &mut Vec<Output>) {
-        let mut batch = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            let entry = from_raft(entry);
+    /// Hands committed entries out to be applied.
+    fn hand_out(&mut self, turns: Vec<Turn>, out: &mut Vec<Output>) -> Result<(), Fault> {
+        let mut batch = Vec::with_capacity(turns.len());
+        for turn in turns {
+            let (entry, recorded) = match turn {
+                Turn::Apply(entry) => (entry, false),
+                Turn::Recorded(entry) => (entry, true),
+            };
+            let entry = from_raft(&entry);
+            let group = match entry.kind {
+                EntryKind::Proposal => None,
+                EntryKind::Group => members::apply(&mut self.raft, &entry.data)?,
+            };
+            if let Some(group) = &group {
+                self.groups.push_back((entry.position.index, group.clone()));
+            }
             let proposal = match self.proposals.committed(entry.position) {
                 Fate::Committed(id) => Some(id),
                 Fate::Nobodys => None,
@@ -343,11 +568,12 @@ impl Core {
                     None
                 }
             };
-            batch.push(Committed { entry, proposal });
+            batch.push(Committed { entry, proposal, recorded, group });
         }
         if !batch.is_empty() {
             out.push(Output::Apply(batch));
         }
+        Ok(())
     }
 
     fn release_reads(&mut self, out: &mut Vec<Output>) {
@@ -358,4 +584,13 @@ impl Core {
 
 fn send(messages: Vec<Message>, out: &mut Vec<Output>) {
     out.extend(messages.into_iter().map(|m| Output::Send(ReplicaId(m.to), PeerMessage(m))));
+}
+
+/// Spreads a number over all bits (the finalizer of MurmurHash3).
+fn mix(mut n: u64) -> u64 {
+    n ^= n >> 33;
+    n = n.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    n ^= n >> 33;
+    n = n.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    n ^ (n >> 33)
 }

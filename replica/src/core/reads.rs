@@ -41,6 +41,13 @@ impl Reads {
         Some(self.next.to_be_bytes().to_vec())
     }
 
+    /// The leader is another one: what was asked is asked anew.
+    pub(super) fn restart(&mut self) {
+        for (_, mut question) in std::mem::take(&mut self.asked) {
+            self.waiting.append(&mut question.reads);
+        }
+    }
+
     /// raft-rs has answered a question.
     pub(super) fn answer(&mut self, context: &[u8], index: u64) {
         let question = context.try_into().ok().map(u64::from_be_bytes);

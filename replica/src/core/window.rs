@@ -6,18 +6,21 @@
 
 use std::collections::VecDeque;
 
-use ledger::rows::raft::{Group, HardState, Position};
-use raft::eraftpb::{ConfState, Entry, HardState as RaftHardState, Snapshot};
+use ledger::rows::raft::{EntryKind, Group, HardState, Position, RecordPointer};
+use raft::eraftpb::{Entry, EntryType, HardState as RaftHardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
+use super::members::conf_state;
 use super::{LogEntry, Saved};
 
-/// Entries behind the applied index that are kept at least, for peers that lag a little.
-const KEEP_ENTRIES: u64 = 256;
+/// Entries behind the applied index that are kept at least, for peers that lag a little: several
+/// seconds' worth under load, so that one that has just been caught up by records can go on from
+/// entries.
+const KEEP_ENTRIES: u64 = 4096;
 /// Entries in the window from which it is cut down.
-const CUT_ENTRIES: usize = 1024;
+const CUT_ENTRIES: usize = 6144;
 /// Bytes in the window from which it is cut down as far as it goes.
-const CUT_BYTES: usize = 8 << 20;
+const CUT_BYTES: usize = 32 << 20;
 
 /// The log behind its base.
 pub(super) struct Window {
@@ -26,14 +29,45 @@ pub(super) struct Window {
     bytes: usize,
     hard: HardState,
     group: Group,
+    /// What is applied, for peers that the window does not reach back to. The group is the one
+    /// there; none before record 0.
+    applied: Option<(Position, RecordPointer)>,
 }
 
 impl Window {
     pub(super) fn new(saved: Saved) -> Self {
-        let Saved { base, entries, hard, group, .. } = saved;
+        let Saved { base, entries, hard, group, applied, record, ahead } = saved;
         let entries: VecDeque<_> = entries.into_iter().map(to_raft).collect();
         let bytes = entries.iter().map(|e| e.data.len()).sum();
-        Window { base, entries, bytes, hard, group }
+        let mut window = Window { base, entries, bytes, hard, group, applied: None };
+        if ahead.is_none() {
+            window.set_applied(applied, record);
+        }
+        window
+    }
+
+    /// Everything up to that index is applied, and the records end there.
+    pub(super) fn set_applied(&mut self, index: u64, record: Option<RecordPointer>) {
+        let term = self.term(index).ok();
+        self.applied =
+            term.zip(record).map(|(term, record)| (Position { index, term }, record));
+    }
+
+    /// The group as of the applied index.
+    pub(super) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// The group has changed with the applied index.
+    pub(super) fn set_group(&mut self, group: Group) {
+        self.group = group;
+    }
+
+    /// Everything up to that position is applied, and nothing of it kept.
+    pub(super) fn install(&mut self, at: Position, group: Group) {
+        self.entries.clear();
+        self.bytes = 0;
+        (self.base, self.group) = (at, group);
     }
 
     pub(super) fn last(&self) -> Position {
@@ -90,12 +124,21 @@ pub(super) fn to_raft(entry: LogEntry) -> Entry {
         index: entry.position.index,
         term: entry.position.term,
         data: entry.data.into(),
+        entry_type: match entry.kind {
+            EntryKind::Proposal => EntryType::EntryNormal,
+            EntryKind::Group => EntryType::EntryConfChangeV2,
+        },
         ..Entry::default()
     }
 }
 
 pub(super) fn from_raft(entry: &Entry) -> LogEntry {
-    LogEntry { position: position(entry), data: entry.data.to_vec() }
+    let kind = match entry.get_entry_type() {
+        EntryType::EntryNormal => EntryKind::Proposal,
+        // Nobody proposes the older form; it would be as much a change.
+        EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => EntryKind::Group,
+    };
+    LogEntry { position: position(entry), kind, data: entry.data.to_vec() }
 }
 
 impl Storage for Window {
@@ -104,13 +147,7 @@ impl Storage for Window {
         hard.term = self.hard.term;
         hard.vote = self.hard.vote;
         hard.commit = self.hard.commit;
-        let mut group = ConfState::default();
-        group.voters = self.group.voters.clone();
-        group.learners = self.group.learners.clone();
-        group.voters_outgoing = self.group.voters_outgoing.clone();
-        group.learners_next = self.group.learners_next.clone();
-        group.auto_leave = self.group.auto_leave;
-        Ok(RaftState::new(hard, group))
+        Ok(RaftState::new(hard, conf_state(&self.group)))
     }
 
     fn entries(
@@ -166,9 +203,17 @@ impl Storage for Window {
         Ok(self.last().index)
     }
 
-    fn snapshot(&self, _: u64, _: u64) -> raft::Result<Snapshot> {
-        // A member that lags behind the window is caught up with records before it gets a
-        // snapshot; until somebody has done that there is none to send.
-        Err(StorageError::SnapshotTemporarilyUnavailable.into())
+    fn snapshot(&self, at_least: u64, _: u64) -> raft::Result<Snapshot> {
+        match &self.applied {
+            Some((at, record)) if at.index >= at_least => {
+                let mut snapshot = Snapshot::default();
+                snapshot.mut_metadata().index = at.index;
+                snapshot.mut_metadata().term = at.term;
+                snapshot.mut_metadata().set_conf_state(conf_state(&self.group));
+                snapshot.data = record.to_bytes().into();
+                Ok(snapshot)
+            }
+            _ => Err(StorageError::SnapshotTemporarilyUnavailable.into()),
+        }
     }
 }

@@ -6,8 +6,9 @@ use ledger::Fault;
 use ledger::cbor::Malformed;
 use ledger::history::{ClusterId, ReplicaId};
 use ledger::rows::raft::{
-    APPLIED, BASE, GROUP, Group, HARD, HardState, IDENTITY, Identity, Position, RAFT_LOG,
-    RAFT_STATE, applied_from_row, applied_row, entry_from_row, entry_row, log_index, log_key,
+    AHEAD, APPLIED, Ahead, BASE, GROUP, Group, HARD, HardState, IDENTITY, Identity, Position,
+    RAFT_LOG, RAFT_STATE, RecordPointer, applied_from_row, applied_row, entry_from_row, entry_row,
+    log_index, log_key,
 };
 use ledger::rows::{Rows, prefix_end};
 
@@ -17,13 +18,19 @@ use crate::core::{LogEntry, LogWrite, Saved};
 /// The rows of a write to the log.
 pub fn write(write: &LogWrite) -> Batch {
     let mut batch = Batch::new();
+    if let Some((at, group)) = &write.installed {
+        batch.delete_range(RAFT_LOG, log_key(0), prefix_end(&[]));
+        batch.put(RAFT_STATE, BASE, at.to_row());
+        batch.put(RAFT_STATE, GROUP, group.to_row());
+        applied(&mut batch, at.index);
+    }
     if let Some((first, base)) = write.base {
         delete(&mut batch, first..base.index.saturating_add(1));
         batch.put(RAFT_STATE, BASE, base.to_row());
     }
     if let Some(last) = write.entries.last() {
         for entry in &write.entries {
-            let row = entry_row(entry.position.term, &entry.data);
+            let row = entry_row(entry.position.term, entry.kind, &entry.data);
             batch.put(RAFT_LOG, log_key(entry.position.index), row);
         }
         delete(&mut batch, last.position.index.saturating_add(1)..write.previous_last + 1);
@@ -46,6 +53,19 @@ pub fn applied(batch: &mut Batch, index: u64) {
     batch.put(RAFT_STATE, APPLIED, applied_row(index));
 }
 
+/// Adds the row of the group. It belongs into the batch of the entry that changed it.
+pub fn group(batch: &mut Batch, group: &Group) {
+    batch.put(RAFT_STATE, GROUP, group.to_row());
+}
+
+/// Adds the row that says how far records are ahead of the log, or removes it.
+pub fn ahead(batch: &mut Batch, ahead: Option<&Ahead>) {
+    match ahead {
+        Some(ahead) => batch.put(RAFT_STATE, AHEAD, ahead.to_row()),
+        None => batch.delete(RAFT_STATE, AHEAD),
+    }
+}
+
 /// The rows of a member that has done nothing yet.
 pub fn founded(identity: &Identity, saved: &Saved) -> Batch {
     let mut batch = Batch::new();
@@ -62,8 +82,8 @@ pub fn identity(rows: &dyn Rows) -> Result<Option<Identity>, Fault> {
     row(rows, IDENTITY, Identity::from_row)
 }
 
-/// What the rows remember of a member.
-pub fn load(rows: &dyn Rows) -> Result<Saved, Fault> {
+/// What the rows remember of a member whose last record is that one.
+pub fn load(rows: &dyn Rows, record: Option<RecordPointer>) -> Result<Saved, Fault> {
     let needed = |name: &str| Fault::new(format!("the row `{name}` of the Raft state is missing"));
     let base = row(rows, BASE, Position::from_row)?.ok_or_else(|| needed("base"))?;
     let hard = row(rows, HARD, HardState::from_row)?.ok_or_else(|| needed("hard"))?;
@@ -76,11 +96,12 @@ pub fn load(rows: &dyn Rows) -> Result<Saved, Fault> {
         let (key, value) = found?;
         let index =
             log_index(&key).ok_or_else(|| Fault::new("a key of the Raft log is damaged"))?;
-        let (term, data) = entry_from_row(&value)
+        let (term, kind, data) = entry_from_row(&value)
             .map_err(|e| Fault::from_error(format!("entry {index} of the Raft log"), e))?;
-        entries.push(LogEntry { position: Position { index, term }, data });
+        entries.push(LogEntry { position: Position { index, term }, kind, data });
     }
-    Ok(Saved { base, entries, hard, applied, group })
+    let ahead = row(rows, AHEAD, Ahead::from_row)?;
+    Ok(Saved { base, entries, hard, applied, group, record, ahead })
 }
 
 fn row<T>(
@@ -102,11 +123,17 @@ pub fn names(identity: &Identity) -> (ClusterId, ReplicaId) {
 
 #[cfg(test)]
 mod tests {
+    use ledger::rows::raft::EntryKind;
+
     use super::super::{Disk, Durable, memory::MemoryDisk};
     use super::*;
 
     fn entry(index: u64, term: u64) -> LogEntry {
-        LogEntry { position: Position { index, term }, data: vec![index as u8; 3] }
+        LogEntry {
+            position: Position { index, term },
+            kind: EntryKind::Proposal,
+            data: vec![index as u8; 3],
+        }
     }
 
     #[test]
@@ -116,7 +143,7 @@ mod tests {
         let mut saved = Saved::founded(ReplicaId(1));
         disk.commit(founded(&identity, &saved), Durable::Now).unwrap();
         assert_eq!(super::identity(&disk.view()).unwrap(), Some(identity));
-        assert_eq!(load(&disk.view()).unwrap(), saved);
+        assert_eq!(load(&disk.view(), None).unwrap(), saved);
 
         let first = LogWrite {
             entries: (2..=9).map(|i| entry(i, 2)).collect(),
@@ -131,6 +158,7 @@ mod tests {
             previous_last: 9,
             hard: Some(HardState { term: 3, vote: 0, commit: 4 }),
             base: Some((2, Position { index: 3, term: 2 })),
+            installed: None,
             must_sync: true,
         };
         let mut batch = write(&second);
@@ -140,12 +168,31 @@ mod tests {
         saved.entries = vec![entry(4, 2), entry(5, 3), entry(6, 3)];
         saved.hard = HardState { term: 3, vote: 0, commit: 4 };
         saved.applied = 4;
-        assert_eq!(load(&disk.view()).unwrap(), saved);
-        saved.check(ReplicaId(1)).unwrap();
+        assert_eq!(load(&disk.view(), None).unwrap(), saved);
+        saved.check().unwrap();
+
+        // Records go ahead of the log, which then begins anew behind them.
+        let record = RecordPointer { record: 70, hash: [1; 32], fold: [2; 32] };
+        let far = Ahead { index: 90, record };
+        let mut batch = Batch::new();
+        ahead(&mut batch, Some(&far));
+        disk.commit(batch, Durable::Now).unwrap();
+        assert_eq!(load(&disk.view(), Some(record)).unwrap().ahead, Some(far));
+        let grown = Group { voters: vec![1, 2], ..Group::default() };
+        let third = LogWrite {
+            installed: Some((Position { index: 90, term: 7 }, grown.clone())),
+            ..LogWrite::default()
+        };
+        let mut batch = write(&third);
+        ahead(&mut batch, None);
+        disk.commit(batch, Durable::Now).unwrap();
+        saved.base = Position { index: 90, term: 7 };
+        (saved.entries, saved.group, saved.applied) = (Vec::new(), grown, 90);
+        assert_eq!(load(&disk.view(), None).unwrap(), saved);
     }
 
     #[test]
     fn a_missing_row_is_a_fault() {
-        assert!(load(&MemoryDisk::new().view()).unwrap_err().to_string().contains("`base`"));
+        assert!(load(&MemoryDisk::new().view(), None).unwrap_err().to_string().contains("`base`"));
     }
 }

@@ -80,6 +80,11 @@ impl Batch {
         self.steps.push(Step::Put(table, key.into(), value.into()));
     }
 
+    /// Removes a row, if it is there.
+    pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
+        self.steps.push(Step::Delete(table, key.into()));
+    }
+
     /// Removes the rows from `from` (included) to `to` (excluded).
     pub fn delete_range(&mut self, table: Table, from: impl Into<Vec<u8>>, to: impl Into<Vec<u8>>) {
         self.steps.push(Step::DeleteRange(table, from.into(), to.into()));

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ledger::Fault;
-use ledger::history::{ClusterId, ReplicaId};
+use ledger::history::{ClusterId, Fold, ReplicaId};
 use ledger::rows::raft::Identity;
 use ledger::rows::watermark::Watermark;
 
@@ -13,6 +13,7 @@ use super::rocks::Rocks;
 use super::watermark::WatermarkFile;
 use super::{Disk, Durable, ROWS_DIR, identity, log, watermark};
 use crate::core::Saved;
+use crate::core::applier::pointer;
 
 /// Why a replica does not start.
 #[derive(Debug, thiserror::Error)]
@@ -123,12 +124,19 @@ pub struct Recovered {
     pub watermark: WatermarkFile,
 }
 
-/// Opens the data directory of a replica. An empty one becomes the first replica's of a new
-/// cluster if `fresh` gives that its ID.
-pub fn recover(
-    dir: &Path,
-    fresh: Option<impl FnOnce() -> Result<ClusterId, Fault>>,
-) -> Result<Recovered, StartError> {
+/// What an empty data directory becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fresh {
+    /// The first replica's of this new cluster.
+    Founder(ClusterId),
+    /// That of a replica which a group has let in under this identity.
+    Joiner(Identity),
+    /// Nothing: that is an error.
+    Refused,
+}
+
+/// Opens the data directory of a replica; an empty one becomes what `fresh` says.
+pub fn recover(dir: &Path, fresh: Fresh) -> Result<Recovered, StartError> {
     let named = identity::read(dir)?;
     let rows_dir = dir.join(ROWS_DIR);
     let has_rows = exists(&rows_dir.join("CURRENT"))?;
@@ -138,26 +146,33 @@ pub fn recover(
         let (cluster, replica) = log::names(identity);
         return Err(StartError::FreshDisk { dir: dir.to_owned(), replica, cluster });
     }
-    if named.is_none() && !has_rows && fresh.is_none() {
+    if named.is_none() && !has_rows && fresh == Fresh::Refused {
         return Err(StartError::Empty { dir: dir.to_owned() });
     }
     let disk = Rocks::open(&rows_dir)?;
     let Some(identity) = log::identity(&disk.view())? else {
         // Created, but never a member's: a first start that was cut short.
-        let Some(fresh) = fresh.filter(|_| named.is_none()) else {
-            return Err(match named {
-                Some(_) => Fault::new("the database has lost the row `identity`").into(),
-                None => StartError::Empty { dir: dir.to_owned() },
-            });
+        if named.is_some() {
+            return Err(Fault::new("the database has lost the row `identity`").into());
+        }
+        return match fresh {
+            Fresh::Founder(cluster) => {
+                let identity = Identity { cluster: cluster.0, replica: 1, incarnation: 1 };
+                begin(dir, disk, identity, Saved::founded(ReplicaId(identity.replica)))
+            }
+            Fresh::Joiner(identity) => begin(dir, disk, identity, Saved::joined()),
+            Fresh::Refused => Err(StartError::Empty { dir: dir.to_owned() }),
         };
-        return found(dir, disk, fresh()?);
     };
-    let saved = log::load(&disk.view())?;
+    let view = disk.view();
+    let saved = log::load(&view, pointer(&Fold::open(&view)?))?;
     let (cluster, replica) = log::names(&identity);
-    saved.check(replica)?;
+    saved.check()?;
     match named {
         // The identity file comes last; until then the replica has promised nothing.
-        None if saved == Saved::founded(replica) => return finish(dir, disk, identity, saved),
+        None if saved == Saved::founded(replica) || saved == Saved::joined() => {
+            return finish(dir, disk, identity, saved);
+        }
         None => return Err(StartError::LostFile { path: dir.join(identity::FILE) }),
         Some(named) if named != identity => {
             let (named_cluster, named_replica) = log::names(&named);
@@ -181,9 +196,12 @@ pub fn recover(
     Ok(Recovered { disk, identity, saved, mark, watermark: WatermarkFile::open(dir)? })
 }
 
-fn found(dir: &Path, disk: Rocks, cluster: ClusterId) -> Result<Recovered, StartError> {
-    let identity = Identity { cluster: cluster.0, replica: 1, incarnation: 1 };
-    let saved = Saved::founded(ReplicaId(identity.replica));
+fn begin(
+    dir: &Path,
+    disk: Rocks,
+    identity: Identity,
+    saved: Saved,
+) -> Result<Recovered, StartError> {
     disk.commit(log::founded(&identity, &saved), Durable::Now)?;
     finish(dir, disk, identity, saved)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ledger::Refusal;
 use ledger::history::{
@@ -11,7 +11,8 @@ use ledger::history::{
 use ledger::lock::signatures::Signer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::View;
+use super::{GroupView, View};
+use crate::peers::{Event as LinkEvent, Links};
 
 /// Records that may come before a proposal while it is on its way; later it is void.
 const RECORDS_AHEAD: u64 = 16_384;
@@ -73,6 +74,12 @@ pub struct Stopped;
 pub(super) enum Command {
     Submit { data: Vec<u8>, reply: oneshot::Sender<Outcome>, permit: OwnedSemaphorePermit },
     Read { reply: oneshot::Sender<()> },
+    /// The links are there.
+    Linked(Arc<Links>),
+    /// Something has happened on them.
+    Link(LinkEvent),
+    /// That member is to lead, or whichever is closest.
+    HandOver(Option<ReplicaId>),
     Stop,
 }
 
@@ -81,6 +88,7 @@ pub(super) enum Command {
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) views: watch::Receiver<Arc<View>>,
+    pub(super) group: watch::Receiver<Arc<GroupView>>,
     pub(super) queue: Arc<Semaphore>,
     pub(super) member: Arc<dyn Signer + Send + Sync>,
     pub(super) cluster: ClusterId,
@@ -163,6 +171,31 @@ impl Handle {
         self.commands.send(Command::Read { reply }).map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)?;
         Ok(self.view())
+    }
+
+    /// A state that has everything in it that was acknowledged, anywhere, before this call; or,
+    /// if no majority confirms that within `patience`, the newest one here, which may be stale.
+    pub async fn read_within(&self, patience: Duration) -> Result<(Arc<View>, bool), Stopped> {
+        match tokio::time::timeout(patience, self.read()).await {
+            Ok(view) => Ok((view?, false)),
+            Err(_) => Ok((self.view(), true)),
+        }
+    }
+
+    /// How this replica sees its group.
+    pub fn group(&self) -> Arc<GroupView> {
+        self.group.borrow().clone()
+    }
+
+    /// Every change of how this replica sees its group, or the newest of several.
+    pub fn watch_group(&self) -> watch::Receiver<Arc<GroupView>> {
+        self.group.clone()
+    }
+
+    /// Asks that member to lead, or whichever is closest, if this one does lead. What comes of it
+    /// shows in [`Handle::group`].
+    pub fn hand_over(&self, to: Option<ReplicaId>) -> Result<(), Stopped> {
+        self.commands.send(Command::HandOver(to)).map_err(|_| Stopped)
     }
 
     /// Every new state, or the newest of several in quick succession.

@@ -30,6 +30,9 @@ impl Keeper {
         if let Some(hard) = &write.hard {
             (mark.term, mark.vote) = (hard.term, hard.vote);
         }
+        if let Some((at, _)) = &write.installed {
+            (mark.last_term, mark.last_index) = (at.term, at.index);
+        }
         if let Some(last) = write.entries.last() {
             (mark.last_term, mark.last_index) = (last.position.term, last.position.index);
         }

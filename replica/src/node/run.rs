@@ -1,81 +1,146 @@
-//! The loop: the only place where the core meets the disk.
+//! The loop: the only place where the core meets the disk and the links.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger::Fault;
-use ledger::history::Verdict;
-use ledger::rows::Rows;
-use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use ledger::history::{ReplicaId, Verdict};
+use ledger::lock::signatures::Signer;
+use ledger::rows::raft::Ahead;
+use ledger::rows::{Rows, tables};
+use tokio::sync::{oneshot, watch};
 
+use super::agreement::Agreement;
+use super::fetching::Fetching;
 use super::foresight::Foresight;
 use super::handle::Command;
 use super::keeper::Keeper;
-use super::{Outcome, View};
-use crate::core::applier::Applied;
-use crate::core::{Committed, Core, Input, LogWrite, Output, ProposalId, ReadId};
+use super::librarian::Librarian;
+use super::proposals::Proposals;
+use super::{GroupView, Outcome, View, group};
+use crate::core::applier::{Applied, pointer};
+use crate::core::{Committed, Core, Input, LogWrite, Output, ReadId, Role};
 use crate::disk::{Batch, Disk, Durable, log};
+use crate::peers::{Links, Membership, Message, Session};
 
 /// Time between two ticks of the core.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(50);
 /// How long the loop stays awake for whoever asks on at once: being woken takes a good part of a
 /// sync's time. Others may have its core meanwhile.
 const AWAKE: Duration = Duration::from_micros(100);
+/// Commands that are taken together, at most.
+const BATCH_COMMANDS: usize = 4096;
 /// Proposals that share a sync, at most.
-const BATCH_PROPOSALS: usize = 1024;
+pub(super) const BATCH_PROPOSALS: usize = 1024;
 /// Bytes of proposals from which no more join a sync.
-const BATCH_BYTES: usize = 1 << 20;
+pub(super) const BATCH_BYTES: usize = 1 << 20;
+/// How long a leader that is to stop waits for another one to lead.
+const HAND_OVER: Duration = Duration::from_secs(1);
 
-/// A proposal whose asker waits.
-struct Waiting {
-    reply: oneshot::Sender<Outcome>,
-    /// Its place in the queue, free again when it is answered.
-    _permit: OwnedSemaphorePermit,
+/// What the loop tells the others.
+pub(super) struct Tells {
+    pub(super) views: watch::Sender<Arc<View>>,
+    pub(super) group: watch::Sender<Arc<GroupView>>,
+    pub(super) membership: watch::Sender<Arc<Membership>>,
+}
+
+/// What the loop knows of the links.
+#[derive(Default)]
+pub(super) struct Reach {
+    pub(super) links: Option<Arc<Links>>,
+    pub(super) librarian: Option<Librarian>,
+    pub(super) up: BTreeMap<ReplicaId, Session>,
+    pub(super) unreachable: BTreeMap<ReplicaId, String>,
+}
+
+impl Reach {
+    /// Sends a message, or loses it.
+    pub(super) fn send(&self, to: ReplicaId, message: Message) {
+        if let Some(links) = &self.links
+            && let Err(error) = links.send(to, message)
+        {
+            tracing::trace!(%to, %error, "a message was lost");
+        }
+    }
+
+    pub(super) fn peers_up(&self) -> BTreeSet<ReplicaId> {
+        self.up.keys().copied().collect()
+    }
 }
 
 /// Everything that the loop owns.
 pub(super) struct Loop<D: Disk> {
-    core: Core,
-    disk: D,
+    pub(super) id: ReplicaId,
+    pub(super) core: Core,
+    pub(super) disk: D,
     /// What nobody relies on yet: it goes with whatever is written next.
     later: Batch,
     keeper: Keeper,
     foresight: Foresight,
     commands: Receiver<Command>,
-    views: watch::Sender<Arc<View>>,
-    waiting: BTreeMap<ProposalId, Waiting>,
+    pub(super) tells: Tells,
+    pub(super) member: Arc<dyn Signer + Send + Sync>,
+    pub(super) proposals: Proposals,
     reading: BTreeMap<ReadId, oneshot::Sender<()>>,
-    next_id: u64,
+    next_read: u64,
+    pub(super) reach: Reach,
+    pub(super) agreement: Agreement,
+    pub(super) fetching: Option<Fetching>,
+    pub(super) requests: u64,
+    /// How far records are ahead of the log, as the row says.
+    pub(super) ahead: Option<Ahead>,
+    /// Term and leader that proposals were handed to last.
+    led: (u64, Option<ReplicaId>),
+    /// Ticks since the start.
+    pub(super) ticks: u64,
+    stopping: Option<Instant>,
 }
 
 impl<D: Disk> Loop<D> {
+    #[expect(clippy::too_many_arguments, reason = "the one place where the loop is put together")]
     pub(super) fn new(
+        id: ReplicaId,
         core: Core,
         disk: D,
         keeper: Keeper,
         commands: Receiver<Command>,
-        views: watch::Sender<Arc<View>>,
+        tells: Tells,
+        member: Arc<dyn Signer + Send + Sync>,
+        agreement: Agreement,
+        ahead: Option<Ahead>,
     ) -> Result<Self, Fault> {
         Ok(Loop {
+            id,
             core,
             disk,
             later: Batch::new(),
             keeper,
             foresight: Foresight::start()?,
             commands,
-            views,
-            waiting: BTreeMap::new(),
+            tells,
+            member,
+            proposals: Proposals::default(),
             reading: BTreeMap::new(),
-            next_id: 0,
+            next_read: 0,
+            reach: Reach::default(),
+            agreement,
+            fetching: None,
+            requests: 0,
+            ahead,
+            led: (0, None),
+            ticks: 0,
+            stopping: None,
         })
     }
 
     /// Runs until it is stopped, or until it must not acknowledge anything any more. What was
     /// under way then has an unknown outcome.
     pub(super) fn run(mut self) -> Result<(), Fault> {
+        let members = group::wanted(self.view().rows())?;
+        self.step([Input::Members(members)])?;
         // The first tick comes at once: a member that is alone elects itself.
         let mut next_tick = Instant::now();
         let mut awake = next_tick;
@@ -83,24 +148,45 @@ impl<D: Disk> Loop<D> {
             let now = Instant::now();
             if now >= next_tick {
                 next_tick = now + TICK;
-                self.step(Input::Tick)?;
+                self.tick(now)?;
                 // Nothing may follow for a long time that would make the mark durable.
                 self.keeper.write(Durable::Now)?;
             }
             match self.next(awake.min(next_tick), next_tick) {
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => break,
                 Ok(first) => {
-                    if self.gather(first)? {
-                        break;
-                    }
+                    self.gather(first)?;
                     awake = Instant::now() + AWAKE;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.may_stop() {
+                break;
             }
         }
         // What was applied since the last sync could be applied again; spare the next start that.
         self.disk.commit(Batch::new(), Durable::Now)?;
         self.keeper.write(Durable::Now)
+    }
+
+    fn tick(&mut self, now: Instant) -> Result<(), Fault> {
+        self.ticks += 1;
+        self.step([Input::Tick])?;
+        self.proposals.tick(now);
+        self.hand_proposals_over(now)?;
+        self.fetch_on(now)?;
+        self.compare_heads()?;
+        self.tell_group();
+        Ok(())
+    }
+
+    /// Whether it was asked to stop, and nobody has to be told to lead in its place any more.
+    fn may_stop(&self) -> bool {
+        let Some(since) = self.stopping else { return false };
+        let status = self.core.status();
+        status.role != Role::Leader
+            || status.group.voters.len() < 2
+            || since.elapsed() >= HAND_OVER
     }
 
     /// The next command: looks for one until `awake`, and then sleeps until `end`.
@@ -119,77 +205,114 @@ impl<D: Disk> Loop<D> {
         }
     }
 
-    /// Takes what has queued up, so that it shares a sync. Says whether it is time to stop.
-    fn gather(&mut self, first: Command) -> Result<bool, Fault> {
-        let mut proposals = Vec::new();
-        let mut reads = Vec::new();
-        let mut bytes = 0;
-        let mut stop = false;
+    /// Takes what has queued up, so that it shares a sync.
+    fn gather(&mut self, first: Command) -> Result<(), Fault> {
+        let now = Instant::now();
+        let mut inputs = Vec::new();
         let mut next = Some(first);
+        let mut taken = 0;
+        let mut bytes = 0;
         while let Some(command) = next {
-            self.next_id += 1;
+            taken += 1;
             match command {
                 Command::Submit { data, reply, permit } => {
                     bytes += data.len();
-                    let id = ProposalId(self.next_id);
-                    self.waiting.insert(id, Waiting { reply, _permit: permit });
-                    proposals.push((id, data));
+                    self.proposals.ask(data, reply, permit, now);
                 }
                 Command::Read { reply } => {
-                    let id = ReadId(self.next_id);
+                    self.next_read += 1;
+                    let id = ReadId(self.next_read);
                     self.reading.insert(id, reply);
-                    reads.push(id);
+                    inputs.push(Input::Read(id));
                 }
-                Command::Stop => stop = true,
+                Command::Linked(links) => {
+                    self.reach.librarian = Some(Librarian::start(links.clone())?);
+                    self.reach.links = Some(links);
+                }
+                Command::Link(event) => bytes += self.link(event, now, &mut inputs)?,
+                Command::HandOver(to) => self.hand_over(to, &mut inputs),
+                Command::Stop => {
+                    self.stopping = Some(now);
+                    inputs.push(Input::HandOver(None));
+                }
             }
-            let full = proposals.len() >= BATCH_PROPOSALS || bytes >= BATCH_BYTES;
-            next = if full || stop { None } else { self.commands.try_recv().ok() };
+            let full = taken >= BATCH_COMMANDS || bytes >= BATCH_BYTES;
+            next = if full { None } else { self.commands.try_recv().ok() };
         }
-        for read in reads {
-            self.step(Input::Read(read))?;
+        self.step(inputs)?;
+        self.hand_proposals_over(now)
+    }
+
+    /// Hands what waits to whoever leads.
+    fn hand_proposals_over(&mut self, now: Instant) -> Result<(), Fault> {
+        let status = self.core.leads();
+        if status != self.led {
+            self.led = status;
+            self.proposals.all_returned();
         }
-        if !proposals.is_empty() {
-            self.step(Input::Propose(proposals))?;
+        if !self.proposals.any_here() {
+            return Ok(());
         }
-        Ok(stop)
+        let most = (BATCH_PROPOSALS, BATCH_BYTES);
+        match self.led.1 {
+            Some(leader) if leader == self.id => loop {
+                let proposals = self.proposals.to_hand_over(None, now, most);
+                if proposals.is_empty() {
+                    return Ok(());
+                }
+                self.step([Input::Propose(proposals)])?;
+                if self.core.leads() != self.led {
+                    return Ok(());
+                }
+            },
+            Some(leader) if self.reach.up.contains_key(&leader) => {
+                for (id, proposal) in self.proposals.to_hand_over(Some(leader), now, most) {
+                    self.reach.send(leader, Message::Propose { request: id.0, proposal });
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Feeds the core and carries out what it wants, in order, until it wants no more.
-    fn step(&mut self, input: Input) -> Result<(), Fault> {
+    pub(super) fn step(&mut self, inputs: impl IntoIterator<Item = Input>) -> Result<(), Fault> {
         let mut out = Vec::new();
-        self.core.step(input, &mut out);
+        self.core.step(inputs, &mut out);
         let mut queue = VecDeque::from(out);
         while let Some(output) = queue.pop_front() {
             let answer = match output {
                 Output::Persist(ticket, write) => {
                     self.persist(&write)?;
-                    Input::Persisted(ticket)
+                    Some(Input::Persisted(ticket))
                 }
-                Output::Apply(entries) => Input::Applied(self.apply(entries)?),
+                Output::Apply(entries) => Some(self.apply(&entries)?),
                 Output::Readable(read) => {
                     if let Some(reply) = self.reading.remove(&read) {
                         let _ = reply.send(());
                     }
-                    continue;
+                    None
                 }
                 Output::Rejected(proposal, reason) => {
-                    tracing::warn!(?reason, "a proposal was not appended");
-                    self.answer(proposal, Outcome::Unknown);
-                    continue;
+                    self.rejected(proposal, reason);
+                    None
                 }
-                Output::Send(to, _) => {
-                    tracing::debug!(%to, "no link to this peer");
-                    continue;
+                Output::Send(to, message) => {
+                    self.reach.send(to, Message::Raft(message));
+                    None
                 }
+                Output::CatchUp(from, target) => self.catch_up(from, target)?,
                 Output::Misbehaved(peer, misbehaviour) => {
                     tracing::warn!(%peer, %misbehaviour, "dropped a peer's message");
-                    continue;
+                    None
                 }
                 Output::Halt(fault) => return Err(fault),
             };
-            let mut out = Vec::new();
-            self.core.step(answer, &mut out);
-            queue.extend(out);
+            if let Some(answer) = answer {
+                let mut out = Vec::new();
+                self.core.step([answer], &mut out);
+                queue.extend(out);
+            }
         }
         // Everybody is answered: now what they need not wait for.
         if !self.later.steps.is_empty() {
@@ -198,50 +321,97 @@ impl<D: Disk> Loop<D> {
         self.keeper.write(Durable::Later)
     }
 
+    pub(super) fn view(&self) -> Arc<View> {
+        self.tells.views.borrow().clone()
+    }
+
     fn persist(&mut self, write: &LogWrite) -> Result<(), Fault> {
-        self.foresight.ahead(&write.entries, &self.views.borrow().clone())?;
+        self.foresight.ahead(&write.entries, &self.view())?;
         self.later.append(log::write(write));
+        if let Some((at, _)) = &write.installed {
+            self.passed(at.index);
+        }
         if !write.must_sync {
             return Ok(());
         }
         // The mark of the sync before is written by now, and becomes durable with this one.
         self.keeper.write(Durable::Later)?;
         self.disk.commit(std::mem::take(&mut self.later), Durable::Now)?;
-        self.keeper.synced(write)
+        self.keeper.synced(write)?;
+        if let Some((at, _)) = &write.installed {
+            let fold = self.view().fold().clone();
+            let rows: Box<dyn Rows + Send + Sync> = Box::new(self.disk.view());
+            self.tells.views.send_replace(Arc::new(View::new(at.index, fold, rows)));
+        }
+        Ok(())
     }
 
-    fn apply(&mut self, entries: Vec<Committed>) -> Result<u64, Fault> {
-        let newest = self.views.borrow().clone();
+    /// The log is applied up to that index: are records still ahead of it?
+    fn passed(&mut self, index: u64) {
+        let records = self.view().fold().next_index();
+        if let Some(ahead) = &self.ahead
+            && ahead.index <= index
+            && ahead.record.record < records
+        {
+            log::ahead(&mut self.later, None);
+            self.ahead = None;
+        }
+    }
+
+    fn apply(&mut self, entries: &[Committed]) -> Result<Input, Fault> {
+        let newest = self.view();
         let index = entries.last().map_or(newest.applied(), |last| last.entry.position.index);
-        let committed: Vec<_> = entries.iter().map(|committed| &committed.entry).collect();
+        let fresh = entries.iter().filter(|committed| !committed.recorded);
+        let committed: Vec<_> = fresh.map(|committed| &committed.entry).collect();
         let Applied { fold, changes, verdicts } = self.foresight.apply(&newest, &committed)?;
         self.foresight.forget(index);
+        let members_changed = changes_members(&changes);
+        self.passed(index);
         let mut batch = std::mem::take(&mut self.later);
         batch.absorb(changes);
+        if let Some(changed) = entries.iter().rev().find_map(|entry| entry.group.as_ref()) {
+            log::group(&mut batch, changed);
+        }
         log::applied(&mut batch, index);
         // The log that says the same is synced already.
         self.disk.commit(batch, Durable::Later)?;
-        let rows: Box<dyn Rows + Send + Sync> = Box::new(self.disk.view());
-        self.views.send_replace(Arc::new(View::new(index, fold, rows)));
+        let record = pointer(&fold);
+        let view = self.publish(index, fold);
         let mut asked = entries.iter();
         for (position, verdict) in verdicts {
             let entry = asked.find(|committed| committed.entry.position == position);
-            let Some(proposal) = entry.and_then(|committed| committed.proposal) else { continue };
-            let outcome = match verdict {
-                Verdict::Sealed(record) => {
-                    Outcome::Applied { index: record.index(), hash: record.hash() }
-                }
-                Verdict::Repeated { index, hash } => Outcome::Repeated { index, hash },
-                Verdict::Refused(refusal) => Outcome::Refused(refusal),
-            };
-            self.answer(proposal, outcome);
+            let Some(Committed { entry, proposal, .. }) = entry else { continue };
+            let Some(proposal) = self.proposals.applied(*proposal, &entry.data) else { continue };
+            self.proposals.answer(proposal, outcome(verdict));
         }
-        Ok(index)
+        if entries.iter().any(|entry| entry.recorded) {
+            self.answer_recorded(&view)?;
+        }
+        if members_changed {
+            self.members_changed(&view)?;
+        }
+        Ok(Input::Applied(index, record))
     }
 
-    fn answer(&mut self, proposal: ProposalId, outcome: Outcome) {
-        if let Some(waiting) = self.waiting.remove(&proposal) {
-            let _ = waiting.reply.send(outcome);
-        }
+    /// Lets everybody see the rows as they are now.
+    pub(super) fn publish(&mut self, applied: u64, fold: ledger::history::Fold) -> Arc<View> {
+        let rows: Box<dyn Rows + Send + Sync> = Box::new(self.disk.view());
+        let view = Arc::new(View::new(applied, fold, rows));
+        self.tells.views.send_replace(view.clone());
+        self.agreement.reached(&view);
+        view
+    }
+}
+
+/// Whether records have changed who is in the group, or who may come in.
+pub(super) fn changes_members(changes: &ledger::rows::Changes) -> bool {
+    changes.touch(tables::MEMBERS) || changes.touch(tables::INVITATIONS)
+}
+
+fn outcome(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Sealed(record) => Outcome::Applied { index: record.index(), hash: record.hash() },
+        Verdict::Repeated { index, hash } => Outcome::Repeated { index, hash },
+        Verdict::Refused(refusal) => Outcome::Refused(refusal),
     }
 }

@@ -1,7 +1,13 @@
 //! What a replica knows at one moment.
 
-use ledger::history::Fold;
+use std::collections::BTreeMap;
+
+use ledger::history::{Fold, ReplicaId};
 use ledger::rows::Rows;
+
+use super::agreement::Disagreement;
+use crate::core::Status;
+use crate::peers::{Head, Session};
 
 /// The fold and the rows after the same record. Never changes.
 pub struct View {
@@ -35,4 +41,21 @@ impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("View").field("applied", &self.applied).finish_non_exhaustive()
     }
+}
+
+/// How a replica sees its group at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupView {
+    /// Its own part in it.
+    pub raft: Status,
+    /// Whom it can send to, and what they have agreed on.
+    pub up: BTreeMap<ReplicaId, Session>,
+    /// Why it cannot reach others.
+    pub unreachable: BTreeMap<ReplicaId, String>,
+    /// How far the others say that they have come.
+    pub heads: BTreeMap<ReplicaId, Head>,
+    /// Who has other records, or another fold, than this one.
+    pub disagreements: BTreeMap<ReplicaId, Disagreement>,
+    /// The last record that it is fetching, while it is.
+    pub fetching: Option<u64>,
 }

@@ -11,6 +11,7 @@ use ledger::rows::Rows;
 use ledger::rows::raft::{Group, HardState, Identity};
 use ledger::rows::watermark::Watermark;
 
+use crate::core::applier::pointer;
 use crate::disk::rocks::{Rocks, RocksView};
 use crate::disk::{ROWS_DIR, identity, log, watermark};
 
@@ -78,8 +79,8 @@ impl Offline {
     pub fn facts(&self) -> Result<Facts, Fault> {
         let identity = log::identity(&self.rows)?
             .ok_or_else(|| Fault::new(format!("{} holds no replica", self.dir.display())))?;
-        let saved = log::load(&self.rows)?;
         let fold = Fold::open(&self.rows)?;
+        let saved = log::load(&self.rows, pointer(&fold))?;
         let watermark = watermark::read(&self.dir)?;
         let reached = saved.promise();
         Ok(Facts {

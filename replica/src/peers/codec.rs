@@ -5,6 +5,7 @@
 //! | Raft | see `raft_codec` |
 //! | Propose | [request, proposal] |
 //! | Proposed | [request, 0, term, index], [request, 1, leader or null], [request, 2] busy, [request, 3] displaced, [request, 4] clock apart, [request, 5] not a proposal |
+//! | HandOver | [member or null] |
 //! | Head | [record index, record hash, fold hash, signature] |
 //! | RecordsWanted | [request, from, upto] |
 //! | Records | [request, first, [record...]] |
@@ -42,6 +43,14 @@ pub(super) fn encode(message: &Message) -> Result<(Kind, Vec<u8>), Unsendable> {
         Message::Proposed { request, answer } => {
             write_answer(*request, *answer, &mut out);
             Kind::Proposed
+        }
+        Message::HandOver(to) => {
+            out.array(1);
+            match to {
+                Some(to) => out.uint(to.0),
+                None => out.null(),
+            };
+            Kind::HandOver
         }
         Message::Head(Head { record, hash, fold, signature }) => {
             out.array(4).uint(*record).bytes(&hash.0).bytes(&fold.0).bytes(signature);
@@ -84,6 +93,7 @@ pub(super) fn decode(
         Kind::Raft => |reader, from, to| raft_codec::read(reader, from, to).map(Message::Raft),
         Kind::Propose => |reader, _, _| read_propose(reader),
         Kind::Proposed => |reader, _, _| read_answer(reader),
+        Kind::HandOver => |reader, _, _| read_hand_over(reader),
         Kind::Head => |reader, _, _| read_head(reader),
         Kind::RecordsWanted => |reader, _, _| read_wanted(reader),
         Kind::Records => |reader, _, _| read_records(reader),
@@ -93,6 +103,13 @@ pub(super) fn decode(
     let mut reader = Reader::new(body);
     let message = read(&mut reader, from, to);
     Some(message.and_then(|message| reader.finish().map(|()| message)))
+}
+
+fn read_hand_over(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
+    reader.array_of(1)?;
+    let to = if reader.null() { None } else { Some(ReplicaId(reader.uint()?)) };
+    reader.close();
+    Ok(Message::HandOver(to))
 }
 
 fn write_answer(request: u64, answer: Answer, out: &mut Writer) {
@@ -338,6 +355,7 @@ mod tests {
                 .prop_map(|(request, first, records)| Message::Records { request, first, records }),
             1 => (any::<u64>(), any::<u64>())
                 .prop_map(|(request, next)| Message::RecordsEnd { request, next }),
+            proptest::option::of(any::<u64>()).prop_map(|to| Message::HandOver(to.map(ReplicaId))),
         ]
     }
 

@@ -42,11 +42,13 @@ pub enum Kind {
     RecordsEnd = 10,
     /// A part of the conversation with a joiner.
     Join = 11,
+    /// A wish that somebody else lead.
+    HandOver = 12,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Hello,
         Kind::Goodbye,
         Kind::Still,
@@ -58,6 +60,7 @@ impl Kind {
         Kind::Records,
         Kind::RecordsEnd,
         Kind::Join,
+        Kind::HandOver,
     ];
 
     /// Bytes of such a frame's body, at most.
@@ -69,7 +72,7 @@ impl Kind {
             // Raft puts together a quarter of a MiB of entries, or a single one of any size.
             Kind::Raft => PROPOSAL_BYTES + (1 << 20),
             Kind::Propose => PROPOSAL_BYTES + 64,
-            Kind::Proposed | Kind::RecordsWanted | Kind::RecordsEnd => 64,
+            Kind::Proposed | Kind::RecordsWanted | Kind::RecordsEnd | Kind::HandOver => 64,
             Kind::Head => 256,
             Kind::Records => RECORD_BYTES + (64 << 10),
             Kind::Join => 64 << 10,

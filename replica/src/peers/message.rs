@@ -26,6 +26,8 @@ pub enum Message {
         /// The answer.
         answer: Answer,
     },
+    /// Please let that member lead, or whichever is closest: to the leader, for an operator.
+    HandOver(Option<ReplicaId>),
     /// How far the sender has come, and what it has reached.
     Head(Head),
     /// Please send the records from one index up to another, which is the last one wanted.
@@ -97,6 +99,7 @@ impl Message {
             Message::Propose { proposal, .. } => proposal.len().saturating_add(REST),
             Message::Records { records, .. } => sum(&mut records.iter().map(Vec::len)),
             Message::Proposed { .. }
+            | Message::HandOver(_)
             | Message::Head(_)
             | Message::RecordsWanted { .. }
             | Message::RecordsEnd { .. } => 2 * REST,

@@ -24,7 +24,6 @@
 
 mod backoff;
 mod codec;
-mod conf_change;
 mod connection;
 mod frame;
 mod hello;

@@ -11,12 +11,11 @@
 //! Kinds are raft-rs's numbers. Sender and receiver are not sent.
 
 use ledger::cbor::{Malformed, Reader, Writer};
-use ledger::history::{FoldHash, RecordHash, ReplicaId};
+use ledger::history::ReplicaId;
 use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType, Snapshot};
 
 use super::codec::Unsendable;
-use super::conf_change::ConfChange;
-use crate::core::{PeerMessage, RecordPointer};
+use crate::core::{ConfChange, PeerMessage, RecordPointer};
 
 /// Entries of one message: more than its bytes allow, unless they are empty.
 const ENTRIES: usize = 1 << 16;
@@ -180,7 +179,7 @@ fn write_snapshot(snapshot: &Snapshot, out: &mut Writer) -> Result<(), Unsendabl
         }
     }
     out.bool(group.auto_leave).uint(pointer.record);
-    out.bytes(&pointer.hash.0).bytes(&pointer.fold.0);
+    out.bytes(&pointer.hash).bytes(&pointer.fold);
     Ok(())
 }
 
@@ -200,8 +199,8 @@ fn read_snapshot(reader: &mut Reader<'_>) -> Result<Snapshot, Malformed> {
     snapshot.mut_metadata().set_conf_state(group);
     let pointer = RecordPointer {
         record: reader.uint()?,
-        hash: RecordHash(reader.fixed()?),
-        fold: FoldHash(reader.fixed()?),
+        hash: reader.fixed()?,
+        fold: reader.fixed()?,
     };
     reader.close();
     snapshot.data = pointer.to_bytes().into();

@@ -5,13 +5,16 @@
 //! after a restart, was chosen by another machine. Only what raft-rs writes itself is read here.
 
 use ledger::cbor::{Malformed, Reader, Writer};
+use raft::eraftpb::{
+    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2 as RaftConfChange,
+};
 
 /// Changes in one entry, at most.
 const CHANGES: usize = 256;
 
 /// raft-rs's `ConfChangeV2`, field by field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct ConfChange {
+pub(crate) struct ConfChange {
     transition: u64,
     /// Kind and member.
     changes: Vec<(u64, u64)>,
@@ -23,7 +26,7 @@ const MOST: u64 = 2;
 
 impl ConfChange {
     /// From raft-rs's bytes; `None` if it would have written them differently.
-    pub(super) fn from_protobuf(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_protobuf(bytes: &[u8]) -> Option<Self> {
         let mut change = ConfChange::default();
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -49,7 +52,7 @@ impl ConfChange {
     }
 
     /// As raft-rs writes it.
-    pub(super) fn to_protobuf(&self) -> Vec<u8> {
+    pub(crate) fn to_protobuf(&self) -> Vec<u8> {
         let mut out = Vec::new();
         field(&mut out, 0x08, self.transition);
         for (kind, member) in &self.changes {
@@ -68,7 +71,29 @@ impl ConfChange {
         out
     }
 
-    pub(super) fn write(&self, out: &mut Writer) {
+    /// As raft-rs takes it. The context stays behind: it changes nothing.
+    pub(super) fn to_raft(&self) -> RaftConfChange {
+        let mut change = RaftConfChange::default();
+        change.set_transition(match self.transition {
+            1 => ConfChangeTransition::Implicit,
+            2 => ConfChangeTransition::Explicit,
+            _ => ConfChangeTransition::Auto,
+        });
+        let changes = self.changes.iter().map(|(kind, member)| {
+            let mut single = ConfChangeSingle::default();
+            single.set_change_type(match kind {
+                1 => ConfChangeType::RemoveNode,
+                2 => ConfChangeType::AddLearnerNode,
+                _ => ConfChangeType::AddNode,
+            });
+            single.node_id = *member;
+            single
+        });
+        change.set_changes(changes.collect::<Vec<_>>().into());
+        change
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
         out.array(3).uint(self.transition).array(self.changes.len());
         for (kind, member) in &self.changes {
             out.array(2).uint(*kind).uint(*member);
@@ -76,7 +101,7 @@ impl ConfChange {
         out.bytes(&self.context);
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         reader.array_of(3)?;
         let transition = up_to(reader, MOST)?;
         let count = reader.array_up_to(CHANGES)?;
@@ -185,6 +210,9 @@ mod tests {
         assert_eq!(read.changes, [(0, 300), (1, 1), (2, u64::MAX)]);
         assert_eq!(read.context, [7; 200]);
         assert_eq!(read.to_protobuf(), bytes);
+        let mut without_context = change;
+        without_context.context = Vec::new().into();
+        assert_eq!(read.to_raft(), without_context);
         // What ends a joint configuration has no bytes at all.
         assert_eq!(ConfChange::from_protobuf(&[]), Some(ConfChange::default()));
     }

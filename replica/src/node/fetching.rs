@@ -1,0 +1,130 @@
+//! Fetching the records that this replica lacks, from whichever peer has them.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use ledger::history::ReplicaId;
+use ledger::rows::raft::Ahead;
+
+/// How long a peer may take to send the next records.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Records to be fetched, and from whom.
+#[derive(Debug)]
+pub(super) struct Fetching {
+    pub(super) target: Ahead,
+    /// Whoever offered to lead further.
+    offered: Option<ReplicaId>,
+    /// Whom the request under way is with, and until when it may be silent.
+    with: Option<(ReplicaId, Instant)>,
+    /// The request's name.
+    request: u64,
+    /// Who has not answered, or not well, since somebody last did.
+    failed: BTreeSet<ReplicaId>,
+}
+
+/// A request to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) peer: ReplicaId,
+    pub(super) request: u64,
+    pub(super) from: u64,
+    pub(super) upto: u64,
+}
+
+impl Fetching {
+    /// Records up to a target. `request` is a name that was never used before.
+    pub(super) fn new(target: Ahead, offered: Option<ReplicaId>, request: u64) -> Self {
+        Fetching { target, offered, with: None, request, failed: BTreeSet::new() }
+    }
+
+    /// The next request, if none is under way and somebody can be asked: whoever made the offer
+    /// first, then the others in turn.
+    pub(super) fn next(
+        &mut self,
+        next_record: u64,
+        up: &BTreeSet<ReplicaId>,
+        now: Instant,
+    ) -> Option<Ask> {
+        if let Some((peer, until)) = self.with {
+            if now < until && up.contains(&peer) {
+                return None;
+            }
+            self.give_up(peer);
+        }
+        if up.iter().all(|peer| self.failed.contains(peer)) {
+            self.failed.clear();
+        }
+        let fit = |peer: &ReplicaId| up.contains(peer) && !self.failed.contains(peer);
+        let peer = self.offered.filter(fit).or_else(|| up.iter().copied().find(fit))?;
+        self.with = Some((peer, now + PATIENCE));
+        self.request = self.request.wrapping_add(1);
+        let (request, upto) = (self.request, self.target.record.record);
+        Some(Ask { peer, request, from: next_record, upto })
+    }
+
+    /// Whether records under that name are the ones that were asked for; if so the peer has more
+    /// time.
+    pub(super) fn expects(&mut self, from: ReplicaId, request: u64, now: Instant) -> bool {
+        match &mut self.with {
+            Some((peer, until)) if *peer == from && self.request == request => {
+                *until = now + PATIENCE;
+                self.failed.clear();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The peer has no more for this request.
+    pub(super) fn ended(&mut self, from: ReplicaId, request: u64, brought: bool) {
+        if self.request == request && self.with.is_some_and(|(peer, _)| peer == from) {
+            self.with = None;
+            if !brought {
+                self.failed.insert(from);
+            }
+        }
+    }
+
+    /// What that peer sends is of no use.
+    pub(super) fn give_up(&mut self, peer: ReplicaId) {
+        self.failed.insert(peer);
+        self.with = None;
+    }
+
+    /// The last name that was used.
+    pub(super) fn last_request(&self) -> u64 {
+        self.request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::rows::raft::RecordPointer;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_silent_gives_way_to_the_next() {
+        let record = RecordPointer { record: 99, hash: [1; 32], fold: [2; 32] };
+        let (two, three) = (ReplicaId(2), ReplicaId(3));
+        let up = BTreeSet::from([two, three]);
+        let mut now = Instant::now();
+        let mut fetching = Fetching::new(Ahead { index: 200, record }, Some(three), 40);
+        let ask = fetching.next(10, &up, now).unwrap();
+        assert_eq!(ask, Ask { peer: three, request: 41, from: 10, upto: 99 });
+        assert_eq!(fetching.next(10, &up, now), None, "one at a time");
+        assert!(!fetching.expects(two, 41, now), "another peer's");
+        assert!(!fetching.expects(three, 40, now), "an old request's");
+        now += PATIENCE / 2;
+        assert!(fetching.expects(three, 41, now));
+        now += PATIENCE / 2;
+        assert_eq!(fetching.next(20, &up, now), None, "it has brought something since");
+        now += PATIENCE;
+        assert_eq!(fetching.next(20, &up, now).unwrap().peer, two);
+        // It has nothing either: the first is asked again.
+        fetching.ended(two, 42, false);
+        assert_eq!(fetching.next(20, &up, now).unwrap().peer, three);
+        assert_eq!(fetching.next(20, &BTreeSet::new(), now), None, "nobody is up");
+    }
+}

@@ -1,0 +1,56 @@
+//! Who is in the group: from the members' rows to what the core and the links go by.
+
+use std::collections::BTreeMap;
+
+use ledger::Fault;
+use ledger::history::members::{self, Standing};
+use ledger::history::{ReplicaId, invitations};
+use ledger::rows::Rows;
+
+use crate::core::{Wanted, WantedRole};
+use crate::peers::{Membership, Peer};
+
+/// Whom the records want in the Raft group.
+pub(super) fn wanted(rows: &dyn Rows) -> Result<Wanted, Fault> {
+    let mut wanted = Wanted::new();
+    for member in members::list(rows)? {
+        let role = match member.standing {
+            Standing::Voter => WantedRole::Voter,
+            Standing::Learner => WantedRole::Learner,
+            Standing::Pending | Standing::Removed(_) => continue,
+        };
+        wanted.insert(member.id, role);
+    }
+    Ok(wanted)
+}
+
+/// Whom this replica is linked to, and who else may connect.
+pub(super) fn membership(rows: &dyn Rows) -> Result<Membership, Fault> {
+    let mut members = BTreeMap::new();
+    let mut removed = BTreeMap::new();
+    let mut pending = false;
+    for member in members::list(rows)? {
+        match member.standing {
+            Standing::Voter | Standing::Learner => {
+                let address = member.details.address;
+                members.insert(member.id, Peer { key: member.member_key, address });
+            }
+            Standing::Pending => pending = true,
+            Standing::Removed(_) => {
+                removed.insert(member.member_key, member.id);
+            }
+        }
+    }
+    // Somebody who was invited asks again for what it was told, in case the answer was lost.
+    let joins = pending || !invitations::list(rows)?.is_empty();
+    Ok(Membership { members, removed, joins })
+}
+
+/// The addresses and keys of those who can let somebody in.
+pub(super) fn reachable(rows: &dyn Rows, but: Option<ReplicaId>) -> Result<Vec<Peer>, Fault> {
+    let members = membership(rows)?.members.into_iter();
+    Ok(members
+        .filter(|(id, peer)| Some(*id) != but && peer.address.is_some())
+        .map(|(_, peer)| peer)
+        .collect())
+}

@@ -1,0 +1,398 @@
+//! The loop's part in the group: what comes over the links, and what goes out by itself.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use ledger::history::{Fold, Record, ReplicaId, SignedProposal, Verdict, members, requests};
+use ledger::lock::signatures::{Unverified, verify_all};
+use ledger::rows::Draft;
+use ledger::rows::raft::Ahead;
+use ledger::Fault;
+
+use super::fetching::Fetching;
+use super::foresight::Threads;
+use super::librarian;
+use super::run::{Loop, changes_members};
+use super::{GroupView, Outcome, View, group};
+use crate::core::applier::pointer;
+use crate::core::{Input, ProposalId, Rejection};
+use crate::disk::{Batch, Disk, Durable, log};
+use crate::peers::{Answer, Event, Message};
+
+/// Ticks between two heads that this replica tells the others.
+const HEAD_TICKS: u64 = 20;
+/// How far a proposer's clock may be off the leader's.
+const CLOCK_APART_MS: u64 = 10_000;
+
+impl<D: Disk> Loop<D> {
+    /// Takes what happened on the links. Says how many bytes are to be written for it, about.
+    pub(super) fn link(
+        &mut self,
+        event: Event,
+        now: Instant,
+        inputs: &mut Vec<Input>,
+    ) -> Result<usize, Fault> {
+        match event {
+            Event::Up(peer, session) => {
+                tracing::info!(%peer, software = session.software, "connected");
+                self.reach.up.insert(peer, session);
+                self.reach.unreachable.remove(&peer);
+            }
+            Event::Down(peer) => {
+                tracing::info!(%peer, "disconnected");
+                self.reach.up.remove(&peer);
+                if self.core.leads().1 == Some(peer) {
+                    self.proposals.all_returned();
+                }
+                inputs.push(Input::Unreachable(peer));
+            }
+            Event::Unreachable(peer, why) => {
+                tracing::warn!(%peer, %why, "cannot be reached");
+                self.reach.unreachable.insert(peer, why.to_string());
+            }
+            Event::Misbehaved(peer, violation) => {
+                tracing::warn!(%peer, %violation, "a peer broke the protocol");
+            }
+            Event::Message(received) => {
+                return self.hear(received.from, received.message, now, inputs);
+            }
+            // Joiners are taken care of before they get here.
+            Event::Joiner(_) => {}
+        }
+        Ok(0)
+    }
+
+    fn hear(
+        &mut self,
+        from: ReplicaId,
+        message: Message,
+        now: Instant,
+        inputs: &mut Vec<Input>,
+    ) -> Result<usize, Fault> {
+        match message {
+            Message::Raft(message) => {
+                let bytes = message.0.entries.iter().map(|entry| entry.data.len()).sum();
+                inputs.push(Input::FromPeer(from, message));
+                return Ok(bytes);
+            }
+            Message::Propose { request, proposal } => {
+                let bytes = proposal.len();
+                match self.forwarded(from, &proposal) {
+                    Ok(()) => {
+                        let id = self.proposals.forward(from, request);
+                        inputs.push(Input::Propose(vec![(id, proposal)]));
+                        return Ok(bytes);
+                    }
+                    Err(answer) => {
+                        self.reach.send(from, Message::Proposed { request, answer });
+                    }
+                }
+            }
+            Message::Proposed { request, answer } => self.answered(from, request, answer),
+            Message::HandOver(to) => {
+                tracing::info!(%from, "asked to let another replica lead");
+                inputs.push(Input::HandOver(to));
+            }
+            Message::Head(head) => {
+                let member = members::member(self.view().rows(), from)?;
+                if let Some(member) = member
+                    && let Err(refusal) = self.agreement.heard(from, member.member_key, head)
+                {
+                    tracing::warn!(%from, %refusal, "a head that its sender has not signed");
+                }
+            }
+            Message::RecordsWanted { request, from: first, upto } => {
+                let view = self.view();
+                let wanted = librarian::Wanted { peer: from, request, from: first, upto, view };
+                if let Some(librarian) = &self.reach.librarian
+                    && !librarian.ask(wanted)
+                {
+                    self.reach.send(from, Message::RecordsEnd { request, next: first });
+                }
+            }
+            Message::Records { request, first, records } => {
+                self.take_records(from, request, first, &records, now)?;
+            }
+            Message::RecordsEnd { request, next } => {
+                let brought = self.view().fold().next_index() >= next;
+                if let Some(fetching) = &mut self.fetching {
+                    fetching.ended(from, request, brought);
+                }
+                self.fetch_on(now)?;
+            }
+        }
+        Ok(0)
+    }
+
+    /// Whether a forwarded proposal may be appended, should this replica lead.
+    fn forwarded(&self, from: ReplicaId, proposal: &[u8]) -> Result<(), Answer> {
+        let signed = SignedProposal::decode(proposal).map_err(|_| Answer::NotAProposal)?;
+        let proposal = signed.proposal();
+        if proposal.actor.member != from {
+            return Err(Answer::NotAProposal);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        if proposal.time_ms.abs_diff(now) > CLOCK_APART_MS {
+            return Err(Answer::ClockApart);
+        }
+        Ok(())
+    }
+
+    /// What the leader says of a proposal that was forwarded to it.
+    fn answered(&mut self, from: ReplicaId, request: u64, answer: Answer) {
+        let id = ProposalId(request);
+        if self.core.leads().1 != Some(from) {
+            return;
+        }
+        match answer {
+            Answer::Appended(_) => {}
+            Answer::Rejected(_) => {
+                self.proposals.returned(id);
+            }
+            Answer::ClockApart => {
+                tracing::error!(leader = %from, "this machine's clock is far from the leader's");
+                self.proposals.answer(id, Outcome::ClockApart);
+            }
+            Answer::NotAProposal => {
+                tracing::error!(leader = %from, "the leader does not take this proposal for one");
+                self.proposals.answer(id, Outcome::Unknown);
+            }
+        }
+    }
+
+    /// The core has not appended a proposal, or it has lost its place.
+    pub(super) fn rejected(&mut self, proposal: ProposalId, reason: Rejection) {
+        tracing::debug!(?reason, "a proposal was not appended");
+        if let Some((peer, request)) = self.proposals.returned(proposal) {
+            let answer = Answer::Rejected(reason);
+            self.reach.send(peer, Message::Proposed { request, answer });
+        }
+    }
+
+    pub(super) fn hand_over(&mut self, to: Option<ReplicaId>, inputs: &mut Vec<Input>) {
+        match self.core.leads().1 {
+            Some(leader) if leader != self.id => self.reach.send(leader, Message::HandOver(to)),
+            _ => inputs.push(Input::HandOver(to)),
+        }
+    }
+
+    /// The records that the core wants before it goes on.
+    pub(super) fn catch_up(
+        &mut self,
+        from: Option<ReplicaId>,
+        target: Ahead,
+    ) -> Result<Option<Input>, Fault> {
+        let next = self.view().fold().next_index();
+        if target.record.record < next {
+            return Ok(Some(self.reached(&target)?));
+        }
+        let behind = target.record.record - next + 1;
+        tracing::info!(behind, "fetching the records that this replica lacks");
+        self.requests = self.fetching.as_ref().map_or(self.requests, Fetching::last_request);
+        self.fetching = Some(Fetching::new(target, from, self.requests));
+        self.fetch_on(Instant::now())?;
+        Ok(None)
+    }
+
+    /// All records up to the target are there. Are they those that it names?
+    fn reached(&mut self, target: &Ahead) -> Result<Input, Fault> {
+        let view = self.view();
+        let record = ledger::history::records::record(view.rows(), target.record.record)?;
+        let same_record = record.is_some_and(|record| record.hash().0 == target.record.hash);
+        let last = pointer(view.fold());
+        let same_fold = last.is_none_or(|last| {
+            last.record != target.record.record || last.fold == target.record.fold
+        });
+        if same_record && same_fold {
+            return Ok(Input::CaughtUp(target.record));
+        }
+        tracing::error!(
+            record = target.record.record,
+            "a leader offers to go on from a record that is not the one here"
+        );
+        Ok(Input::CatchUpFailed)
+    }
+
+    /// Asks for the next records, if some are to be fetched and none are asked for.
+    pub(super) fn fetch_on(&mut self, now: Instant) -> Result<(), Fault> {
+        let next = self.view().fold().next_index();
+        let Some(fetching) = &mut self.fetching else { return Ok(()) };
+        if fetching.target.record.record < next {
+            let target = fetching.target;
+            self.requests = fetching.last_request();
+            self.fetching = None;
+            let answer = self.reached(&target)?;
+            return self.step([answer]);
+        }
+        let up = self.reach.peers_up();
+        if let Some(ask) = fetching.next(next, &up, now) {
+            let (request, from, upto) = (ask.request, ask.from, ask.upto);
+            self.reach.send(ask.peer, Message::RecordsWanted { request, from, upto });
+        }
+        Ok(())
+    }
+
+    /// Takes records that were asked for, up to the first that is not in order.
+    fn take_records(
+        &mut self,
+        from: ReplicaId,
+        request: u64,
+        first: u64,
+        records: &[Vec<u8>],
+        now: Instant,
+    ) -> Result<(), Fault> {
+        let view = self.view();
+        let Some(fetching) = &mut self.fetching else { return Ok(()) };
+        if !fetching.expects(from, request, now) || first != view.fold().next_index() {
+            return Ok(());
+        }
+        let target = fetching.target;
+        let (fold, changes, wrong) = replay(&view, records, target.record.record)?;
+        if let Some(wrong) = wrong {
+            tracing::warn!(%from, wrong, "a peer sent records that do not verify");
+            fetching.give_up(from);
+        }
+        if fold.next_index() > first {
+            let members_changed = changes_members(&changes);
+            let mut batch = Batch::new();
+            // With the first of them: from now on the log must not be applied as before.
+            if self.ahead.is_none_or(|ahead| ahead.index < target.index) {
+                log::ahead(&mut batch, Some(&target));
+                self.ahead = Some(target);
+            }
+            batch.absorb(changes);
+            self.disk.commit(batch, Durable::Later)?;
+            let view = self.publish(view.applied(), fold);
+            self.answer_recorded(&view)?;
+            if members_changed {
+                self.members_changed(&view)?;
+            }
+        }
+        self.fetch_on(now)
+    }
+
+    /// Answers those whose proposals are on record without having been applied from the log.
+    pub(super) fn answer_recorded(&mut self, view: &View) -> Result<(), Fault> {
+        let mut answers = Vec::new();
+        for (id, data) in self.proposals.waiting() {
+            let Ok(signed) = SignedProposal::decode(data) else { continue };
+            let proposal = signed.proposal();
+            let parts = requests::parts(view.rows(), &proposal.request)?;
+            let recorded = parts
+                .iter()
+                .find(|part| part.part == proposal.part && part.digest == proposal.digest);
+            if let Some(recorded) = recorded
+                && let Some(record) =
+                    ledger::history::records::record(view.rows(), recorded.index)?
+            {
+                let (index, hash) = (record.index(), record.hash());
+                let same = record.proposal().bytes() == data;
+                answers.push((
+                    id,
+                    if same {
+                        Outcome::Applied { index, hash }
+                    } else {
+                        Outcome::Repeated { index, hash }
+                    },
+                ));
+            }
+        }
+        for (id, outcome) in answers {
+            self.proposals.answer(id, outcome);
+        }
+        Ok(())
+    }
+
+    /// The records name other members than before.
+    pub(super) fn members_changed(&mut self, view: &View) -> Result<(), Fault> {
+        let membership = group::membership(view.rows())?;
+        self.agreement.keep(|id| membership.members.contains_key(&id));
+        self.reach.unreachable.retain(|id, _| membership.members.contains_key(id));
+        self.tells.membership.send_replace(Arc::new(membership));
+        let wanted = group::wanted(view.rows())?;
+        self.step([Input::Members(wanted)])
+    }
+
+    /// Tells the others how far this replica has come, and compares what they say.
+    pub(super) fn compare_heads(&mut self) -> Result<(), Fault> {
+        if !self.ticks.is_multiple_of(HEAD_TICKS) {
+            return Ok(());
+        }
+        let view = self.view();
+        if let Some(head) = self.agreement.own(&view, &*self.member) {
+            for peer in self.reach.peers_up() {
+                self.reach.send(peer, Message::Head(head));
+            }
+        }
+        for found in self.agreement.compare(&view, &*self.member)? {
+            tracing::error!(
+                peer = %found.theirs.replica, record = found.theirs.head.record,
+                "another replica has another history, or is damaged, or lies"
+            );
+        }
+        let voters = &self.core.status().group.voters;
+        let against = self.agreement.disagreements().keys();
+        let against = against.filter(|id| voters.contains(&id.0)).count();
+        if against * 2 > voters.len() {
+            return Err(Fault::new(format!(
+                "{against} of {} voters have other records than this replica, or another fold",
+                voters.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Lets everybody see how the group looks from here.
+    pub(super) fn tell_group(&mut self) {
+        let now = GroupView {
+            raft: self.core.status(),
+            up: self.reach.up.clone(),
+            unreachable: self.reach.unreachable.clone(),
+            heads: self.agreement.heads().clone(),
+            disagreements: self.agreement.disagreements().clone(),
+            fetching: self.fetching.as_ref().map(|fetching| fetching.target.record.record),
+        };
+        self.tells.group.send_if_modified(|told| {
+            let changed = **told != now;
+            if changed {
+                *told = Arc::new(now);
+            }
+            changed
+        });
+    }
+}
+
+/// Replays records on a view, up to a last one; says what is wrong with the first that does not
+/// belong there.
+fn replay(
+    view: &View,
+    records: &[Vec<u8>],
+    last: u64,
+) -> Result<(Fold, ledger::rows::Changes, Option<String>), Fault> {
+    let mut fold = view.fold().clone();
+    let mut draft = Draft::on(view.rows());
+    let mut wrong = None;
+    let mut decoded = Vec::with_capacity(records.len());
+    for record in records {
+        match Record::decode(record) {
+            Ok(record) if record.index() <= last => decoded.push(Unverified::new(record)),
+            Ok(_) => break,
+            Err(refusal) => {
+                wrong = Some(refusal.to_string());
+                break;
+            }
+        }
+    }
+    for record in verify_all(decoded, &Threads::all()) {
+        let verdict = match record {
+            Ok(record) => fold.replay(&mut draft, &record)?,
+            Err(refusal) => Verdict::Refused(refusal),
+        };
+        if let Verdict::Refused(refusal) = verdict {
+            wrong = Some(refusal.to_string());
+            break;
+        }
+    }
+    Ok((fold, draft.finish(), wrong))
+}
