@@ -153,7 +153,8 @@ fn documented(name: &str, what: &str) -> Vec<String> {
 }
 
 /// The blocks of the examples: records, and what is said of them.
-const EXAMPLES: [(&str, &str); 2] = [("records", "hashes"), ("door-records", "door-hashes")];
+const EXAMPLES: [(&str, &str); 3] =
+    [("records", "hashes"), ("door-records", "door-hashes"), ("member-records", "member-hashes")];
 
 #[test]
 fn the_verifier_confirms_the_examples() {
