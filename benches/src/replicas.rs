@@ -36,6 +36,7 @@ pub async fn start(dir: &Path) -> Node {
         log_key: LogKey([9; 32]),
         lock_key: None,
         rules: KNOWN_RULES,
+        address: None,
     };
     let options = Options { dir: dir.to_owned(), member: Arc::new(key(1)), founder: Some(founder) };
     Node::start(options).await.unwrap()

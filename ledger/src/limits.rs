@@ -48,6 +48,12 @@ pub const REQUEST_PARTS: u32 = 65_536;
 pub const ACTOR_NAME_BYTES: usize = 256;
 /// Characters of a node's or a member's name: one DNS label.
 pub const NAME_BYTES: usize = 63;
+/// Bytes of a member's address.
+pub const ADDRESS_BYTES: usize = 255;
+/// Members at one time, those that wait for approval included.
+pub const MEMBERS_AT_ONCE: usize = 32;
+/// Invitations on record that nobody has used; those that have expired make room for new ones.
+pub const INVITATIONS_OPEN: usize = 64;
 /// Bytes of the note on a change of the lock.
 pub const NOTE_BYTES: usize = 1024;
 /// Bytes of each text in the label of a disablement value.

@@ -259,7 +259,7 @@ fn lives(seeds: &mut Seeds) {
                 }
             }
         }
-        for table in 0..22 {
+        for table in 0..23 {
             for how in [0, 1, 2, 4, 6] {
                 seeds.put("ledger", "rows", [table, place, how, 0, 0, 7, 1]);
             }
@@ -297,6 +297,7 @@ fn texts(seeds: &mut Seeds) {
         "disablement-secret:",
         "member:",
         "log:",
+        "invitation:",
         "",
     ] {
         seeds.put("ledger", "texts", format!("{prefix}{hex}"));

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use ledger::history::{
     Acknowledged, AdoptionBegun, Applied, AuthKeyHash, AuthKeyUse, Event, Fold, NewAuthKey,
-    NewNode, RevocationOpened,
+    NewNode, ReplicaId, RevocationOpened, Role, RoleChange, Verdict,
 };
 use ledger::ids::LockKey;
 use ledger::lock::builder::Change;
@@ -12,7 +12,7 @@ use ledger::lock::revocation::{cosign, generate};
 use ledger::lock::signatures::{PrivateKey, Signer};
 use ledger::lock::{Key, Sealed};
 use ledger::rows::Memory;
-use ledger::testing::{Chains, Group, genesis, key, node_key};
+use ledger::testing::{Chains, Group, genesis, invited, key, node_key};
 
 /// An input, taken apart from the front. When it has ended, everything is 0.
 #[derive(Debug)]
@@ -72,11 +72,14 @@ pub struct History {
     pub rows: Memory,
     /// The fold at their end.
     pub fold: Fold,
+    /// The member that goes on, and its member key, seed and public half.
+    speaks: (ReplicaId, [u8; 64]),
 }
 
 impl History {
     fn of(name: &'static str, group: &Group) -> Self {
-        History { name, rows: group.rows.clone(), fold: group.fold.clone() }
+        let speaks = (group.id, *group.member.to_pair());
+        History { name, rows: group.rows.clone(), fold: group.fold.clone(), speaks }
     }
 
     /// A group that goes on from here.
@@ -84,6 +87,10 @@ impl History {
         let mut group = Group::unfounded();
         group.rows = self.rows.clone();
         group.fold = self.fold.clone();
+        let (id, pair) = &self.speaks;
+        if *id != group.id {
+            group.speak(*id, PrivateKey::from_pair(pair).expect("a private key"));
+        }
         group
     }
 }
@@ -176,8 +183,39 @@ fn lives() -> Vec<History> {
     all.push(History::of("disabled", &group));
     group.apply(group.initialization(8, &[2]));
     all.push(History::of("locked again", &group));
+    all.extend(grouped());
     all
 }
+
+/// The seed of whoever would begin a group anew.
+pub const BEGINS: u8 = 40;
+
+/// A group of several: a learner, one that waits for approval, one that was removed, and open
+/// invitations; and the same, begun anew.
+fn grouped() -> [History; 2] {
+    let mut group = Group::new();
+    group.enrol(20);
+    let learner = group.enrol(21);
+    group.apply(Event::MemberRoleChanged(RoleChange { member: learner, role: Role::Learner }));
+    group.apply(invited(22, None));
+    group.apply(group.joining(22, 22));
+    group.apply(Event::MemberApproved(ReplicaId(4)));
+    group.apply(invited(23, None));
+    group.apply(group.joining(23, 23));
+    let gone = group.enrol(24);
+    group.apply(Event::MemberRemoved(gone));
+    group.apply(invited(OPEN_INVITATION, None));
+    group.apply(invited(26, Some(26)));
+    let several = History::of("several", &group);
+    let begun = group.beginning(27);
+    let verdict = group.begin_incarnation(27, begun);
+    assert!(matches!(verdict, Verdict::Sealed(_)), "{verdict:?}");
+    group.apply(invited(OPEN_INVITATION, None));
+    [several, History::of("begun anew", &group)]
+}
+
+/// The seed of an invitation that is open to anybody where there are several members.
+pub const OPEN_INVITATION: u8 = 25;
 
 /// A lock from elsewhere: half brought in, and followed.
 fn adopting() -> Vec<History> {
@@ -208,6 +246,6 @@ mod tests {
     #[test]
     fn the_histories_come_about() {
         let names: Vec<_> = histories().iter().map(|history| history.name).collect();
-        assert_eq!(names.len(), 9, "{names:?}");
+        assert_eq!(names.len(), 11, "{names:?}");
     }
 }

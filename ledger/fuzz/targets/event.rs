@@ -7,18 +7,19 @@
 
 use std::sync::LazyLock;
 
+use ledger::history::members::{self, Member, Standing};
 use ledger::history::{
-    Event, Fold, NodeSignature, Proposal, Record, SignedProposal, Verdict, cosigning, records,
-    roster,
+    Begun, Event, Fold, MemberKey, NodeSignature, Proposal, Record, SignedProposal, Verdict,
+    cosigning, invitations, records, roster,
 };
 use ledger::ids::AumHash;
 use ledger::lock::node_keys::sign_direct;
 use ledger::lock::revocation::cosign;
-use ledger::lock::signatures::{PrivateKey, Unverified, verify_one};
+use ledger::lock::signatures::{PrivateKey, Signer, Unverified, verify_one};
 use ledger::lock::{Aum, Sealed};
 use ledger::rows::{Draft, Rows, tables};
-use ledger::testing::{Group, key};
-use ledger_fuzz::{Choices, History, histories, lock_key, public};
+use ledger::testing::{Group, invitation_key, joined, key, member_key};
+use ledger_fuzz::{BEGINS, Choices, History, OPEN_INVITATION, histories, lock_key, public};
 use libfuzzer_sys::fuzz_target;
 
 fn member() -> &'static PrivateKey {
@@ -52,6 +53,9 @@ fuzz_target!(init: { histories(); }, |input: &[u8]| {
     };
     proposal.request = "fuzzed".parse().expect("a request ID");
     if how & 1 == 1 {
+        if let Event::IncarnationBegun(begun) = &proposal.event {
+            return begins(history, group, begun);
+        }
         make_genuine(&mut proposal.event, &group);
     }
     judged(history, group, &proposal);
@@ -84,6 +88,23 @@ fn judged(history: &History, mut group: Group, proposal: &Proposal) {
     }
 }
 
+/// Begins an incarnation where the history ends, if there is a group.
+fn begins(history: &History, mut group: Group, begun: &Begun) {
+    let Some(last) = group.fold.last_hash() else { return };
+    let mut begun = begun.clone();
+    begun.last = (group.fold.next_index() - 1, last);
+    begun.founder.id = group.fold.next_replica();
+    begun.founder.member_key = MemberKey(member_key(BEGINS).public().0);
+    match group.begin_incarnation(BEGINS, begun) {
+        Verdict::Sealed(record) => {
+            assert_eq!(group.fold.incarnation(), history.fold.incarnation() + 1);
+            assert_eq!(members::live(&group.rows).expect("sound rows").len(), 1);
+            recorded(history, &group, &record);
+        }
+        _ => assert_eq!(group.rows, history.rows),
+    }
+}
+
 fn recorded(history: &History, group: &Group, record: &Record) {
     assert_eq!(Record::decode(record.bytes()).as_ref(), Ok(record));
     let stored = records::record(&group.rows, record.index()).expect("sound rows");
@@ -108,6 +129,9 @@ fn recorded(history: &History, group: &Group, record: &Record) {
     let nodes = roster::list(&rows).expect("sound rows");
     assert_eq!(nodes.len() as u64, group.fold.nodes());
     cosigning::list(&rows).expect("sound rows");
+    let voter = |member: &Member| member.standing == Standing::Voter;
+    assert!(members::live(&rows).expect("sound rows").iter().any(voter));
+    invitations::list(&rows).expect("sound rows");
     for table in tables::ALL {
         assert!(rows.scan(*table, &[][..]..&[][..]).expect("rows").all(|row| row.is_ok()));
     }
@@ -149,6 +173,11 @@ fn make_genuine(event: &mut Event, group: &Group) {
             brought.genesis = signed(&brought.genesis, None);
         }
         Event::AdoptionBegun(begun) => begun.root = signed(&begun.root, None),
+        Event::MemberJoined(new) => {
+            let place = (Group::CLUSTER, group.fold.incarnation());
+            let keys = (invitation_key(OPEN_INVITATION), member_key(BEGINS));
+            **new = joined(place, &keys.0, &keys.1, new.details.clone());
+        }
         _ => {}
     }
 }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use ledger::history::{
-    AuthKeyId, Epoch, Event, Fold, NodeId, ReplicaId, SignedProposal, acknowledgements, adoption,
-    auth_keys, cosigning, lifecycle, members, merkle, records, requests, roster,
+    AuthKeyId, Epoch, Event, Fold, InvitationKey, MemberKey, NodeId, ReplicaId, SignedProposal,
+    acknowledgements, adoption, auth_keys, cosigning, invitations, lifecycle, members, merkle,
+    records, requests, roster,
 };
 use ledger::ids::{AumHash, LockKey};
 use ledger::lock::client::{Client, all_set_aside};
@@ -149,6 +150,10 @@ fn read_all(rows: &Memory, history: &History) {
     let _ = auth_keys::auth_key(rows, &id);
     let _ = members::list(rows);
     let _ = members::member(rows, ReplicaId(1));
+    let _ = members::active(rows);
+    let _ = members::by_member_key(rows, MemberKey(public(1).0));
+    let _ = invitations::list(rows);
+    let _ = invitations::invitation(rows, InvitationKey(public(1).0));
     let _ = requests::parts(rows, &"request-1".parse().expect("an ID"));
     let _ = lifecycle::waiting(rows);
     let _ = lifecycle::by_state_id(rows, (7, 0));

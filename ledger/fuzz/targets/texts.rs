@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use ledger::formats::deeplink::Deeplink;
 use ledger::history::{
-    AuthKeyHash, AuthKeyId, ClusterId, LogKey, MemberKey, RecordHash, RequestId,
+    AuthKeyHash, AuthKeyId, ClusterId, InvitationKey, LogKey, MemberFingerprint, MemberKey,
+    RecordHash, RequestId,
 };
 use ledger::ids::{AumHash, LockKey, NodeKey};
 use ledger::limits::{AUTH_KEY_ID_BYTES, REQUEST_ID_BYTES};
@@ -24,12 +25,14 @@ fuzz_target!(|bytes: &[u8]| {
     exact::<AumHash>(text);
     exact::<RecordHash>(text);
     exact::<ClusterId>(text);
+    exact::<MemberFingerprint>(text);
     exact::<RequestId>(text);
     exact::<AuthKeyId>(text);
     // Hex digits in either case.
     canonical::<NodeKey>(text);
     canonical::<MemberKey>(text);
     canonical::<LogKey>(text);
+    canonical::<InvitationKey>(text);
     canonical::<AuthKeyHash>(text);
     // And with either prefix.
     if let Ok(key) = text.parse::<LockKey>() {

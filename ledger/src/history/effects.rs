@@ -3,9 +3,10 @@
 use super::adoption::Alarm;
 use super::auth_keys::AuthKeyEntry;
 use super::event::{Acknowledged, AdoptionBegun};
+use super::invitations::Invitation;
 use super::members::Member;
 use super::roster::{Node, Reason};
-use super::{ClusterId, Epoch, FoldHash, NodeId, RequestId};
+use super::{ClusterId, Epoch, FoldHash, InvitationKey, NodeId, RecordHash, RequestId};
 use crate::cbor::Writer;
 use crate::ids::{AumHash, SigHash, blake2s_parts};
 use crate::lock::Sealed;
@@ -63,6 +64,39 @@ impl<'a> Step<'a> {
                 Some(node) => out.uint(node.0),
                 None => out.null(),
             };
+        });
+    }
+
+    /// A member takes part like this, or not.
+    pub(super) fn standing(&mut self, member: &Member) {
+        self.effect(24, 2, |out| {
+            out.uint(member.id.0).uint(member.standing.number());
+        });
+    }
+
+    /// An invitation is on record, and was used by this member, if by one.
+    pub(super) fn invitation(&mut self, invitation: &Invitation) {
+        self.effect(25, 4, |out| {
+            out.bytes(&invitation.key.0).uint(invitation.expires_ms);
+            out.nullable_bytes(invitation.named.as_ref().map(|named| named.0.as_slice()));
+            match invitation.used {
+                Some(member) => out.uint(member.0),
+                None => out.null(),
+            };
+        });
+    }
+
+    /// An invitation is on record no more.
+    pub(super) fn invitation_gone(&mut self, key: InvitationKey) {
+        self.effect(26, 1, |out| {
+            out.bytes(&key.0);
+        });
+    }
+
+    /// An incarnation begins after that record.
+    pub(super) fn incarnation(&mut self, incarnation: u64, last: (u64, RecordHash)) {
+        self.effect(27, 3, |out| {
+            out.uint(incarnation).uint(last.0).bytes(&last.1.0);
         });
     }
 

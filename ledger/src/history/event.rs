@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{AuthKeyHash, AuthKeyId, Epoch, LogKey, MemberKey, NodeId, ReplicaId};
+use super::member_event::{Begun, Founder, Invited, Joined, MemberDetails, RoleChange};
+use super::{AuthKeyHash, AuthKeyId, Epoch, NodeId, ReplicaId};
 use crate::ids::{AumHash, LockKey, NodeKey, SigHash};
 use crate::lock::node_keys::NodeKeySignature;
 use crate::lock::{AumSignature, Sealed};
@@ -27,7 +28,8 @@ pub enum Event {
     NodeChanged(ChangedNode),
     /// A node left the roster.
     NodeRemoved(NodeId),
-    /// The proposing member changed its name, log key, lock key or the rules that it supports.
+    /// The proposing member changed its name, log key, lock key, address or the rules that it
+    /// supports.
     MemberChanged(MemberDetails),
     /// The rules of that number apply to all later records.
     RulesActivated(u32),
@@ -53,6 +55,18 @@ pub enum Event {
     AdoptionEnded,
     /// Its server showed a followed lock like this.
     LockObserved(Observed),
+    /// Somebody who has an invitation's secret may join as a member.
+    MemberInvited(Invited),
+    /// A member joined by an invitation.
+    MemberJoined(Box<Joined>),
+    /// A member that joined by an invitation for anybody may take part.
+    MemberApproved(ReplicaId),
+    /// A member is to vote, or not to vote.
+    MemberRoleChanged(RoleChange),
+    /// A member left, or was put out.
+    MemberRemoved(ReplicaId),
+    /// The group began anew with one member, from records that survived.
+    IncarnationBegun(Box<Begun>),
 }
 
 impl Event {
@@ -80,6 +94,12 @@ impl Event {
             Event::AumsAdopted(_) => 19,
             Event::AdoptionEnded => 20,
             Event::LockObserved(_) => 21,
+            Event::MemberInvited(_) => 22,
+            Event::MemberJoined(_) => 23,
+            Event::MemberApproved(_) => 24,
+            Event::MemberRoleChanged(_) => 25,
+            Event::MemberRemoved(_) => 26,
+            Event::IncarnationBegun(_) => 27,
         }
     }
 
@@ -107,12 +127,26 @@ impl Event {
             Event::AumsAdopted(_) => "aums-adopted",
             Event::AdoptionEnded => "adoption-ended",
             Event::LockObserved(_) => "lock-observed",
+            Event::MemberInvited(_) => "member-invited",
+            Event::MemberJoined(_) => "member-joined",
+            Event::MemberApproved(_) => "member-approved",
+            Event::MemberRoleChanged(_) => "member-role-changed",
+            Event::MemberRemoved(_) => "member-removed",
+            Event::IncarnationBegun(_) => "incarnation-begun",
         }
     }
 
     /// The rules under which this kind was first admitted.
     pub fn since_rules(&self) -> u32 {
-        1
+        match self {
+            Event::MemberInvited(_)
+            | Event::MemberJoined(_)
+            | Event::MemberApproved(_)
+            | Event::MemberRoleChanged(_)
+            | Event::MemberRemoved(_)
+            | Event::IncarnationBegun(_) => 2,
+            _ => 1,
+        }
     }
 
     /// The AUMs that the event adds to the chain, in its order.
@@ -138,30 +172,6 @@ impl Event {
         };
         list.iter().map(|item| &item.signature).collect()
     }
-}
-
-/// What a member says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberDetails {
-    /// Its name: one DNS label of lower-case letters, digits and inner hyphens.
-    pub name: String,
-    /// The key with which it signs Merkle heads.
-    pub log_key: LogKey,
-    /// Its tailnet-lock key, if it holds one.
-    pub lock_key: Option<LockKey>,
-    /// The highest rules that it can execute, and with them all lower ones. At least 1.
-    pub rules: u32,
-}
-
-/// The first member of a group. Its member key is the one that signs the proposal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Founder {
-    /// Its number, 1 in a new group.
-    pub id: ReplicaId,
-    /// Its key, which must be the one that signed.
-    pub member_key: MemberKey,
-    /// The rest of its entry.
-    pub details: MemberDetails,
 }
 
 /// A genesis with a signature for every node of the roster.

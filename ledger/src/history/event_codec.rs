@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::event::{
     Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason,
-    ChangedNode, Disablement, Event, Founder, Initialization, MemberDetails, NewAuthKey, NewNode,
-    NodeSignature, Observed, RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
+    ChangedNode, Disablement, Event, Initialization, NewAuthKey, NewNode, NodeSignature, Observed,
+    RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
 };
-use super::{
-    AuthKeyHash, AuthKeyId, Epoch, EventRefusal, LogKey, MemberKey, NodeId, ReplicaId, door,
-};
+use super::member_codec::read_member;
+use super::member_event::{Begun, Founder, Invited, Joined, MemberDetails, RoleChange};
+use super::{AuthKeyHash, AuthKeyId, Epoch, EventRefusal, NodeId, door};
 use crate::Refusal;
 use crate::cbor::{Fields, Malformed, Reader, Writer};
 use crate::ids::{AumHash, LockKey, NodeKey};
@@ -24,13 +24,7 @@ impl Event {
     pub(super) fn write(&self, out: &mut Writer) {
         out.array(2).uint(self.kind());
         match self {
-            Event::GroupCreated(founder) => {
-                out.map(3);
-                out.uint(1).uint(founder.id.0);
-                out.uint(2).bytes(&founder.member_key.0);
-                out.uint(3);
-                founder.details.write(out);
-            }
+            Event::GroupCreated(founder) => founder.write(out),
             Event::LockInitialized(init) => {
                 let optional = [
                     !init.signatures.is_empty(),
@@ -89,6 +83,13 @@ impl Event {
                 out.map(0);
             }
             Event::LockObserved(observed) => observed.write(out),
+            Event::MemberInvited(invited) => invited.write(out),
+            Event::MemberJoined(joined) => joined.write(out),
+            Event::MemberApproved(member) | Event::MemberRemoved(member) => {
+                out.map(1).uint(1).uint(member.0);
+            }
+            Event::MemberRoleChanged(change) => change.write(out),
+            Event::IncarnationBegun(begun) => begun.write(out),
         }
     }
 
@@ -151,53 +152,16 @@ impl Event {
                 Event::AdoptionEnded
             }
             21 => Event::LockObserved(Observed::read(reader)?),
+            22 => Event::MemberInvited(Invited::read(reader)?),
+            23 => Event::MemberJoined(Box::new(Joined::read(reader)?)),
+            24 => Event::MemberApproved(read_member(reader)?),
+            25 => Event::MemberRoleChanged(RoleChange::read(reader)?),
+            26 => Event::MemberRemoved(read_member(reader)?),
+            27 => Event::IncarnationBegun(Box::new(Begun::read(reader)?)),
             kind => return Err(EventRefusal::UnknownKind(kind).into()),
         };
         reader.close();
         Ok(event)
-    }
-}
-
-impl MemberDetails {
-    fn write(&self, out: &mut Writer) {
-        out.map(3 + usize::from(self.lock_key.is_some()));
-        out.uint(1).text(&self.name);
-        out.uint(2).bytes(&self.log_key.0);
-        if let Some(key) = &self.lock_key {
-            out.uint(3).bytes(&key.0);
-        }
-        out.uint(4).uint(self.rules.into());
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
-        let mut fields = reader.fields()?;
-        fields.needs(reader, 1)?;
-        let name = read_name(reader)?;
-        fields.needs(reader, 2)?;
-        let log_key = door::log_key(LogKey(reader.fixed()?))?;
-        let lock_key = read_lock_key(&mut fields, reader, 3)?;
-        fields.needs(reader, 4)?;
-        let rules = read_u32(reader)?;
-        fields.end(reader)?;
-        if rules == 0 {
-            return Err(EventRefusal::Shape("rules are numbered from 1").into());
-        }
-        Ok(MemberDetails { name, log_key, lock_key, rules })
-    }
-}
-
-impl Founder {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
-        let mut fields = reader.fields()?;
-        fields.needs(reader, 1)?;
-        let id = ReplicaId(reader.uint()?);
-        fields.needs(reader, 2)?;
-        let member_key = door::member_key(MemberKey(reader.fixed()?))?;
-        fields.needs(reader, 3)?;
-        let details = MemberDetails::read(reader)?;
-        fields.end(reader)?;
-        door::one_purpose(member_key, &details)?;
-        Ok(Founder { id, member_key, details })
     }
 }
 
@@ -482,7 +446,7 @@ pub fn is_name(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-fn read_name(reader: &mut Reader<'_>) -> Result<String, Refusal> {
+pub(super) fn read_name(reader: &mut Reader<'_>) -> Result<String, Refusal> {
     let name = reader.text()?;
     if is_name(name) { Ok(name.to_owned()) } else { Err(EventRefusal::Name.into()) }
 }
@@ -491,7 +455,7 @@ fn read_node_key(reader: &mut Reader<'_>) -> Result<NodeKey, Refusal> {
     Ok(door::node_key(NodeKey(reader.fixed()?))?)
 }
 
-fn read_u32(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
+pub(super) fn read_u32(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
     let at = reader.clone();
     u32::try_from(reader.uint()?).map_err(|_| at.malformed("a number of more than 32 bits"))
 }
@@ -528,7 +492,7 @@ fn write_lock_key(out: &mut Writer, field: u64, key: Option<&LockKey>) {
     }
 }
 
-fn read_lock_key(
+pub(super) fn read_lock_key(
     fields: &mut Fields,
     reader: &mut Reader<'_>,
     field: u64,

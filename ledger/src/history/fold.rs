@@ -5,9 +5,9 @@ use super::lifecycle::Lifecycle;
 use super::members::Member;
 use super::merkle::{self, Frontier, MerkleHash};
 use super::{
-    ClusterId, Epoch, Event, EventRefusal, FoldHash, Founder, NodeId, Proposal, Record, RecordHash,
-    ReplicaId, SignedProposal, acknowledgements, adoption, auth_keys, cosigning, lock_changes,
-    members, records, requests, roster, row,
+    Begun, ClusterId, Epoch, Event, EventRefusal, FoldHash, Founder, NodeId, Proposal, Record,
+    RecordHash, ReplicaId, SignedProposal, acknowledgements, adoption, auth_keys, cosigning,
+    incarnations, invitations, lock_changes, members, records, requests, roster, row,
 };
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::limits::ROSTER_AT_ONCE;
@@ -60,11 +60,24 @@ struct Scalars {
     next_node: NodeId,
     /// The number of nodes in the roster.
     nodes: u64,
+    /// The number of the member that joins next.
+    next_replica: ReplicaId,
     /// Its size is the next record's index.
     frontier: Frontier,
 }
 
 const ROW: &[u8] = b"fold";
+
+/// On which way a proposal comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A running group admits it.
+    Admitted,
+    /// Somebody begins an incarnation with it.
+    Beginning,
+    /// It was recorded.
+    Recorded,
+}
 
 /// What the judgement of a proposal leads to.
 enum Judged {
@@ -102,7 +115,27 @@ impl Fold {
         draft: &mut Draft<'_>,
         proposal: &Verified<SignedProposal>,
     ) -> Result<Verdict, Fault> {
-        match self.judge(draft, proposal) {
+        self.seal(draft, proposal, Way::Admitted)
+    }
+
+    /// Judges an [`IncarnationBegun`](Event::IncarnationBegun), which [`admit`](Self::admit) always
+    /// refuses, and refuses everything else. For a group that does not run: whoever restores or
+    /// recovers it begins its next incarnation so.
+    pub fn begin_incarnation(
+        &mut self,
+        draft: &mut Draft<'_>,
+        proposal: &Verified<SignedProposal>,
+    ) -> Result<Verdict, Fault> {
+        self.seal(draft, proposal, Way::Beginning)
+    }
+
+    fn seal(
+        &mut self,
+        draft: &mut Draft<'_>,
+        proposal: &Verified<SignedProposal>,
+        way: Way,
+    ) -> Result<Verdict, Fault> {
+        match self.judge(draft, proposal, way) {
             Ok(Judged::Admitted(admitted)) => {
                 let record =
                     Record::seal(self.next_index(), self.last_hash(), proposal.get().clone());
@@ -136,7 +169,7 @@ impl Fold {
         if record.prev() != self.last_hash() {
             return Ok(refused(EventRefusal::RecordLink { index }));
         }
-        match self.judge(draft, &proposal) {
+        match self.judge(draft, &proposal, Way::Recorded) {
             Ok(Judged::Admitted(admitted)) => {
                 self.settle(draft, *admitted, record);
                 Ok(Verdict::Sealed(record.clone()))
@@ -165,6 +198,7 @@ impl Fold {
         &self,
         draft: &Draft<'_>,
         signed: &Verified<SignedProposal>,
+        way: Way,
     ) -> Result<Judged, Failure> {
         let proposal = signed.get().proposal();
         let mut scalars = self.scalars.clone();
@@ -176,12 +210,23 @@ impl Fold {
         if proposal.cluster != cluster {
             return Err(EventRefusal::OtherCluster.into());
         }
+        match (&proposal.event, way) {
+            (Event::IncarnationBegun(_), Way::Admitted) => {
+                return Err(EventRefusal::GroupRuns.into());
+            }
+            (Event::IncarnationBegun(begun), _) => {
+                self.begin_anew(&mut step, &mut scalars, proposal, begun)?;
+            }
+            (_, Way::Beginning) => return Err(EventRefusal::NotABeginning.into()),
+            _ => {}
+        }
         let (got, want) = (proposal.incarnation, scalars.incarnation);
         if got != want {
             return Err(EventRefusal::OtherIncarnation { got, want }.into());
         }
         let id = proposal.actor.member;
         let member = members::member(&step.rows, id)?.ok_or(EventRefusal::UnknownMember(id))?;
+        let member = member.active()?;
         if member.member_key != signed.get().key() {
             return Err(EventRefusal::OtherMemberKey(id).into());
         }
@@ -306,7 +351,40 @@ impl Fold {
             Event::LockObserved(observed) => {
                 adoption::observe(step, scalars.lifecycle, authority.as_ref(), observed)?;
             }
+            Event::MemberInvited(invited) => {
+                invitations::invite(step, invited, member.id, proposal.time_ms)?;
+            }
+            Event::MemberJoined(joined) => {
+                let id = scalars.next_replica;
+                members::join(step, joined, id, proposal.time_ms, scalars.rules)?;
+                scalars.next_replica = following(id);
+            }
+            Event::MemberApproved(id) => members::approve(step, *id, scalars.rules)?,
+            Event::MemberRoleChanged(change) => members::change_role(step, *change)?,
+            Event::MemberRemoved(id) => members::remove(step, *id)?,
+            // It has begun before there was a member to ask.
+            Event::IncarnationBegun(_) => {}
         }
+        Ok(())
+    }
+
+    /// The group begins anew: its records go on, with another member.
+    fn begin_anew(
+        &self,
+        step: &mut Step<'_>,
+        scalars: &mut Scalars,
+        proposal: &Proposal,
+        begun: &Begun,
+    ) -> Result<(), Failure> {
+        let before = incarnations::Before {
+            incarnation: scalars.incarnation,
+            rules: scalars.rules,
+            last: self.next_index().checked_sub(1).zip(self.last_hash()),
+            next_replica: scalars.next_replica,
+        };
+        incarnations::begin(step, &before, proposal, begun)?;
+        scalars.incarnation = proposal.incarnation;
+        scalars.next_replica = following(begun.founder.id);
         Ok(())
     }
 
@@ -323,6 +401,11 @@ impl Fold {
     /// The number that the next node of the roster gets.
     pub fn next_node(&self) -> NodeId {
         self.scalars.next_node
+    }
+
+    /// The number that the next member gets. No number is given twice, in whichever incarnation.
+    pub fn next_replica(&self) -> ReplicaId {
+        self.scalars.next_replica
     }
 
     /// The ledger, once record 0 is written.
@@ -400,8 +483,12 @@ fn begin(
     scalars.incarnation = proposal.incarnation;
     scalars.rules = executable(founder.details.rules)?;
     step.group(proposal.cluster, proposal.incarnation);
-    members::found(step, founder);
-    Ok(())
+    scalars.next_replica = following(founder.id);
+    members::found(step, founder)
+}
+
+fn following(id: ReplicaId) -> ReplicaId {
+    ReplicaId(id.0.saturating_add(1))
 }
 
 /// Rules follow each other one by one, once every member can execute the next.
@@ -439,13 +526,14 @@ impl Scalars {
             lifecycle: Lifecycle::Off,
             next_node: NodeId(1),
             nodes: 0,
+            next_replica: ReplicaId(1),
             frontier: Frontier::default(),
         }
     }
 
     fn write(&self) -> Vec<u8> {
         let mut out = Writer::new();
-        out.array(10);
+        out.array(11);
         out.nullable_bytes(self.cluster.as_ref().map(|id| id.0.as_slice()));
         out.uint(self.incarnation).uint(self.rules.into());
         out.nullable_bytes(self.last_hash.as_ref().map(|hash| hash.0.as_slice()));
@@ -455,7 +543,7 @@ impl Scalars {
             Lifecycle::On(epoch) => out.array(2).uint(1).uint(epoch.0.into()),
             Lifecycle::Retired(epoch) => out.array(2).uint(2).uint(epoch.0.into()),
         };
-        out.uint(self.next_node.0).uint(self.nodes);
+        out.uint(self.next_node.0).uint(self.nodes).uint(self.next_replica.0);
         out.uint(self.frontier.size()).array(self.frontier.roots().len());
         for root in self.frontier.roots() {
             out.bytes(root);
@@ -464,7 +552,7 @@ impl Scalars {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        reader.array_of(10)?;
+        reader.array_of(11)?;
         let cluster = if reader.null() { None } else { Some(ClusterId(reader.fixed()?)) };
         let incarnation = reader.uint()?;
         let rules = u32_of(reader)?;
@@ -483,6 +571,7 @@ impl Scalars {
         };
         let next_node = NodeId(reader.uint()?);
         let nodes = reader.uint()?;
+        let next_replica = ReplicaId(reader.uint()?);
         let at = reader.clone();
         let size = reader.uint()?;
         let mut roots = Vec::new();
@@ -502,6 +591,7 @@ impl Scalars {
             lifecycle,
             next_node,
             nodes,
+            next_replica,
             frontier,
         })
     }

@@ -151,6 +151,69 @@ impl fmt::Debug for MemberKey {
     }
 }
 
+impl MemberKey {
+    /// What people compare when they approve the member.
+    pub fn fingerprint(self) -> MemberFingerprint {
+        MemberFingerprint(blake2s_parts(&[b"lockstep member fingerprint 1\0", &self.0]))
+    }
+}
+
+/// BLAKE2s-256 of a member key under a domain tag: what people compare, and what an invitation may
+/// name.
+///
+/// Text: RFC 4648 base32, upper case, without padding: 52 characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberFingerprint(pub [u8; 32]);
+
+impl FromStr for MemberFingerprint {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        base32("member fingerprint", 52, text).map(MemberFingerprint)
+    }
+}
+
+impl fmt::Display for MemberFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&BASE32_NOPAD.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for MemberFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemberFingerprint({self})")
+    }
+}
+
+/// An Ed25519 public key whose private half is the secret of an invitation: who has it may join.
+///
+/// Text: `invitation:` and 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InvitationKey(pub [u8; 32]);
+
+impl FromStr for InvitationKey {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let digits = text
+            .strip_prefix("invitation:")
+            .ok_or(TextError::Prefix { expected: "invitation:" })?;
+        hex32("invitation key", digits).map(InvitationKey)
+    }
+}
+
+impl fmt::Display for InvitationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("invitation:{}", HEXLOWER.encode(&self.0)))
+    }
+}
+
+impl fmt::Debug for InvitationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InvitationKey({self})")
+    }
+}
+
 /// An Ed25519 public key that signs a member's heads of the Merkle tree.
 ///
 /// Text: `log:` and 64 hex digits.
@@ -312,6 +375,14 @@ mod tests {
         let key = MemberKey([9; 32]);
         assert_eq!(key.to_string().parse(), Ok(key));
         assert!(key.to_string().parse::<LogKey>().is_err());
+        let invitation = InvitationKey([9; 32]);
+        assert_eq!(invitation.to_string().parse(), Ok(invitation));
+        assert!(key.to_string().parse::<InvitationKey>().is_err());
+        let fingerprint = key.fingerprint();
+        assert_eq!(fingerprint.to_string().len(), 52);
+        assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+        assert!(fingerprint.to_string().to_lowercase().parse::<MemberFingerprint>().is_err());
+        assert_ne!(fingerprint, MemberKey([8; 32]).fingerprint());
     }
 
     #[test]

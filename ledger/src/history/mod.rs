@@ -15,8 +15,12 @@ mod event;
 mod event_codec;
 mod fold;
 mod ids;
+mod incarnations;
+pub mod invitations;
 pub mod lifecycle;
 mod lock_changes;
+mod member_codec;
+mod member_event;
 pub mod members;
 pub mod merkle;
 mod proposal;
@@ -30,15 +34,17 @@ mod row;
 
 pub use event::{
     Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason,
-    ChangedNode, Disablement, Event, Foreign, ForeignReason, Founder, Initialization,
-    MemberDetails, NewAuthKey, NewNode, NodeSignature, Observed, RevocationOpened,
-    RevocationSigned, RevocationWithdrawn, SecretLabel,
+    ChangedNode, Disablement, Event, Foreign, ForeignReason, Initialization, NewAuthKey, NewNode,
+    NodeSignature, Observed, RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
 };
 pub use event_codec::is_name;
 pub use fold::{FIRST_RULES, Fold, KNOWN_RULES, Verdict};
 pub use ids::{
-    AuthKeyHash, AuthKeyId, BadAuthKeyId, BadRequestId, ClusterId, Epoch, FoldHash, LogKey,
-    MemberKey, NodeId, RecordHash, ReplicaId, RequestId,
+    AuthKeyHash, AuthKeyId, BadAuthKeyId, BadRequestId, ClusterId, Epoch, FoldHash, InvitationKey,
+    LogKey, MemberFingerprint, MemberKey, NodeId, RecordHash, ReplicaId, RequestId,
+};
+pub use member_event::{
+    Begun, Cause, Founder, Invited, Joined, MemberDetails, Role, RoleChange, is_address,
 };
 pub use proposal::{Actor, Proposal, SignedProposal, Who};
 pub use record::Record;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ClusterId, Event, EventRefusal, MemberKey, ReplicaId, RequestId};
+use super::{ClusterId, Event, EventRefusal, Joined, MemberKey, ReplicaId, RequestId};
 use crate::Refusal;
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::ids::blake2s;
@@ -32,8 +32,8 @@ pub struct Proposal {
     pub part: u32,
     /// Who asked, and through which member.
     pub actor: Actor,
-    /// The proposing member's clock: milliseconds since 1970. Data; of all verdicts only the one
-    /// on an auth key's expiry depends on it.
+    /// The proposing member's clock: milliseconds since 1970. Data; of all verdicts only those
+    /// on the expiry of auth keys and invitations depend on it.
     pub time_ms: u64,
     /// The event.
     pub event: Event,
@@ -247,7 +247,8 @@ fn signed_message(hash: &[u8; 32]) -> Vec<u8> {
 
 impl Signed for SignedProposal {
     /// The member's signature, then those of the AUMs and of the node keys in the event's order,
-    /// then the disablement secret or the signatures of a revocation that waits.
+    /// then the disablement secret, the signatures of a revocation that waits, or those of whoever
+    /// joins.
     fn claims(&self, out: &mut Vec<Claim>) -> Result<(), Refusal> {
         out.push(Claim::Zip215 {
             key: self.key.0,
@@ -269,6 +270,16 @@ impl Signed for SignedProposal {
                 value: disablement.value,
             }),
             Event::RevocationOpened(opened) => opened.aum.claims(out)?,
+            Event::MemberJoined(joined) => {
+                let Joined { invitation, member_key, details, proof, consent } = &**joined;
+                let Proposal { cluster, incarnation, .. } = self.proposal;
+                let message =
+                    Joined::claim(cluster, incarnation, *invitation, *member_key, details);
+                for (key, signature) in [(invitation.0, proof), (member_key.0, consent)] {
+                    let (message, signature) = (message.clone(), *signature);
+                    out.push(Claim::Zip215 { key, message, signature });
+                }
+            }
             Event::RevocationSigned(signed) => {
                 out.extend(signed.signatures.iter().map(|(key, signature)| Claim::Zip215 {
                     key: key.0,

@@ -1,12 +1,15 @@
 //! Why a proposal is not recorded, or a record not accepted.
 
 use super::auth_keys::AuthKeyRefusal;
-use super::{AuthKeyId, BadAuthKeyId, BadRequestId, Epoch, NodeId, ReplicaId, RequestId};
+use super::invitations::InvitationRefusal;
+use super::{
+    AuthKeyId, BadAuthKeyId, BadRequestId, Epoch, InvitationKey, NodeId, ReplicaId, RequestId,
+};
 use crate::Refusal;
 use crate::ids::{AumHash, LockKey, SigHash};
 use crate::limits::{
-    KEY_AUMS, PROPOSAL_BYTES, REVOCATIONS_OF_ACTOR, REVOCATIONS_OF_KEY, REVOCATIONS_PENDING,
-    ROSTER_AT_ONCE, ROSTER_NODES,
+    INVITATIONS_OPEN, KEY_AUMS, MEMBERS_AT_ONCE, PROPOSAL_BYTES, REVOCATIONS_OF_ACTOR,
+    REVOCATIONS_OF_KEY, REVOCATIONS_PENDING, ROSTER_AT_ONCE, ROSTER_NODES,
 };
 use crate::lock::revocation::Stand;
 
@@ -25,6 +28,16 @@ pub enum EventRefusal {
     KindNotActive {
         /// The kind.
         kind: u64,
+        /// The rules that define it first.
+        since: u32,
+        /// The rules that are active.
+        active: u32,
+    },
+    /// A field that the active rules do not define.
+    #[error("the field '{field}' needs rules {since}; rules {active} are active")]
+    FieldNotActive {
+        /// What the field is for.
+        field: &'static str,
         /// The rules that define it first.
         since: u32,
         /// The rules that are active.
@@ -80,6 +93,17 @@ pub enum EventRefusal {
     /// No record enrolled that member.
     #[error("replica {0} is not a member")]
     UnknownMember(ReplicaId),
+    /// The member waits for approval.
+    #[error("replica {0} waits for approval and takes no part yet")]
+    PendingMember(ReplicaId),
+    /// The member was removed.
+    #[error("replica {member} was removed in record {record}")]
+    RemovedMember {
+        /// The member.
+        member: ReplicaId,
+        /// The record that removed it.
+        record: u64,
+    },
     /// It was signed with another key than the member's.
     #[error("the proposal is not signed with the key of replica {0}")]
     OtherMemberKey(ReplicaId),
@@ -89,6 +113,65 @@ pub enum EventRefusal {
         /// The request ID.
         request: RequestId,
         /// A record of the other request.
+        index: u64,
+    },
+
+    /// A member has or had that key.
+    #[error(
+        "the {key} is or was a key of replica {member}; a key is one member's, for one purpose"
+    )]
+    KeyOfMember {
+        /// What it was to be.
+        key: &'static str,
+        /// The member.
+        member: ReplicaId,
+    },
+    /// An invitation lets nobody in, or is not made.
+    #[error("{key} {why}")]
+    Invitation {
+        /// The invitation.
+        key: InvitationKey,
+        /// The reason.
+        why: InvitationRefusal,
+    },
+    /// There is no room for another invitation.
+    #[error("{INVITATIONS_OPEN} invitations are open, as many as may be")]
+    TooManyInvitations,
+    /// There is no room for another member.
+    #[error("the group has {MEMBERS_AT_ONCE} members, as many as it may have")]
+    TooManyMembers,
+    /// The member takes part already.
+    #[error("replica {0} is approved already")]
+    AlreadyApproved(ReplicaId),
+    /// The member has that role already.
+    #[error("replica {member} is a {role} already")]
+    AlreadyInRole {
+        /// The member.
+        member: ReplicaId,
+        /// The role.
+        role: &'static str,
+    },
+    /// Without that member nobody would vote.
+    #[error("replica {0} is the last voter: without it nothing could be recorded any more")]
+    LastVoter(ReplicaId),
+    /// A running group was to begin an incarnation.
+    #[error("a running group begins no incarnation")]
+    GroupRuns,
+    /// Something else than the beginning of an incarnation where only that is admitted.
+    #[error("only the beginning of an incarnation is admitted here")]
+    NotABeginning,
+    /// An incarnation was to begin with another number for its member.
+    #[error("an incarnation begins with replica {want}, not {got}")]
+    NotNextReplica {
+        /// The number that it has.
+        got: ReplicaId,
+        /// The next number.
+        want: ReplicaId,
+    },
+    /// An incarnation was to follow another record than the last one.
+    #[error("the incarnation was to follow another record {index} than the last one")]
+    OtherHistory {
+        /// The index of the record that it names.
         index: u64,
     },
 
@@ -363,8 +446,19 @@ impl EventRefusal {
                 "make the change there; 'lockstep adopt --follow' brings it here. 'lockstep adopt \
                  --end' ends the following"
             }
+            E::PendingMember(_) => "approve it first (lockstep cluster approve)",
+            E::RemovedMember { .. } => {
+                "join again under new keys, with an invitation (lockstep cluster invite)"
+            }
+            E::Invitation { why, .. } => return why.remedy(),
+            E::TooManyInvitations => "wait until some of them are used or expire",
+            E::TooManyMembers => "remove members that are gone (lockstep cluster remove)",
+            E::LastVoter(_) => "let another member vote first (lockstep cluster promote)",
+            E::GroupRuns => "restore or recover with the daemon stopped",
             E::StateIdUsed(_) => "make a new genesis; its state ID is chosen at random",
-            E::WeakKey(_) | E::SameKey(..) | E::CannotTrust { .. } => "generate a new key",
+            E::WeakKey(_) | E::SameKey(..) | E::KeyOfMember { .. } | E::CannotTrust { .. } => {
+                "generate a new key"
+            }
             E::NoLockKey(_) => "give the node a tailnet-lock key first",
             E::InitializerNotTrusted { .. } => "make a genesis that trusts the node's own key",
             E::RosterChanged { .. } => "make the genesis again for the roster as it is now",

@@ -367,6 +367,14 @@ pub(super) fn remove(step: &mut Step<'_>, id: NodeId) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A member's own machine becomes a node like others: the member is one no more.
+pub(super) fn disown(step: &mut Step<'_>, id: NodeId) -> Result<(), Failure> {
+    let before = node(&step.rows, id)?.ok_or_else(|| row::missing(tables::ROSTER, id))?;
+    let node = Node { member: None, ..before.clone() };
+    put(step, Some(&before), &node);
+    Ok(())
+}
+
 /// Nodes get signatures that let in their current keys.
 pub(super) fn sign(
     step: &mut Step<'_>,

@@ -19,6 +19,7 @@ pub const ALL: &[Table] = &[
     SIGNERS,
     AUTH_KEYS,
     MEMBERS,
+    INVITATIONS,
     EPOCHS,
     ACKNOWLEDGEMENTS,
     REVOCATIONS,
@@ -56,8 +57,10 @@ pub const ROSTER_NODE_KEYS: Table = Table("roster_node_keys");
 pub const SIGNERS: Table = Table("signers");
 /// Auth key ID → hash of its text, terms, uses (`history::auth_keys`).
 pub const AUTH_KEYS: Table = Table("auth_keys");
-/// Member → keys, supported rules (`history::members`).
+/// Member → keys, supported rules, standing; key → member (`history::members`).
 pub const MEMBERS: Table = Table("members");
+/// Invitation key → terms, and who joined by it (`history::invitations`).
+pub const INVITATIONS: Table = Table("invitations");
 /// Epoch → the lock's life in it (`history::lifecycle`).
 pub const EPOCHS: Table = Table("epochs");
 /// Node ID and epoch → what the node has applied of that lock (`history::acknowledgements`).

@@ -1,6 +1,5 @@
-//! A group of one member, in memory.
+//! A group in memory, of which one member at a time speaks.
 
-use crate::Refusal;
 use crate::history::{
     Actor, AumsAdded, ClusterId, Disablement, Event, Fold, Founder, Initialization, KNOWN_RULES,
     LogKey, MemberDetails, MemberKey, NewNode, NodeId, NodeSignature, Proposal, Record, ReplicaId,
@@ -10,19 +9,23 @@ use crate::ids::LockKey;
 use crate::lock::Sealed;
 use crate::lock::builder::{Change, UpdateBuilder};
 use crate::lock::node_keys::{NodeKeySignature, sign_direct};
-use crate::lock::signatures::{PrivateKey, Signer, Unverified, verify_one};
+use crate::lock::signatures::{PrivateKey, Signer, Unverified, Verified, verify_one};
 use crate::rows::{Changes, Draft, Memory};
+use crate::{Fault, Refusal};
 
 use super::{SECRET, genesis, key, node_key, secret_value};
 
-/// A group whose only member proposes and admits at once.
+/// A group that admits at once what a member proposes: the first one, until another one
+/// [speaks](Group::speak).
 #[derive(Debug)]
 pub struct Group {
     /// The tables.
     pub rows: Memory,
     /// The fold at their end.
     pub fold: Fold,
-    /// The member key.
+    /// The member that proposes.
+    pub id: ReplicaId,
+    /// Its member key.
     pub member: PrivateKey,
     /// The member's lock key.
     pub lock: PrivateKey,
@@ -50,7 +53,8 @@ impl Group {
     pub fn unfounded_under(rules: u32) -> Self {
         let rows = Memory::new();
         let fold = Fold::open(&rows).expect("empty tables open");
-        Group { rows, fold, member: key(0xe1), lock: key(1), rules, requests: 0 }
+        let (id, member) = (ReplicaId(1), key(0xe1));
+        Group { rows, fold, id, member, lock: key(1), rules, requests: 0 }
     }
 
     /// A group with record 0 under rules 1, without a door for AUMs.
@@ -83,6 +87,7 @@ impl Group {
             log_key: LogKey(key(0xe2).public().0),
             lock_key: Some(self.lock.public()),
             rules: self.rules,
+            address: None,
         }
     }
 
@@ -91,12 +96,12 @@ impl Group {
         self.requests += 1;
         Proposal {
             cluster: Self::CLUSTER,
-            incarnation: 1,
+            incarnation: self.fold.incarnation().max(1),
             last_index: self.fold.next_index() + 100,
             request: format!("request-{}", self.requests).parse().expect("a request ID"),
             digest: [7; 32],
             part: 0,
-            actor: Actor { member: ReplicaId(1), who: Who::Uid(1000), name: "ada".into() },
+            actor: Actor { member: self.id, who: Who::Uid(1000), name: "ada".into() },
             time_ms: 1_700_000_000_000 + self.requests * 1000,
             event,
         }
@@ -113,12 +118,25 @@ impl Group {
 
     /// Verifies and admits.
     pub fn admit_signed(&mut self, signed: SignedProposal) -> Verdict {
+        self.judged(signed, Fold::admit)
+    }
+
+    /// Verifies, and judges in one of the fold's ways.
+    pub(super) fn judged(
+        &mut self,
+        signed: SignedProposal,
+        judge: impl FnOnce(
+            &mut Fold,
+            &mut Draft<'_>,
+            &Verified<SignedProposal>,
+        ) -> Result<Verdict, Fault>,
+    ) -> Verdict {
         let verified = match verify_one(Unverified::new(signed)) {
             Ok(verified) => verified,
             Err(refusal) => return Verdict::Refused(refusal),
         };
         let mut draft = Draft::on(&self.rows);
-        let verdict = self.fold.admit(&mut draft, &verified).expect("no fault");
+        let verdict = judge(&mut self.fold, &mut draft, &verified).expect("no fault");
         let changes = draft.finish();
         assert!(matches!(verdict, Verdict::Sealed(_)) || changes == Changes::default());
         self.rows.apply(changes);

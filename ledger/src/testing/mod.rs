@@ -1,10 +1,12 @@
 //! For tests, ours and those of the crates above: seeded keys, chains in a small language, and a
-//! group of one in memory. Never part of a program: every key here is known to everybody.
+//! group in memory. Never part of a program: every key here is known to everybody.
 
 mod chains;
 mod group;
 mod keys;
+mod members;
 
 pub use chains::Chains;
 pub use group::Group;
 pub use keys::{SECRET, genesis, genesis_state, key, node_key, secret_value};
+pub use members::{EXPIRES_MS, invitation_key, invited, joined, member_details, member_key};

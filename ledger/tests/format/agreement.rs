@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use ledger::Refusal;
 use ledger::history::door::finality::final_point;
-use ledger::history::{Event, Fold, KNOWN_RULES, SignedProposal, Verdict, adoption, cosigning};
+use ledger::history::{
+    Event, EventRefusal, Fold, KNOWN_RULES, SignedProposal, Verdict, adoption, cosigning,
+};
 use ledger::ids::AumHash;
 use ledger::lock::{AumKind, Authority};
 use ledger::testing::Group;
@@ -15,6 +17,7 @@ use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use crate::cbor::{Value, encode};
 use crate::door_moves;
+use crate::member_moves;
 use crate::moves::{moves, played_under};
 use crate::verifier::Verifier;
 
@@ -183,5 +186,86 @@ fn the_verifier_agrees_at_the_door() {
     let counts = counts.into_inner();
     println!("{counts:#?}");
     let never: Vec<&&str> = MUST.iter().filter(|name| !counts.contains_key(**name)).collect();
+    assert!(never.is_empty(), "{never:?} never occurred: {counts:#?}");
+}
+
+/// What must occur among the histories of members.
+const OF_MEMBERS: &[&str] = &[
+    "1 KindNotActive",
+    "1 FieldNotActive",
+    "1 rules-activated",
+    "2 member-invited",
+    "2 member-joined",
+    "2 member-approved",
+    "2 member-role-changed",
+    "2 member-removed",
+    "2 member-changed",
+    "2 node-added",
+    "2 node-removed",
+    "2 incarnation-begun",
+    "2 Exists",
+    "2 BornExpired",
+    "2 Unknown",
+    "2 Used",
+    "2 Expired",
+    "2 ForAnother",
+    "2 KeyOfMember",
+    "2 BadClaim",
+    "2 RulesNotSupported",
+    "2 UnknownMember",
+    "2 PendingMember",
+    "2 RemovedMember",
+    "2 AlreadyApproved",
+    "2 AlreadyInRole",
+    "2 LastVoter",
+    "2 GroupRuns",
+    "2 NotABeginning",
+    "2 NotNextReplica",
+    "2 OtherHistory",
+    "2 OtherIncarnation",
+];
+
+/// Histories in which members come and go and the group begins anew, from rules 1 or 2 on. Every
+/// verdict on them occurs, but for those that take more members or invitations than play here.
+#[test]
+fn the_verifier_agrees_on_members() {
+    let config = ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(256) };
+    let counts = RefCell::new(BTreeMap::<String, u64>::new());
+    let histories = (1..=KNOWN_RULES, member_moves::moves(100));
+    let run = TestRunner::new(config).run(&histories, |(rules, moves)| {
+        let (group, first) = member_moves::founded(rules);
+        let mut pair = Pair::new(group);
+        let Verdict::Sealed(record) = &first.verdict else { panic!("{:?}", first.verdict) };
+        prop_assert_eq!(pair.verifier.take(record.bytes()), Ok(()));
+        for one in &moves {
+            let rules = pair.group.fold.rules();
+            let Some(made) = one.make(&mut pair.group) else { continue };
+            let (name, elsewhere) = match &made.verdict {
+                Verdict::Sealed(_) => (made.signed.proposal().event.kind_name().to_owned(), false),
+                // A record may hold what nobody admits on this way.
+                Verdict::Refused(Refusal::Event(why)) => match why {
+                    EventRefusal::GroupRuns | EventRefusal::NotABeginning => {
+                        (format!("{why:?}"), true)
+                    }
+                    EventRefusal::Invitation { why, .. } => (format!("{why:?}"), false),
+                    why => (format!("{why:?}"), false),
+                },
+                Verdict::Refused(Refusal::BadClaim(_)) => ("BadClaim".to_owned(), false),
+                other => (format!("{other:?}"), false),
+            };
+            if !elsewhere {
+                pair.agree(&made.signed, &made.verdict)?;
+            }
+            let end = name.find(['(', '{']).unwrap_or(name.len());
+            let name = format!("{rules} {}", name[..end].trim());
+            *counts.borrow_mut().entry(name).or_default() += 1;
+        }
+        prop_assert_eq!(pair.verifier.merkle_root(), pair.group.fold.merkle_root());
+        Ok(())
+    });
+    run.unwrap();
+    let counts = counts.into_inner();
+    println!("{counts:#?}");
+    let never: Vec<&&str> = OF_MEMBERS.iter().filter(|name| !counts.contains_key(**name)).collect();
     assert!(never.is_empty(), "{never:?} never occurred: {counts:#?}");
 }

@@ -12,7 +12,7 @@ use ledger::rows::{raft, tables};
 use ledger::testing::Group;
 
 use crate::cbor::{Value, decode, encode};
-use crate::example::{Step, door_example, example};
+use crate::example::{Step, door_example, example, member_example};
 use crate::verifier::Verifier;
 
 fn path(below: &str) -> PathBuf {
@@ -76,14 +76,14 @@ fn record_in_hex(step: &Step) -> String {
 
 /// Every example of the document, by the name of its block.
 fn examples() -> BTreeMap<String, String> {
-    let steps = example();
+    let (steps, members) = (example(), member_example());
     let mut blocks = BTreeMap::new();
-    for step in &steps {
+    for step in steps.iter().chain(&members) {
         let event = event_of(step);
         let kind = event.tuple::<2>().unwrap()[0].uint().unwrap();
         blocks.entry(format!("event-{kind}")).or_insert_with(|| shown_event(&event));
     }
-    // Both examples stay under the rules with which they begin.
+    // All examples stay under the rules with which they begin.
     let activation = Value::Map(vec![(Value::Uint(1), Value::Uint(2))]);
     let activation = Value::Array(vec![Value::Uint(10), activation]);
     blocks.insert("event-10".into(), shown_event(&activation));
@@ -100,6 +100,8 @@ fn examples() -> BTreeMap<String, String> {
     let steps = door_example();
     blocks.insert("door-hashes".into(), steps.iter().map(hashes_and_final_aum).collect());
     blocks.insert("door-records".into(), steps.iter().map(record_in_hex).collect());
+    blocks.insert("member-hashes".into(), members.iter().map(hashes).collect());
+    blocks.insert("member-records".into(), members.iter().map(record_in_hex).collect());
 
     let mark = Watermark { term: 3, vote: 1, last_term: 3, last_index: 40 };
     let slot = format!(
@@ -151,7 +153,8 @@ fn documented(name: &str, what: &str) -> Vec<String> {
 }
 
 /// The blocks of the examples: records, and what is said of them.
-const EXAMPLES: [(&str, &str); 2] = [("records", "hashes"), ("door-records", "door-hashes")];
+const EXAMPLES: [(&str, &str); 3] =
+    [("records", "hashes"), ("door-records", "door-hashes"), ("member-records", "member-hashes")];
 
 #[test]
 fn the_verifier_confirms_the_examples() {
@@ -227,6 +230,9 @@ fn limits_are_documented() {
         REQUEST_PARTS,
         ACTOR_NAME_BYTES,
         NAME_BYTES,
+        ADDRESS_BYTES,
+        MEMBERS_AT_ONCE,
+        INVITATIONS_OPEN,
         LABEL_BYTES,
         NOTE_BYTES,
         EVENT_AUMS,
@@ -299,7 +305,8 @@ fn refusals_are_documented() {
 #[test]
 fn kinds_are_documented() {
     let text = document();
-    let events = example().into_iter().map(|step| step.record.proposal().proposal().event.clone());
+    let steps = example().into_iter().chain(member_example());
+    let events = steps.map(|step| step.record.proposal().proposal().event.clone());
     let mut named: BTreeMap<u64, &str> =
         events.map(|event| (event.kind(), event.kind_name())).collect();
     let activation = Event::RulesActivated(2);

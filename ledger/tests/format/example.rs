@@ -4,8 +4,9 @@ use ledger::history::door::finality::final_point;
 use ledger::history::{
     Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse,
     BroughtGenesis, ChangeReason, ChangedNode, Epoch, Event, Foreign, ForeignReason, LogKey,
-    MemberDetails, NewAuthKey, NewNode, NodeId, NodeSignature, Observed, Record, RevocationOpened,
-    RevocationSigned, RevocationWithdrawn, SecretLabel, Verdict, Who,
+    MemberDetails, NewAuthKey, NewNode, NodeId, NodeSignature, Observed, Record, ReplicaId,
+    RevocationOpened, RevocationSigned, RevocationWithdrawn, Role, RoleChange, SecretLabel,
+    Verdict, Who,
 };
 use ledger::ids::AumHash;
 use ledger::limits::FINAL_AFTER;
@@ -14,7 +15,7 @@ use ledger::lock::node_keys::resign;
 use ledger::lock::revocation::{cosign, generate};
 use ledger::lock::signatures::Signer;
 use ledger::lock::{Aum, AumKind, Key, Sealed, State};
-use ledger::testing::{Group, key, node_key};
+use ledger::testing::{Group, invited, key, member_key, node_key};
 
 /// A record of the example, and what the fold holds after it.
 pub struct Step {
@@ -37,9 +38,13 @@ impl Example {
         if who == Who::Member {
             "first".clone_into(&mut proposal.actor.name);
         }
-        let Verdict::Sealed(record) = self.group.admit(&proposal) else {
-            panic!("not recorded: {proposal:?}")
-        };
+        let verdict = self.group.admit(&proposal);
+        self.seen(verdict);
+    }
+
+    /// What is said of a record that has just been sealed.
+    fn seen(&mut self, verdict: Verdict) {
+        let Verdict::Sealed(record) = verdict else { panic!("not recorded: {verdict:?}") };
         let fold = &self.group.fold;
         let (fold_hash, merkle_root) = (fold.fold_hash().to_string(), fold.merkle_root());
         let now = fold.authority();
@@ -206,5 +211,32 @@ pub fn door_example() -> Vec<Step> {
     let aums = vec![on(&mut at, &[1, 2], revocation)];
     let (reason, note) = (Some(ChangeReason::Compromised), None);
     e.asked(Event::AumsAdded(AumsAdded { aums, fork: true, signatures: Vec::new(), reason, note }));
+    e.steps
+}
+
+/// A history under rules 2 in which members come and go, and an incarnation begins.
+pub fn member_example() -> Vec<Step> {
+    let mut e = Example { group: Group::unfounded_under(2), steps: Vec::new() };
+    let founding = e.group.founding();
+    e.record(Who::Member, founding);
+    let own = NewNode { own: true, ..e.added("first", 1) };
+    e.record(Who::Member, Event::NodeAdded(own));
+    e.asked(invited(20, Some(20)));
+    e.record(Who::Member, e.group.joining(20, 20));
+    e.asked(invited(21, None));
+    e.record(Who::Member, e.group.joining(21, 21));
+    let third = ReplicaId(3);
+    e.asked(Event::MemberApproved(third));
+    e.asked(Event::MemberRoleChanged(RoleChange { member: third, role: Role::Learner }));
+    let address = Some("192.0.2.1:4700".to_owned());
+    e.record(Who::Member, Event::MemberChanged(MemberDetails { address, ..e.group.details() }));
+    e.group.speak(ReplicaId(2), member_key(20));
+    e.asked(Event::MemberRemoved(ReplicaId(1)));
+    e.asked(invited(22, None));
+    let begun = e.group.beginning(23);
+    let verdict = e.group.begin_incarnation(23, begun);
+    e.seen(verdict);
+    e.asked(invited(24, Some(24)));
+    e.record(Who::Member, e.group.joining(24, 24));
     e.steps
 }

@@ -13,6 +13,9 @@ mod verifier;
 #[path = "../laws/door_moves.rs"]
 #[allow(dead_code)]
 mod door_moves;
+#[path = "../laws/member_moves.rs"]
+#[allow(dead_code)]
+mod member_moves;
 #[path = "../laws/moves.rs"]
 #[allow(dead_code)]
 mod moves;

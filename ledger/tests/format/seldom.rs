@@ -3,16 +3,17 @@
 
 use ledger::Refusal;
 use ledger::history::{
-    AumsAdded, ChangedNode, Event, EventRefusal, KNOWN_RULES, MemberDetails, NodeId,
-    RevocationOpened, SignedProposal, Verdict, Who,
+    AumsAdded, ChangedNode, Event, EventRefusal, InvitationKey, Invited, KNOWN_RULES,
+    MemberDetails, NodeId, ReplicaId, RevocationOpened, SignedProposal, Verdict, Who,
 };
 use ledger::limits::{
-    FINAL_AFTER, KEY_AUMS, KEY_AUMS_RECORDS, REVOCATIONS_OF_ACTOR, REVOCATIONS_OF_KEY,
+    FINAL_AFTER, INVITATIONS_OPEN, KEY_AUMS, KEY_AUMS_RECORDS, MEMBERS_AT_ONCE,
+    REVOCATIONS_OF_ACTOR, REVOCATIONS_OF_KEY,
 };
 use ledger::lock::revocation::{NotRevoked, cosign};
 use ledger::lock::signatures::Signer;
 use ledger::lock::{Aum, AumKind, Key, Sealed};
-use ledger::testing::{Group, key, node_key};
+use ledger::testing::{Group, invitation_key, invited, key, node_key};
 
 use crate::agreement::Pair;
 
@@ -217,4 +218,42 @@ fn disablement_values_stay_as_they_were_decided() {
     let undone = revoke(&mut pair, genesis);
     assert_eq!(undone, Verdict::Refused(NotRevoked::Contradicts { by }.into()));
     sealed(revoke(&mut pair, others));
+}
+
+#[test]
+fn places_for_members_and_invitations_are_so_many() {
+    let mut pair = Pair::new(Group::unfounded());
+    let founding = pair.group.founding();
+    sealed(pair.propose(founding, Who::Member));
+    for seed in 11..10 + u8::try_from(MEMBERS_AT_ONCE).unwrap() {
+        sealed(pair.propose(invited(seed, seed.is_multiple_of(2).then_some(seed)), Who::Member));
+        let joining = pair.group.joining(seed, seed);
+        sealed(pair.propose(joining, Who::Member));
+    }
+    sealed(pair.propose(invited(100, None), Who::Member));
+    let joining = pair.group.joining(100, 100);
+    let full = pair.propose(joining.clone(), Who::Member);
+    assert_eq!(refused(full), EventRefusal::TooManyMembers);
+    sealed(pair.propose(Event::MemberRemoved(ReplicaId(2)), Who::Member));
+    sealed(pair.propose(joining, Who::Member));
+
+    // Each expires a second after the one before, from a second on that has not come yet.
+    let now = pair.group.proposal(Event::AdoptionEnded).time_ms;
+    let invited = |n: u64| {
+        let seed = 101 + u8::try_from(n).unwrap();
+        let key = InvitationKey(invitation_key(seed).public().0);
+        let expires_ms = now + 100_000 + n * 1000;
+        Event::MemberInvited(Invited { key, expires_ms, named: None })
+    };
+    let most = INVITATIONS_OPEN as u64;
+    for n in 0..most {
+        sealed(pair.propose(invited(n), Who::Member));
+    }
+    let full = pair.propose(invited(most), Who::Member);
+    assert_eq!(refused(full), EventRefusal::TooManyInvitations);
+    // Refused proposals make the time go on until the first three have expired.
+    while pair.group.proposal(Event::AdoptionEnded).time_ms < now + 102_000 {}
+    sealed(pair.propose(invited(most), Who::Member));
+    sealed(pair.propose(invited(most + 1), Who::Member));
+    sealed(pair.propose(invited(most + 2), Who::Member));
 }

@@ -40,7 +40,7 @@ fn verified<T: ledger::lock::signatures::Signed + Clone + Send + Sync>(
 }
 
 /// Replays records onto nothing, some at a time; the sizes of the batches repeat.
-fn replayed(records: &[Record], batches: &[usize]) -> (Memory, Fold) {
+pub fn replayed(records: &[Record], batches: &[usize]) -> (Memory, Fold) {
     let mut rows = Memory::new();
     let mut fold = Fold::open(&rows).unwrap();
     let mut left = records;
@@ -61,7 +61,7 @@ fn replayed(records: &[Record], batches: &[usize]) -> (Memory, Fold) {
     (rows, fold)
 }
 
-fn same_as(group: &Group, rows: &Memory, fold: &Fold) {
+pub fn same_as(group: &Group, rows: &Memory, fold: &Fold) {
     assert_eq!(dump(rows), dump(&group.rows));
     assert_eq!(shown(fold), shown(&group.fold));
     assert_eq!(fold.fold_hash(), group.fold.fold_hash());

@@ -6,6 +6,8 @@ mod compaction;
 mod door_moves;
 mod encoding;
 mod history;
+mod member_moves;
+mod members;
 mod model;
 mod moves;
 mod node_keys;

@@ -82,6 +82,7 @@ fn founding(id: u64, member: [u8; 32], log: [u8; 32], lock: [u8; 32]) -> Event {
             log_key: LogKey(log),
             lock_key: Some(LockKey(lock)),
             rules: 1,
+            address: None,
         },
     })
 }
@@ -135,6 +136,7 @@ fn a_member_has_another_key_for_each_purpose() {
             log_key: LogKey(log_key),
             lock_key: Some(LockKey(lock_key)),
             rules: 1,
+            address: None,
         };
         Event::MemberChanged(details)
     };

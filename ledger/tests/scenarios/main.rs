@@ -5,6 +5,7 @@ mod adoption;
 mod bounds;
 mod door;
 mod door_aums;
+mod membership;
 mod rules;
 mod story;
 mod tampering;

@@ -1,7 +1,7 @@
 //! Whoever changes a bit of a record has no record: it does not decode, a signature or a secret in
 //! it does not hold, or it does not fit where it stands.
 
-use ledger::history::{Event, Fold, NewNode, NodeId, NodeSignature, Record, Verdict};
+use ledger::history::{Event, Fold, NewNode, NodeId, NodeSignature, Record, ReplicaId, Verdict};
 use ledger::lock::Key;
 use ledger::lock::builder::Change;
 use ledger::lock::signatures::{Signer, Unverified, verify_one};
@@ -29,6 +29,10 @@ fn history() -> Vec<Record> {
     group.apply(Event::NodeRemoved(NodeId(1)));
     group.apply(Event::MemberChanged(group.details()));
     group.apply(group.disablement());
+    group.enrol(20);
+    group.apply(Event::MemberRemoved(ReplicaId(2)));
+    let begun = group.beginning(21);
+    assert!(matches!(group.begin_incarnation(21, begun), Verdict::Sealed(_)));
     group.records()
 }
 

@@ -28,13 +28,14 @@ impl Own<'_> {
     }
 }
 
-/// What the member says of itself.
+/// What the member says of itself, apart from its address, which depends on how it is run.
 pub fn details(name: &str, own: Own<'_>) -> MemberDetails {
     MemberDetails {
         name: name.to_owned(),
         log_key: own.log_key,
         lock_key: own.lock_key(),
         rules: KNOWN_RULES,
+        address: None,
     }
 }
 
@@ -75,7 +76,7 @@ fn next_rules(ground: Ground<'_>) -> Result<Option<Event>, Fault> {
     let Some(next) = ground.fold.rules().checked_add(1).filter(|next| *next <= KNOWN_RULES) else {
         return Ok(None);
     };
-    let members = members::list(ground.rows)?;
+    let members = members::active(ground.rows)?;
     let all = members.iter().all(|member| member.details.rules >= next);
     Ok(all.then_some(Event::RulesActivated(next)))
 }
@@ -99,7 +100,8 @@ pub fn own_node(ground: Ground<'_>, id: ReplicaId) -> Result<Option<Node>, Fault
 }
 
 fn changed_member(member: &Member, own: Own<'_>) -> Option<Event> {
-    let now = details(&member.details.name, own);
+    let address = member.details.address.clone();
+    let now = MemberDetails { address, ..details(&member.details.name, own) };
     (now != member.details).then_some(Event::MemberChanged(now))
 }
 

@@ -22,6 +22,7 @@ async fn start(dir: &Path) -> Result<Node, StartError> {
         log_key: LogKey([9; 32]),
         lock_key: None,
         rules: ledger::history::KNOWN_RULES,
+        address: None,
     };
     let options = Options { dir: dir.to_owned(), member: Arc::new(key(1)), founder: Some(details) };
     Node::start(options).await

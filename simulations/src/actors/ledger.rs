@@ -87,6 +87,7 @@ impl Ledger {
             log_key: LogKey(PrivateKey::from_seed(&[0xe2; 32]).public().0),
             lock_key: Some(keys::public(MEMBER)),
             rules,
+            address: None,
         }
     }
 

@@ -3,15 +3,15 @@
 //! A key of small order is nobody's: signatures under it, or secrets shared with it, can be made
 //! by anybody (spec 14.2, W15).
 
-use crate::history::event::MemberDetails;
-use crate::history::{EventRefusal, LogKey, MemberKey};
+use crate::history::{EventRefusal, InvitationKey, LogKey, MemberDetails, MemberKey};
 use crate::ids::{LockKey, NodeKey};
 use crate::lock::signatures::is_weak;
 use crate::lock::{AumKind, Sealed, State};
 
-const MEMBER_KEY: &str = "member key";
-const LOG_KEY: &str = "log key";
-const LOCK_KEY: &str = "tailnet-lock key";
+pub(in crate::history) const MEMBER_KEY: &str = "member key";
+pub(in crate::history) const LOG_KEY: &str = "log key";
+pub(in crate::history) const LOCK_KEY: &str = "tailnet-lock key";
+pub(in crate::history) const INVITATION_KEY: &str = "invitation key";
 
 /// A member key that only its holder can sign with.
 pub(in crate::history) fn member_key(key: MemberKey) -> Result<MemberKey, EventRefusal> {
@@ -26,6 +26,13 @@ pub(in crate::history) fn log_key(key: LogKey) -> Result<LogKey, EventRefusal> {
 /// A lock key that only its holder can sign with.
 pub(in crate::history) fn lock_key(key: LockKey) -> Result<LockKey, EventRefusal> {
     own(key.0, LOCK_KEY).map(LockKey)
+}
+
+/// An invitation key that only whoever has its secret can sign with.
+pub(in crate::history) fn invitation_key(
+    key: InvitationKey,
+) -> Result<InvitationKey, EventRefusal> {
+    own(key.0, INVITATION_KEY).map(InvitationKey)
 }
 
 fn own(key: [u8; 32], what: &'static str) -> Result<[u8; 32], EventRefusal> {
@@ -74,6 +81,25 @@ pub(in crate::history) fn one_purpose(
     match details.lock_key {
         Some(lock) if lock.0 == member.0 => same(MEMBER_KEY, LOCK_KEY),
         Some(lock) if lock.0 == log => same(LOG_KEY, LOCK_KEY),
+        _ => Ok(()),
+    }
+}
+
+/// Whoever joins has keys of its own: not the one of the invitation, which somebody else made.
+pub(in crate::history) fn not_the_invitation(
+    invitation: InvitationKey,
+    member: MemberKey,
+    details: &MemberDetails,
+) -> Result<(), EventRefusal> {
+    let same = |other| Err(EventRefusal::SameKey(INVITATION_KEY, other));
+    if member.0 == invitation.0 {
+        return same(MEMBER_KEY);
+    }
+    if details.log_key.0 == invitation.0 {
+        return same(LOG_KEY);
+    }
+    match details.lock_key {
+        Some(lock) if lock.0 == invitation.0 => same(LOCK_KEY),
         _ => Ok(()),
     }
 }

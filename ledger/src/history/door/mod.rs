@@ -16,7 +16,10 @@ mod keys;
 
 pub(super) use aums::{objection, take};
 pub use finality::FinalPoint;
-pub(super) use keys::{can_be_trusted, lock_key, log_key, member_key, node_key, one_purpose};
+pub(super) use keys::{
+    INVITATION_KEY, LOCK_KEY, LOG_KEY, MEMBER_KEY, can_be_trusted, invitation_key, lock_key,
+    log_key, member_key, node_key, not_the_invitation, one_purpose,
+};
 
 /// The first rules under which the door judges AUMs.
 pub const SINCE_RULES: u32 = 2;

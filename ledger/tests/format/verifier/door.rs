@@ -250,7 +250,8 @@ impl Verifier {
 
     pub(super) fn rules_activated(&mut self, rules: u64) -> Result<()> {
         check(rules == self.rules + 1, "not the next rules")?;
-        check(self.members.values().all(|member| member.rules >= rules), "a member is too old")?;
+        let mut active = self.members.values().filter(|member| member.takes_part());
+        check(active.all(|member| member.rules >= rules), "a member is too old")?;
         self.begin_rules(rules)?;
         self.effect(vec![Value::Uint(9), Value::Uint(rules)]);
         Ok(())

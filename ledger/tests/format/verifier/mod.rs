@@ -4,6 +4,7 @@
 mod adoption;
 mod door;
 mod lock;
+mod members;
 mod revocations;
 mod roster;
 
@@ -15,8 +16,9 @@ use crate::cbor::{Result, Value, decode, encode};
 use crate::tailscale::{Aum, Chain, Hash, KeyId, blake2s, check, weak, zip215};
 
 use door::Door;
+use members::{Invitation, Member, Purpose, details};
 
-/// A member, log or lock key.
+/// A member, log, lock or invitation key.
 fn own_key(value: &Value) -> Result<Hash> {
     let key: Hash = value.fixed()?;
     check(!weak(&key), "a key of small order")?;
@@ -43,15 +45,6 @@ fn name(value: &Value) -> Result<String> {
         && !name.ends_with('-');
     check(fits, "not a name")?;
     Ok(name.to_owned())
-}
-
-#[derive(Clone)]
-struct Member {
-    key: Hash,
-    log_key: Hash,
-    lock_key: Option<Hash>,
-    rules: u64,
-    node: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -106,12 +99,17 @@ struct Adoption {
 #[derive(Clone, Default)]
 pub struct Verifier {
     cluster: Option<[u8; 16]>,
+    incarnation: u64,
     next: u64,
     last: Option<Hash>,
     pub fold_hash: Hash,
     /// The active rules.
     rules: u64,
+    /// All that there ever were; the last number is the last one given.
     members: BTreeMap<u64, Member>,
+    /// Every key that a member has or had: whose, and what for.
+    member_keys: BTreeMap<Hash, (u64, Purpose)>,
+    invitations: BTreeMap<Hash, Invitation>,
     requests: BTreeMap<String, (Hash, BTreeSet<u64>)>,
     nodes: BTreeMap<u64, RosterNode>,
     numbered: u64,
@@ -219,6 +217,7 @@ impl Verifier {
             let incarnation = p.get(3).uint()?;
             check(incarnation == 1, "incarnation")?;
             self.cluster = Some(cluster);
+            self.incarnation = 1;
             self.effect(vec![
                 Value::Uint(1),
                 Value::Bytes(cluster.to_vec()),
@@ -227,8 +226,12 @@ impl Verifier {
             self.found(body)?;
         }
         check(self.cluster == Some(cluster), "another cluster")?;
-        check(p.get(3).uint()? == 1, "another incarnation")?;
+        if kind == 27 {
+            self.begin_incarnation(body.fields(&[1, 2, 3], &[])?, p.get(3).uint()?)?;
+        }
+        check(p.get(3).uint()? == self.incarnation, "another incarnation")?;
         let member = self.members.get(&actor).ok_or("an unknown member")?.clone();
+        check(member.takes_part(), "the member takes no part")?;
         check(member.key == key, "another member's key")?;
         let known = self.requests.entry(request.to_owned()).or_insert((digest, BTreeSet::new()));
         check(known.0 == digest, "the request ID is used")?;
@@ -250,21 +253,9 @@ impl Verifier {
         let key = own_key(body.get(2))?;
         let member = details(body.get(3), key, None)?;
         self.begin_rules(member.rules)?;
+        check(!member.addressed || self.rules >= 2, "rules 1 know no addresses")?;
         self.put_member(1, member);
         Ok(())
-    }
-
-    fn put_member(&mut self, id: u64, member: Member) {
-        self.effect(vec![
-            Value::Uint(3),
-            Value::Uint(id),
-            Value::Bytes(member.key.to_vec()),
-            Value::Bytes(member.log_key.to_vec()),
-            member.lock_key.map_or(Value::Null, |key| Value::Bytes(key.to_vec())),
-            Value::Uint(member.rules),
-            member.node.map_or(Value::Null, Value::Uint),
-        ]);
-        self.members.insert(id, member);
     }
 
     fn event(&mut self, kind: u64, body: &Value, actor: &Actor) -> Result<()> {
@@ -299,9 +290,7 @@ impl Verifier {
             }
             9 => {
                 let changed = details(body, member.key, member.node)?;
-                check(changed.rules >= self.rules, "the member cannot execute the rules")?;
-                self.put_member(id, changed);
-                Ok(())
+                self.change_member(id, Member { standing: member.standing, ..changed })
             }
             10 => self.rules_activated(body.fields(&[1], &[])?.get(1).uint()?),
             11 => self.open_revocation(body.fields(&[1], &[2, 3, 4])?, actor.id),
@@ -331,6 +320,8 @@ impl Verifier {
                 self.end_adoption()
             }
             21 => self.observe(body.fields(&[1], &[])?.get(1)),
+            22..=26 => self.member_event(kind, body, time),
+            27 => Ok(()),
             _ => Err("an unknown kind of event".into()),
         }
     }
@@ -349,17 +340,4 @@ fn auth_key_id(value: &Value) -> Result<String> {
     let fits = (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
     check(fits, "not an auth key's ID")?;
     Ok(id.to_owned())
-}
-
-/// A member's details, for the member with that key and machine.
-fn details(value: &Value, key: Hash, node: Option<u64>) -> Result<Member> {
-    let body = value.fields(&[1, 2, 4], &[3])?;
-    name(body.get(1))?;
-    let log_key = own_key(body.get(2))?;
-    let lock_key = body.may(3).map(own_key).transpose()?;
-    let rules = body.get(4).uint()?;
-    check((1..=u64::from(u32::MAX)).contains(&rules), "rules")?;
-    let different = log_key != key && lock_key.is_none_or(|lock| lock != key && lock != log_key);
-    check(different, "one key for two purposes")?;
-    Ok(Member { key, log_key, lock_key, rules, node })
 }

@@ -1,0 +1,193 @@
+//! The encoding of the events of the group itself, and the rules that each must keep by itself.
+
+use super::event_codec::{read_lock_key, read_name, read_u32};
+use super::member_event::{
+    Begun, Cause, Founder, Invited, Joined, MemberDetails, Role, RoleChange, is_address,
+};
+use super::{
+    EventRefusal, InvitationKey, LogKey, MemberFingerprint, MemberKey, RecordHash, ReplicaId, door,
+};
+use crate::Refusal;
+use crate::cbor::{Malformed, Reader, Writer};
+
+impl MemberDetails {
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.map(3 + usize::from(self.lock_key.is_some()) + usize::from(self.address.is_some()));
+        out.uint(1).text(&self.name);
+        out.uint(2).bytes(&self.log_key.0);
+        if let Some(key) = &self.lock_key {
+            out.uint(3).bytes(&key.0);
+        }
+        out.uint(4).uint(self.rules.into());
+        if let Some(address) = &self.address {
+            out.uint(5).text(address);
+        }
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let name = read_name(reader)?;
+        fields.needs(reader, 2)?;
+        let log_key = door::log_key(LogKey(reader.fixed()?))?;
+        let lock_key = read_lock_key(&mut fields, reader, 3)?;
+        fields.needs(reader, 4)?;
+        let rules = read_u32(reader)?;
+        let address = fields.has(reader, 5)?.then(|| read_address(reader)).transpose()?;
+        fields.end(reader)?;
+        if rules == 0 {
+            return Err(EventRefusal::Shape("rules are numbered from 1").into());
+        }
+        Ok(MemberDetails { name, log_key, lock_key, rules, address })
+    }
+}
+
+fn read_address(reader: &mut Reader<'_>) -> Result<String, Refusal> {
+    let text = reader.text()?;
+    if is_address(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(EventRefusal::Shape("an address is 1 to 255 printable characters of ASCII").into())
+    }
+}
+
+impl Founder {
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.map(3);
+        out.uint(1).uint(self.id.0);
+        out.uint(2).bytes(&self.member_key.0);
+        out.uint(3);
+        self.details.write(out);
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let id = ReplicaId(reader.uint()?);
+        fields.needs(reader, 2)?;
+        let member_key = door::member_key(MemberKey(reader.fixed()?))?;
+        fields.needs(reader, 3)?;
+        let details = MemberDetails::read(reader)?;
+        fields.end(reader)?;
+        door::one_purpose(member_key, &details)?;
+        Ok(Founder { id, member_key, details })
+    }
+}
+
+impl Invited {
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.map(2 + usize::from(self.named.is_some()));
+        out.uint(1).bytes(&self.key.0);
+        out.uint(2).uint(self.expires_ms);
+        if let Some(named) = &self.named {
+            out.uint(3).bytes(&named.0);
+        }
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let key = door::invitation_key(InvitationKey(reader.fixed()?))?;
+        fields.needs(reader, 2)?;
+        let expires_ms = reader.uint()?;
+        let named =
+            if fields.has(reader, 3)? { Some(MemberFingerprint(reader.fixed()?)) } else { None };
+        fields.end(reader)?;
+        Ok(Invited { key, expires_ms, named })
+    }
+}
+
+impl Joined {
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.map(5);
+        out.uint(1).bytes(&self.invitation.0);
+        out.uint(2).bytes(&self.member_key.0);
+        out.uint(3);
+        self.details.write(out);
+        out.uint(4).bytes(&self.proof);
+        out.uint(5).bytes(&self.consent);
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let invitation = door::invitation_key(InvitationKey(reader.fixed()?))?;
+        fields.needs(reader, 2)?;
+        let member_key = door::member_key(MemberKey(reader.fixed()?))?;
+        fields.needs(reader, 3)?;
+        let details = MemberDetails::read(reader)?;
+        fields.needs(reader, 4)?;
+        let proof = reader.fixed()?;
+        fields.needs(reader, 5)?;
+        let consent = reader.fixed()?;
+        fields.end(reader)?;
+        door::one_purpose(member_key, &details)?;
+        door::not_the_invitation(invitation, member_key, &details)?;
+        Ok(Joined { invitation, member_key, details, proof, consent })
+    }
+}
+
+impl RoleChange {
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.map(2).uint(1).uint(self.member.0);
+        out.uint(2).uint(number(&Role::ALL, self.role));
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let member = ReplicaId(reader.uint()?);
+        fields.needs(reader, 2)?;
+        let role = numbered(reader, &Role::ALL, "an unknown role")?;
+        fields.end(reader)?;
+        Ok(RoleChange { member, role })
+    }
+}
+
+impl Begun {
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.map(3).uint(1).uint(number(&Cause::ALL, self.cause));
+        out.uint(2);
+        self.founder.write(out);
+        out.uint(3).array(2).uint(self.last.0).bytes(&self.last.1.0);
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+        let mut fields = reader.fields()?;
+        fields.needs(reader, 1)?;
+        let cause = numbered(reader, &Cause::ALL, "an unknown cause")?;
+        fields.needs(reader, 2)?;
+        let founder = Founder::read(reader)?;
+        fields.needs(reader, 3)?;
+        reader.array_of(2)?;
+        let last = (reader.uint()?, RecordHash(reader.fixed()?));
+        reader.close();
+        fields.end(reader)?;
+        Ok(Begun { cause, founder, last })
+    }
+}
+
+/// The body that is nothing but a member's number.
+pub(super) fn read_member(reader: &mut Reader<'_>) -> Result<ReplicaId, Refusal> {
+    let mut fields = reader.fields()?;
+    fields.needs(reader, 1)?;
+    let member = ReplicaId(reader.uint()?);
+    fields.end(reader)?;
+    Ok(member)
+}
+
+/// The number of an item: its place plus 1.
+fn number<T: PartialEq>(all: &[T], item: T) -> u64 {
+    all.iter().take_while(|other| **other != item).count() as u64 + 1
+}
+
+/// The item of the number that comes next.
+fn numbered<T: Copy>(
+    reader: &mut Reader<'_>,
+    all: &[T],
+    unknown: &'static str,
+) -> Result<T, Malformed> {
+    let at = reader.clone();
+    let place = usize::try_from(reader.uint()?).ok().and_then(|n| n.checked_sub(1));
+    place.and_then(|place| all.get(place)).copied().ok_or_else(|| at.malformed(unknown))
+}
