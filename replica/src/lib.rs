@@ -4,6 +4,7 @@ pub mod core;
 pub mod daemon;
 pub mod disk;
 pub mod go_json;
+pub mod joining;
 pub mod keys;
 pub mod local_api;
 pub mod node;

@@ -6,16 +6,21 @@ use clap::Args;
 
 /// Runs a signing node in the foreground.
 ///
-/// On first start it creates its keys and a group of one. When it can serve it writes one line of
+/// On first start it creates its keys and a group of one, or with --join becomes a
+/// member of a group that has invited it ('lockstep cluster invite'). When it can serve it writes one line of
 /// JSON to stdout; logs go to stderr. As root it uses /var/lib/lockstep and
 /// /run/lockstep/lockstep.sock, otherwise $XDG_STATE_HOME and $XDG_RUNTIME_DIR.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  lockstep serve --data-dir ./node1 --socket ./node1.sock --operator 1000")]
+  lockstep serve --data-dir ./node1 --socket ./node1.sock --operator 1000
+  lockstep serve --data-dir ./node2 --socket ./node2.sock --join file:invitation")]
 pub(crate) struct Serve {
-    /// Address for other replicas; port 0 takes a free one
+    /// Address for other replicas; port 0 takes a free one, and later the same
     #[arg(long, value_name = "ADDR")]
     pub(crate) peer_listen: Option<String>,
+    /// Where other replicas reach this one, if not at --peer-listen
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) peer_address: Option<String>,
     /// Address for /livez, /readyz and /metrics; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub(crate) health_listen: Option<String>,

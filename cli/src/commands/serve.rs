@@ -9,16 +9,14 @@ use crate::exit::Failure;
 
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(args: Serve, global: Global) -> Result<(), Failure> {
-    if args.join.is_some() {
-        return Err(Failure::new("--join: this version runs groups of one signing node only")
-            .remedy("Leave the flag out: on first start the node makes a group of its own."));
-    }
     let flags = Given {
         socket_group: args.socket_group,
         operator: args.operator,
         name: args.name,
         lock_key: args.lock_key,
         passphrase_from: args.passphrase_from,
+        peer_address: args.peer_address,
+        join: args.join,
         peer_listen: address("--peer-listen", args.peer_listen.as_deref())?,
         health_listen: address("--health-listen", args.health_listen.as_deref())?,
         ..super::given(global)

@@ -8,6 +8,7 @@
 //! | | `applied` | index of the last applied entry, written with what it changed |
 //! | | `group` | [voters, learners, outgoing voters, next learners, leaves by itself] |
 //! | | `identity` | [cluster ID, replica ID, incarnation] |
+//! | | `neighbours` | [[replica ID, member key, address or null]...]: whom a replica that has just joined can ask |
 //! | | `ahead` | [log index, record index, record hash, fold hash]; there while records are ahead of the log |
 //!
 //! These tables are this replica's own: they are neither derived from the records nor part of
@@ -35,6 +36,9 @@ pub const GROUP: &[u8] = b"group";
 pub const IDENTITY: &[u8] = b"identity";
 /// Key of [`Ahead`].
 pub const AHEAD: &[u8] = b"ahead";
+
+/// Key of [`Neighbour`]s.
+pub const NEIGHBOURS: &[u8] = b"neighbours";
 
 /// Members of a group, at most, in each role.
 const GROUP_MEMBERS: usize = 4096;
@@ -286,6 +290,49 @@ impl Ahead {
     }
 }
 
+/// A member as it was named to a replica that has joined and has no records yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its replica ID.
+    pub replica: u64,
+    /// Its member key.
+    pub key: [u8; 32],
+    /// Where it is reached, `host:port`.
+    pub address: Option<String>,
+}
+
+impl Neighbour {
+    /// Several, as a row.
+    pub fn to_row(all: &[Neighbour]) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.array(all.len());
+        for Neighbour { replica, key, address } in all {
+            out.array(3).uint(*replica).bytes(key);
+            match address {
+                Some(address) => out.text(address),
+                None => out.null(),
+            };
+        }
+        out.into_bytes()
+    }
+
+    /// Several, from a row.
+    pub fn from_row(row: &[u8]) -> Result<Vec<Neighbour>, Malformed> {
+        let mut reader = Reader::new(row);
+        let mut all = Vec::new();
+        for _ in 0..reader.array_up_to(GROUP_MEMBERS)? {
+            reader.array_of(3)?;
+            let (replica, key) = (reader.uint()?, reader.fixed()?);
+            let address = if reader.null() { None } else { Some(reader.text()?.to_owned()) };
+            reader.close();
+            all.push(Neighbour { replica, key, address });
+        }
+        reader.close();
+        reader.finish()?;
+        Ok(all)
+    }
+}
+
 /// Whose directory this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
@@ -334,6 +381,13 @@ mod tests {
         }
         let record = RecordPointer { record: 7, hash: [1; 32], fold: [2; 32] };
         assert_eq!(RecordPointer::from_bytes(&record.to_bytes()), Ok(record));
+        let neighbour = |replica, address: Option<&str>| Neighbour {
+            replica,
+            key: [3; 32],
+            address: address.map(str::to_owned),
+        };
+        let neighbours = vec![neighbour(1, Some("a:1")), neighbour(2, None)];
+        assert_eq!(Neighbour::from_row(&Neighbour::to_row(&neighbours)), Ok(neighbours));
         let ahead = Ahead { index: 12, record };
         assert_eq!(Ahead::from_row(&ahead.to_row()), Ok(ahead));
         assert_eq!(applied_from_row(&applied_row(9)), Ok(9));

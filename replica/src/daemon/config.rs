@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use ledger::history::is_address;
 use serde::Deserialize;
 
 use super::accounts::{self, AccountError};
@@ -32,6 +33,10 @@ pub struct Given {
     pub name: Option<String>,
     /// `--peer-listen`: where other replicas connect.
     pub peer_listen: Option<SocketAddr>,
+    /// `--peer-address`: where other replicas reach this one, if not where it listens.
+    pub peer_address: Option<String>,
+    /// `--join`: an invitation's place, `file:PATH` or `-`.
+    pub join: Option<String>,
     /// `--health-listen`: where health and metrics are served.
     pub health_listen: Option<SocketAddr>,
     /// `--lock-key`: a key file, `credential:NAME` or `none`.
@@ -50,6 +55,7 @@ struct ConfigFile {
     operator: Option<String>,
     name: Option<String>,
     peer_listen: Option<SocketAddr>,
+    peer_address: Option<String>,
     health_listen: Option<SocketAddr>,
     lock_key: Option<PathBuf>,
     passphrase_from: Option<String>,
@@ -70,8 +76,12 @@ pub struct Config {
     pub operator: Option<u32>,
     /// This node's name, if it was given; otherwise it is derived from the host's.
     pub name: Option<String>,
-    /// Where other replicas connect. Nothing listens there while the group has one member.
+    /// Where other replicas connect. Port 0 takes a free one, and later the same.
     pub peer_listen: SocketAddr,
+    /// Where other replicas reach this one, `host:port`, if not at `peer_listen`.
+    pub peer_address: Option<String>,
+    /// The invitation by which it joins a group, on its first start.
+    pub join: Option<JoinFrom>,
     /// Where health and metrics are served. Port 0 takes a free one.
     pub health_listen: SocketAddr,
     /// The daemon's tailnet-lock key.
@@ -127,6 +137,12 @@ pub enum ConfigError {
     /// What is to be the passphrase's place is none.
     #[error("--passphrase-from: {0}")]
     Passphrase(#[from] NotASource),
+    /// Peers could not reach it there.
+    #[error("--peer-address: {0}")]
+    PeerAddress(String),
+    /// No place of an invitation.
+    #[error("--join: give file:PATH, or - for stdin; an invitation is a secret and no argument")]
+    Join,
     /// There can be no such escrow.
     #[error("support_escrow: {0}")]
     Escrow(#[from] BadEscrow),
@@ -258,6 +274,11 @@ impl Config {
                 .map_err(account("--operator"))?,
             name: flags.name.or(environment.name).or(file.name),
             peer_listen: peer.unwrap_or(loopback),
+            peer_address: peer_address(
+                flags.peer_address.or(environment.peer_address).or(file.peer_address),
+                peer.unwrap_or(loopback),
+            )?,
+            join: flags.join.or(environment.join).as_deref().map(JoinFrom::parse).transpose()?,
             health_listen: health.unwrap_or(loopback),
             lock_key: LockKeyChoice {
                 place: lock_key.map_or(Ok(LockKeyPlace::DataDir), lock_key_place)?,
@@ -266,6 +287,49 @@ impl Config {
             support_escrow: file.support_escrow.map(Escrow::try_from).transpose()?,
             on_locked_out: file.on_locked_out.map(ConfiguredCommand::try_from).transpose()?,
         })
+    }
+}
+
+/// Where peers reach this replica, if it was said. It must be said where it listens everywhere.
+fn peer_address(
+    given: Option<String>,
+    listen: SocketAddr,
+) -> Result<Option<String>, ConfigError> {
+    let wrong = |what: String| Err(ConfigError::PeerAddress(what));
+    match given {
+        Some(address) => {
+            let port = address.rsplit_once(':').and_then(|(host, port)| {
+                (!host.is_empty()).then(|| port.parse::<u16>().ok())?
+            });
+            if !is_address(&address) || port.is_none_or(|port| port == 0) {
+                return wrong(format!("{address:?} is not a host and a port, as in signer1:7400"));
+            }
+            Ok(Some(address))
+        }
+        None if listen.ip().is_unspecified() => wrong(format!(
+            "--peer-listen {listen} listens everywhere: say where the other replicas reach it, as \
+             in --peer-address signer1.example:7400"
+        )),
+        None => Ok(None),
+    }
+}
+
+/// Where an invitation is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JoinFrom {
+    /// In a file.
+    File(PathBuf),
+    /// On standard input, to its end.
+    Stdin,
+}
+
+impl JoinFrom {
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        match (text, text.strip_prefix("file:")) {
+            ("-", _) => Ok(JoinFrom::Stdin),
+            (_, Some(path)) if !path.is_empty() => Ok(JoinFrom::File(path.into())),
+            _ => Err(ConfigError::Join),
+        }
     }
 }
 

@@ -6,7 +6,9 @@ pub mod config;
 mod escrow;
 mod health;
 mod hook;
+mod invitation;
 mod log;
+mod peer_port;
 mod start;
 mod stop;
 

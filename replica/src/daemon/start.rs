@@ -5,28 +5,40 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ledger::Fault;
-use ledger::history::{Who, is_name, requests};
+use ledger::history::members::{self, Standing};
+use ledger::history::{ReplicaId, Who, is_name, requests};
 use ledger::lock::signatures::{PrivateKey, Signer};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::config::Config;
 use super::hook::{self, Hook};
 use super::stop::StopSignals;
-use super::{health, log};
+use super::{health, invitation, log, peer_port};
 use crate::disk::identity;
 use crate::disk::local_disable::LocalDisable;
 use crate::disk::recovery::StartError;
+use crate::joining::guest::NotLetIn;
+use crate::joining::host;
 use crate::keys::{KeyFileError, Keys, Start, guard_memory};
 use crate::local_api::{self, Access, Api, BindError, random_request_id};
-use crate::node::{Handle, Node, Options, Outcome, Submission};
-use crate::operations::{Ground, NotPlanned, enrol};
+use crate::node::{Handle, Node, Options, Outcome, Peering, Submission};
+use crate::operations::{Ground, NotPlanned, enrol, was_stale};
+use crate::peers::JoinStream;
+
+/// How long the daemon waits for its own entries to be recorded before it serves all the same.
+const ENROL: Duration = Duration::from_secs(10);
+/// The pause before it tries again.
+const ENROL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the daemon does not serve, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +82,20 @@ pub enum ServeError {
     /// The socket.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The invitation cannot be read, or is none.
+    #[error("the invitation {place}: {what}")]
+    Invitation {
+        /// Where it was looked for.
+        place: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The group does not let this replica in.
+    #[error(transparent)]
+    NotLetIn(#[from] NotLetIn),
+    /// This replica is a member no more.
+    #[error("replica {0} was removed from its group")]
+    Removed(ReplicaId),
     /// The daemon's own entries could not be recorded.
     #[error("recording this daemon's keys: {0}")]
     Enrol(#[from] NotPlanned),
@@ -98,6 +124,16 @@ impl ServeError {
             ServeError::Replica(_) => Some(
                 "nothing that was acknowledged is lost; look after the disk and start it again",
             ),
+            ServeError::Invitation { .. } => {
+                Some("put what 'lockstep cluster invite' printed into a file of your own, whole")
+            }
+            ServeError::NotLetIn(_) => {
+                Some("ask for a new invitation on a member: lockstep cluster invite")
+            }
+            ServeError::Removed(_) => Some(
+                "its data directory can still be audited; to come back, join with an empty data \
+                 directory and a new invitation (lockstep cluster invite)",
+            ),
             ServeError::InUse { .. }
             | ServeError::Name(_)
             | ServeError::Key(_)
@@ -117,8 +153,8 @@ pub struct Ready {
     pub cluster_id: String,
     /// Where the local API is.
     pub socket: PathBuf,
-    /// Null while nobody listens for peers: a group of one has none.
-    pub peer_addr: Option<SocketAddr>,
+    /// Where it listens for other replicas.
+    pub peer_addr: SocketAddr,
     /// Where health and metrics are.
     pub health_addr: SocketAddr,
     /// The program's version.
@@ -164,29 +200,92 @@ pub async fn run(
     let keys = Arc::new(Keys::open(&config.data_dir, start, &config.lock_key)?);
     guard_memory();
 
+    let mut stop = pin!(stop);
+    let listener = peer_port::bind(&config.data_dir, config.peer_listen)
+        .await
+        .map_err(|source| listening(config.peer_listen, source))?;
+    let peer_addr = listener.local_addr().map_err(|e| listening(config.peer_listen, e))?;
+    let address = config.peer_address.clone().unwrap_or_else(|| peer_addr.to_string());
+    let member = Arc::new(MemberSigner(keys.clone()));
     let own = local_api::own(&keys, keys.node.public());
+    let details = enrol::details(&name, own, Some(&address));
+    let joined = match (&config.join, start) {
+        (Some(from), Start::First) => {
+            let token = invitation::read(from)?;
+            let joining = invitation::follow(&token, &details, member.clone());
+            tokio::select! {
+                joined = joining => Some(joined?),
+                reason = &mut stop => {
+                    tracing::info!(reason, "stopping before this replica was let in");
+                    return Ok(());
+                }
+            }
+        }
+        (Some(_), Start::Again) => {
+            tracing::info!("this replica is a member already: the invitation is not needed");
+            None
+        }
+        (None, _) => None,
+    };
+    let (tell_joiners, joiners) = mpsc::unbounded_channel();
     let mut node = Node::start(Options {
         dir: config.data_dir.clone(),
-        member: Arc::new(MemberSigner(keys.clone())),
-        founder: Some(enrol::details(&name, own)),
+        member,
+        founder: (joined.is_none()).then_some(details),
+        joined,
+        peering: Some(Peering { listener, joiners: tell_joiners }),
     })
     .await?;
-    let served = serve_node(&config, &name, keys, &mut node, stop, ready).await;
+    let own = Own { name: &name, address: &address, peer_addr, joiners };
+    let served = serve_node(&config, own, keys, &mut node, stop, ready).await;
     let stopped = node.stop().await.map_err(ServeError::Replica);
     served.and(stopped)
+}
+
+fn listening(address: SocketAddr, source: io::Error) -> ServeError {
+    ServeError::Io { doing: "listening at", place: address.to_string(), source }
+}
+
+/// How this daemon appears to others.
+struct Own<'a> {
+    name: &'a str,
+    address: &'a str,
+    peer_addr: SocketAddr,
+    joiners: mpsc::UnboundedReceiver<Box<JoinStream>>,
 }
 
 /// Serves on a running replica until it is to stop.
 async fn serve_node(
     config: &Config,
-    name: &str,
+    own: Own<'_>,
     keys: Arc<Keys>,
     node: &mut Node,
-    stop: impl Future<Output = &'static str>,
+    mut stop: Pin<&mut impl Future<Output = &'static str>>,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
     let handle = node.handle().clone();
-    enrol_own(&handle, name, &keys).await?;
+    let Own { name, address, peer_addr, mut joiners } = own;
+    let hosting = handle.clone();
+    tokio::spawn(async move {
+        while let Some(stream) = joiners.recv().await {
+            tokio::spawn(host::receive(hosting.clone(), *stream));
+        }
+    });
+    tokio::select! {
+        known = known(&handle) => known?,
+        reason = &mut stop => {
+            tracing::info!(reason, "stopping before the records have come");
+            return Ok(());
+        }
+        ended = node.ended() => return Err(ServeError::Replica(ended_of(ended))),
+    }
+    let enrolling = enrol_own(handle.clone(), name.to_owned(), address.to_owned(), keys.clone());
+    let mut enrolling = tokio::spawn(enrolling);
+    // A group without a majority cannot record anything; this replica can still be asked.
+    match timeout(ENROL, &mut enrolling).await {
+        Ok(enrolled) => enrolled.unwrap_or(Err(ServeError::EnrolUnknown))?,
+        Err(_) => tracing::warn!("the group does not answer: too few members are up"),
+    }
     if let Some(given) = &config.name {
         let view = handle.view();
         let node =
@@ -201,11 +300,9 @@ async fn serve_node(
         }
     }
 
-    let io = |address: SocketAddr| {
-        move |source| ServeError::Io { doing: "listening at", place: address.to_string(), source }
-    };
-    let health = TcpListener::bind(config.health_listen).await.map_err(io(config.health_listen))?;
-    let health_addr = health.local_addr().map_err(io(config.health_listen))?;
+    let io = |source| listening(config.health_listen, source);
+    let health = TcpListener::bind(config.health_listen).await.map_err(io)?;
+    let health_addr = health.local_addr().map_err(io)?;
     let own = rustix::process::geteuid().as_raw();
     let access = Access { own, operator: config.operator };
     let operator = config.operator.filter(|operator| *operator != own);
@@ -238,20 +335,19 @@ async fn serve_node(
         replica_id: handle.replica().to_string(),
         cluster_id: handle.cluster().to_string(),
         socket: config.socket.clone(),
-        peer_addr: None,
+        peer_addr,
         health_addr,
         version: env!("CARGO_PKG_VERSION"),
     });
     tracing::info!(socket = %config.socket.display(), %health_addr, "ready");
 
     let ended = tokio::select! {
-        reason = stop => {
+        reason = &mut stop => {
             tracing::info!(reason, "stopping");
             Ok(())
         }
-        ended = node.ended() => {
-            Err(ServeError::Replica(ended.err().unwrap_or_else(|| Fault::new("it ended"))))
-        }
+        ended = node.ended() => Err(ServeError::Replica(ended_of(ended))),
+        id = removed(&handle) => Err(ServeError::Removed(id)),
     };
     // First the place where new requests come in, so that the next daemon finds it free.
     if let Err(error) = fs::remove_file(&config.socket) {
@@ -322,30 +418,74 @@ fn data_directory(path: &Path) -> Result<Held, ServeError> {
     }
 }
 
+fn ended_of(ended: Result<(), Fault>) -> Fault {
+    ended.err().unwrap_or_else(|| Fault::new("it ended"))
+}
+
+/// Waits until the records name this replica: one that has just joined has none yet.
+async fn known(handle: &Handle) -> Result<(), ServeError> {
+    let mut views = handle.watch();
+    loop {
+        let view = views.borrow_and_update().clone();
+        if members::member(view.rows(), handle.replica()).map_err(StartError::from)?.is_some() {
+            return Ok(());
+        }
+        if views.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Waits until the records, or most of the others, say that this replica is a member no more.
+async fn removed(handle: &Handle) -> ReplicaId {
+    let id = handle.replica();
+    let mut group = handle.watch_group();
+    loop {
+        let view = handle.view();
+        let member = members::member(view.rows(), id).ok().flatten();
+        let by_record =
+            member.is_some_and(|member| matches!(member.standing, Standing::Removed(_)));
+        if by_record || group.borrow_and_update().is_shut_out(id) {
+            return id;
+        }
+        if group.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
 /// Records what the ledger does not know yet of this daemon, step by step.
-async fn enrol_own(handle: &Handle, name: &str, keys: &Keys) -> Result<(), ServeError> {
+async fn enrol_own(
+    handle: Handle,
+    name: String,
+    address: String,
+    keys: Arc<Keys>,
+) -> Result<(), ServeError> {
     loop {
         let view = handle.read().await.map_err(|_| ServeError::EnrolUnknown)?;
-        let own = local_api::own(keys, keys.node.public());
+        let own = local_api::own(&keys, keys.node.public());
         let ground = Ground { fold: view.fold(), rows: view.rows() };
-        let Some(event) = enrol::next(ground, handle.replica(), name, own)? else { return Ok(()) };
+        let next = enrol::next(ground, handle.replica(), &name, own, Some(&address))?;
+        let Some(event) = next else { return Ok(()) };
         let kind = event.kind_name();
         let request = random_request_id().map_err(NotPlanned::from)?;
         let digest = requests::digest("enrol", request.as_str().as_bytes());
-        let name = name.to_owned();
+        let name = name.clone();
         let submission = Submission { request, digest, part: 0, who: Who::Member, name, event };
         match handle.submit(submission).await {
             Outcome::Applied { index, .. } | Outcome::Repeated { index, .. } => {
                 tracing::info!(kind, index, "recorded this daemon's keys");
             }
+            Outcome::Refused(refusal) if was_stale(&refusal) => {}
             Outcome::Refused(refusal) => return Err(NotPlanned::Refused(refusal).into()),
-            Outcome::Unknown => return Err(ServeError::EnrolUnknown),
+            // Most of the group is away, or this clock is wrong: it may be right later.
+            Outcome::Unknown | Outcome::ClockApart => tokio::time::sleep(ENROL_PAUSE).await,
         }
     }
 }
 
 /// The member key where the replica needs a signer of its own.
-struct MemberSigner(Arc<Keys>);
+pub(super) struct MemberSigner(Arc<Keys>);
 
 impl MemberSigner {
     fn key(&self) -> &PrivateKey {

@@ -6,8 +6,8 @@ use ledger::Fault;
 use ledger::cbor::Malformed;
 use ledger::history::{ClusterId, ReplicaId};
 use ledger::rows::raft::{
-    AHEAD, APPLIED, Ahead, BASE, GROUP, Group, HARD, HardState, IDENTITY, Identity, Position,
-    RAFT_LOG, RAFT_STATE, RecordPointer, applied_from_row, applied_row, entry_from_row, entry_row,
+    AHEAD, APPLIED, Ahead, BASE, GROUP, Group, HARD, HardState, IDENTITY, Identity, NEIGHBOURS,
+    Neighbour, Position, RAFT_LOG, RAFT_STATE, RecordPointer, applied_from_row, applied_row, entry_from_row, entry_row,
     log_index, log_key,
 };
 use ledger::rows::{Rows, prefix_end};
@@ -75,6 +75,16 @@ pub fn founded(identity: &Identity, saved: &Saved) -> Batch {
     batch.put(RAFT_STATE, GROUP, saved.group.to_row());
     applied(&mut batch, saved.applied);
     batch
+}
+
+/// Adds the row of the members that a replica which has just joined can ask.
+pub fn introduce(batch: &mut Batch, neighbours: &[Neighbour]) {
+    batch.put(RAFT_STATE, NEIGHBOURS, Neighbour::to_row(neighbours));
+}
+
+/// The members that this replica was told of when it joined.
+pub fn neighbours(rows: &dyn Rows) -> Result<Vec<Neighbour>, Fault> {
+    Ok(row(rows, NEIGHBOURS, Neighbour::from_row)?.unwrap_or_default())
 }
 
 /// The identity in the rows, if they have ever been a member's.

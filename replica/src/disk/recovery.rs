@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ledger::Fault;
 use ledger::history::{ClusterId, Fold, ReplicaId};
-use ledger::rows::raft::Identity;
+use ledger::rows::raft::{Identity, Neighbour};
 use ledger::rows::watermark::Watermark;
 
 use super::rocks::Rocks;
@@ -125,12 +125,13 @@ pub struct Recovered {
 }
 
 /// What an empty data directory becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fresh {
     /// The first replica's of this new cluster.
     Founder(ClusterId),
-    /// That of a replica which a group has let in under this identity.
-    Joiner(Identity),
+    /// That of a replica which a group has let in under this identity, and the members that it was
+    /// told of.
+    Joiner(Identity, Vec<Neighbour>),
     /// Nothing: that is an error.
     Refused,
 }
@@ -158,9 +159,12 @@ pub fn recover(dir: &Path, fresh: Fresh) -> Result<Recovered, StartError> {
         return match fresh {
             Fresh::Founder(cluster) => {
                 let identity = Identity { cluster: cluster.0, replica: 1, incarnation: 1 };
-                begin(dir, disk, identity, Saved::founded(ReplicaId(identity.replica)))
+                let saved = Saved::founded(ReplicaId(identity.replica));
+                begin(dir, disk, identity, saved, &[])
             }
-            Fresh::Joiner(identity) => begin(dir, disk, identity, Saved::joined()),
+            Fresh::Joiner(identity, neighbours) => {
+                begin(dir, disk, identity, Saved::joined(), &neighbours)
+            }
             Fresh::Refused => Err(StartError::Empty { dir: dir.to_owned() }),
         };
     };
@@ -201,8 +205,13 @@ fn begin(
     disk: Rocks,
     identity: Identity,
     saved: Saved,
+    neighbours: &[Neighbour],
 ) -> Result<Recovered, StartError> {
-    disk.commit(log::founded(&identity, &saved), Durable::Now)?;
+    let mut batch = log::founded(&identity, &saved);
+    if !neighbours.is_empty() {
+        log::introduce(&mut batch, neighbours);
+    }
+    disk.commit(batch, Durable::Now)?;
     finish(dir, disk, identity, saved)
 }
 

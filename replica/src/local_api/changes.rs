@@ -146,6 +146,12 @@ impl Api {
                 Outcome::Applied { index, hash } => return Ok(done(index, hash, false)),
                 Outcome::Repeated { index, hash } => return Ok(done(index, hash, true)),
                 Outcome::Unknown => return Err(Problem::unknown()),
+                Outcome::ClockApart => {
+                    let text = "nothing was recorded: this machine's clock is more than 10 s off \
+                                the leader's";
+                    return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
+                        .with_remedy("set this machine's clock, and ask again"));
+                }
                 Outcome::Refused(refusal) => {
                     let now = self.read().await?;
                     let moved = now.fold().next_index() != view.fold().next_index();

@@ -8,7 +8,7 @@ use std::thread;
 use ledger::Fault;
 use ledger::history::SignedProposal;
 use ledger::lock::signatures::{Cores, Job, Unverified, verify_all};
-use ledger::rows::raft::Position;
+use ledger::rows::raft::{EntryKind, Position};
 
 use super::View;
 use crate::core::LogEntry;
@@ -132,7 +132,7 @@ fn check(entries: &[LogEntry], cores: &dyn Cores) -> Vec<(Position, Checked)> {
     let mut places = Vec::with_capacity(entries.len());
     let mut proposals = Vec::with_capacity(entries.len());
     for (place, entry) in entries.iter().enumerate() {
-        let refused = if entry.data.is_empty() {
+        let refused = if entry.kind != EntryKind::Proposal || entry.data.is_empty() {
             None
         } else {
             match SignedProposal::decode(&entry.data) {
@@ -154,12 +154,12 @@ fn check(entries: &[LogEntry], cores: &dyn Cores) -> Vec<(Position, Checked)> {
 
 /// As many threads as the machine has cores, for as long as there is something to do.
 #[derive(Debug, Clone, Copy)]
-struct Threads {
+pub(super) struct Threads {
     count: usize,
 }
 
 impl Threads {
-    fn all() -> Self {
+    pub(super) fn all() -> Self {
         Threads { count: thread::available_parallelism().map_or(1, usize::from) }
     }
 }
@@ -215,7 +215,9 @@ mod tests {
         };
         let data =
             [joins("a", 1), joins("a", 2), Vec::new(), b"no proposal".to_vec(), joins("b", 3)];
-        let entry = |(index, data)| LogEntry { position: Position { index, term: 2 }, data };
+        let kind = EntryKind::Proposal;
+        let entry =
+            |(index, data)| LogEntry { position: Position { index, term: 2 }, kind, data };
         (7..).zip(data).map(entry).collect()
     }
 

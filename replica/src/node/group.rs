@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use ledger::Fault;
 use ledger::history::members::{self, Standing};
-use ledger::history::{ReplicaId, invitations};
+use ledger::history::{MemberKey, ReplicaId, invitations};
 use ledger::rows::Rows;
+use ledger::rows::raft::Neighbour;
 
 use crate::core::{Wanted, WantedRole};
+use crate::disk::log;
 use crate::peers::{Membership, Peer};
 
 /// Whom the records want in the Raft group.
@@ -41,16 +43,18 @@ pub(super) fn membership(rows: &dyn Rows) -> Result<Membership, Fault> {
             }
         }
     }
+    if members.is_empty() && removed.is_empty() && !pending {
+        // No record has come yet.
+        for Neighbour { replica, key, address } in log::neighbours(rows)? {
+            members.insert(ReplicaId(replica), Peer { key: MemberKey(key), address });
+        }
+    }
     // Somebody who was invited asks again for what it was told, in case the answer was lost.
     let joins = pending || !invitations::list(rows)?.is_empty();
     Ok(Membership { members, removed, joins })
 }
 
-/// The addresses and keys of those who can let somebody in.
-pub(super) fn reachable(rows: &dyn Rows, but: Option<ReplicaId>) -> Result<Vec<Peer>, Fault> {
-    let members = membership(rows)?.members.into_iter();
-    Ok(members
-        .filter(|(id, peer)| Some(*id) != but && peer.address.is_some())
-        .map(|(_, peer)| peer)
-        .collect())
+/// The active members, as peers of each other.
+pub fn introduced(rows: &dyn Rows) -> Result<BTreeMap<ReplicaId, Peer>, Fault> {
+    Ok(membership(rows)?.members)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ledger::Refusal;
 use ledger::history::{
-    Actor, ClusterId, Event, Proposal, RecordHash, ReplicaId, RequestId, SignedProposal, Who,
+    Actor, ClusterId, Event, MemberKey, Proposal, RecordHash, ReplicaId, RequestId, SignedProposal, Who,
 };
 use ledger::lock::signatures::Signer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -61,6 +61,8 @@ pub enum Outcome {
     },
     /// It is refused and left no trace.
     Refused(Refusal),
+    /// It is not recorded: this machine's clock is too far from the leader's.
+    ClockApart,
     /// Nobody can say: it may be recorded or not. Repeating the request is safe.
     Unknown,
 }
@@ -114,6 +116,11 @@ impl Handle {
     /// This replica.
     pub fn replica(&self) -> ReplicaId {
         self.replica
+    }
+
+    /// The key with which this replica proposes, and by which its peers know it.
+    pub fn member_key(&self) -> MemberKey {
+        MemberKey(self.member.public().0)
     }
 
     /// Which life of the group this is, from 1: restoring and recovering begin a new one.

@@ -63,7 +63,7 @@ fn serve(links: &Links, wanted: &Wanted) -> Result<(), Fault> {
     let mut total = 0;
     let mut chunk: Vec<Vec<u8>> = Vec::new();
     let mut bytes = 0;
-    let mut flush = |chunk: &mut Vec<Vec<u8>>, next: u64| -> bool {
+    let flush = |chunk: &mut Vec<Vec<u8>>, next: u64| -> bool {
         if chunk.is_empty() {
             return true;
         }

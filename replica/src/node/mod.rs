@@ -1,12 +1,20 @@
 //! A running replica: one loop, and the handle through which everybody else uses it.
 
+mod agreement;
+mod fetching;
 mod foresight;
+mod group;
 mod handle;
 mod keeper;
+mod librarian;
+mod peering;
+mod proposals;
 mod run;
 mod start;
 mod view;
 
+pub use agreement::{Disagreement, SignedHead};
+pub use group::introduced;
 pub use handle::{Handle, Outcome, Stopped, Submission};
-pub use start::{Node, Options};
-pub use view::View;
+pub use start::{Node, Options, Peering, program};
+pub use view::{GroupView, View};

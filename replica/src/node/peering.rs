@@ -37,6 +37,7 @@ impl<D: Disk> Loop<D> {
                 tracing::info!(%peer, software = session.software, "connected");
                 self.reach.up.insert(peer, session);
                 self.reach.unreachable.remove(&peer);
+                self.reach.shut_out_by.remove(&peer);
             }
             Event::Down(peer) => {
                 tracing::info!(%peer, "disconnected");
@@ -48,6 +49,9 @@ impl<D: Disk> Loop<D> {
             }
             Event::Unreachable(peer, why) => {
                 tracing::warn!(%peer, %why, "cannot be reached");
+                if why.says_removed() {
+                    self.reach.shut_out_by.insert(peer);
+                }
                 self.reach.unreachable.insert(peer, why.to_string());
             }
             Event::Misbehaved(peer, violation) => {
@@ -349,6 +353,7 @@ impl<D: Disk> Loop<D> {
             raft: self.core.status(),
             up: self.reach.up.clone(),
             unreachable: self.reach.unreachable.clone(),
+            shut_out_by: self.reach.shut_out_by.clone(),
             heads: self.agreement.heads().clone(),
             disagreements: self.agreement.disagreements().clone(),
             fetching: self.fetching.as_ref().map(|fetching| fetching.target.record.record),

@@ -54,6 +54,7 @@ pub(super) struct Reach {
     pub(super) librarian: Option<Librarian>,
     pub(super) up: BTreeMap<ReplicaId, Session>,
     pub(super) unreachable: BTreeMap<ReplicaId, String>,
+    pub(super) shut_out_by: BTreeSet<ReplicaId>,
 }
 
 impl Reach {

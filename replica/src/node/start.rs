@@ -6,18 +6,31 @@ use std::sync::mpsc;
 use std::thread;
 
 use ledger::Fault;
-use ledger::history::{ClusterId, Event, Fold, Founder, MemberDetails, MemberKey, RequestId, Who};
+use ledger::history::{
+    ClusterId, Event, FIRST_RULES, Fold, Founder, KNOWN_RULES, MemberDetails, MemberKey, RequestId,
+    Who,
+};
 use ledger::lock::signatures::Signer;
 use ledger::rows::Rows;
+use ledger::rows::raft::{Identity, Neighbour};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 
+use super::agreement::Agreement;
 use super::handle::{Command, queue};
 use super::keeper::Keeper;
-use super::run::Loop;
-use super::{Handle, Outcome, Submission, View};
+use super::run::{Loop, Tells};
+use super::{GroupView, Handle, Outcome, Submission, View, group};
 use crate::core::Core;
-use crate::disk::recovery::{Recovered, StartError, recover};
+use crate::disk::recovery::{Fresh, Recovered, StartError, recover};
 use crate::disk::{Disk, log};
+use crate::peers::{
+    self, Event as LinkEvent, JoinStream, Limits, Links, Local, Membership, Program, Versions,
+};
+
+/// Versions of the protocol between members that this program speaks.
+const WIRE: Versions = Versions { least: 1, most: 1 };
 
 /// How to start a replica.
 pub struct Options {
@@ -28,6 +41,29 @@ pub struct Options {
     /// What to enrol of this member if the directory is empty: it becomes the first of a new
     /// group. Without it an empty directory is an error.
     pub founder: Option<MemberDetails>,
+    /// Who this member is if the directory is empty and a group has let it in, and which members
+    /// it was told of.
+    pub joined: Option<(Identity, Vec<Neighbour>)>,
+    /// How it is linked to other members; without it, it has none.
+    pub peering: Option<Peering>,
+}
+
+/// How a replica is linked to the others.
+#[derive(Debug)]
+pub struct Peering {
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// Who gets those who want to join.
+    pub joiners: UnboundedSender<Box<JoinStream>>,
+}
+
+/// What this program can do, as it tells its peers.
+pub fn program() -> Program {
+    Program {
+        wire: WIRE,
+        rules: Versions { least: FIRST_RULES, most: KNOWN_RULES },
+        software: concat!("lockstep ", env!("CARGO_PKG_VERSION")).into(),
+    }
 }
 
 impl std::fmt::Debug for Options {
@@ -40,25 +76,33 @@ impl std::fmt::Debug for Options {
 #[derive(Debug)]
 pub struct Node {
     handle: Handle,
+    links: Option<Arc<Links>>,
     /// `None` once the end has been told.
     ended: Option<oneshot::Receiver<Result<(), Fault>>>,
 }
 
 impl Node {
-    /// Recovers what the directory holds, and returns once the replica can serve: everything
-    /// acknowledged before is applied, and record 0 is there.
+    /// Recovers what the directory holds, and returns once the replica can serve. The only voter of
+    /// its group has then applied everything that was acknowledged before; another one serves what
+    /// it has, and asks the others for what is newer.
     pub async fn start(options: Options) -> Result<Node, StartError> {
-        let Options { dir, member, founder } = options;
-        let founds = founder.is_some();
+        let Options { dir, member, founder, joined, peering } = options;
+        let fresh = match (&founder, joined) {
+            (_, Some((identity, neighbours))) => Fresh::Joiner(identity, neighbours),
+            (Some(_), None) => Fresh::Founder(new_cluster()?),
+            (None, None) => Fresh::Refused,
+        };
+        let seed = random()?;
         let (tell_started, started) = oneshot::channel();
         let (tell_ended, ended) = oneshot::channel();
+        let signer = member.clone();
         // Everything that can block happens on the loop's own thread.
         let loops = thread::Builder::new().name("replica".into()).spawn(move || {
-            let fresh = founds.then_some(new_cluster);
-            let prepared = recover(&dir, fresh).and_then(|recovered| prepare(recovered, member));
+            let prepared =
+                recover(&dir, fresh).and_then(|recovered| prepare(recovered, signer, seed));
             match prepared {
-                Ok((handle, work)) => {
-                    if tell_started.send(Ok(handle)).is_ok() {
+                Ok((prepared, work)) => {
+                    if tell_started.send(Ok(prepared)).is_ok() {
                         let _ = tell_ended.send(work.run());
                     }
                 }
@@ -68,13 +112,57 @@ impl Node {
             }
         });
         loops.map_err(|e| Fault::from_error("start the replica's thread", e))?;
-        let handle = started.await.unwrap_or_else(|_| Err(panicked().into()))?;
-        let mut node = Node { handle, ended: Some(ended) };
-        match node.handle.read().await {
-            Ok(view) => node.found(&view, founder).await?,
-            Err(_) => return Err(node.why_ended().await.into()),
+        let (handle, membership) = started.await.unwrap_or_else(|_| Err(panicked().into()))?;
+        let mut node = Node { handle, links: None, ended: Some(ended) };
+        if let Some(peering) = peering {
+            node.link(peering, member, membership)?;
+        }
+        let alone = node.handle.group().raft.group.voters == [node.handle.replica.0];
+        if alone && node.handle.read().await.is_err() {
+            return Err(node.why_ended().await.into());
+        }
+        if alone {
+            let view = node.handle.view();
+            node.found(&view, founder).await?;
         }
         Ok(node)
+    }
+
+    /// Begins to reach the other members and to let them in.
+    fn link(
+        &mut self,
+        peering: Peering,
+        member: Arc<dyn Signer + Send + Sync>,
+        membership: watch::Receiver<Arc<Membership>>,
+    ) -> Result<(), Fault> {
+        let Handle { cluster, incarnation, replica, .. } = self.handle;
+        let config = peers::Config {
+            identity: peers::Identity::new(member),
+            local: Local { cluster, incarnation, replica, program: program() },
+            membership,
+            limits: Limits::default(),
+            random: Arc::new(|| random().unwrap_or_default()),
+        };
+        let (tell, mut events) = tokio::sync::mpsc::unbounded_channel();
+        let links = Links::start(config, peering.listener, tell)
+            .map_err(|e| Fault::from_error("listen for peers", e))?;
+        let links = Arc::new(links);
+        let (commands, joiners) = (self.handle.commands.clone(), peering.joiners);
+        // They end with the loop, or with the links.
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                let taken = match event {
+                    LinkEvent::Joiner(stream) => joiners.send(stream).is_ok(),
+                    event => commands.send(Command::Link(event)).is_ok(),
+                };
+                if !taken {
+                    break;
+                }
+            }
+        });
+        let _ = self.handle.commands.send(Command::Linked(links.clone()));
+        self.links = Some(links);
+        Ok(())
     }
 
     /// Access to it.
@@ -96,7 +184,11 @@ impl Node {
     pub async fn stop(mut self) -> Result<(), Fault> {
         // It may have ended by itself; then the reason counts, unless it has been told.
         let _ = self.handle.commands.send(Command::Stop);
-        self.ended().await
+        let ended = self.ended().await;
+        if let Some(links) = self.links.take().and_then(Arc::into_inner) {
+            links.stop().await;
+        }
+        ended
     }
 
     async fn why_ended(&mut self) -> Fault {
@@ -131,7 +223,8 @@ impl Node {
             Outcome::Refused(refusal) => {
                 Err(Fault::from_error("record that the group was created", refusal).into())
             }
-            Outcome::Unknown => Err(self.why_ended().await.into()),
+            // There is no other leader, whose clock could be another one.
+            Outcome::ClockApart | Outcome::Unknown => Err(self.why_ended().await.into()),
         }
     }
 }
@@ -146,29 +239,39 @@ fn new_cluster() -> Result<ClusterId, Fault> {
     Ok(ClusterId(id))
 }
 
+fn random() -> Result<u64, Fault> {
+    getrandom::u64().map_err(|e| Fault::from_error("draw a number", e))
+}
+
+type Prepared = (Handle, watch::Receiver<Arc<Membership>>);
+
 fn prepare(
     recovered: Recovered,
     member: Arc<dyn Signer + Send + Sync>,
-) -> Result<(Handle, Loop<impl Disk>), StartError> {
+    seed: u64,
+) -> Result<(Prepared, Loop<impl Disk>), StartError> {
     let Recovered { disk, identity, saved, mark, watermark } = recovered;
     let (cluster, replica) = log::names(&identity);
+    let incarnation = identity.incarnation;
     let rows: Box<dyn Rows + Send + Sync> = Box::new(disk.view());
     let fold = Fold::open(&*rows)?;
-    let applied = saved.applied;
-    let core = Core::new(replica, saved)?;
+    let (applied, ahead) = (saved.applied, saved.ahead);
+    let core = Core::new(replica, saved, seed)?;
+    let membership = group::membership(&*rows)?;
     let view = View::new(applied, fold, rows);
+    let mut agreement = Agreement::new(cluster, incarnation, replica);
+    agreement.reached(&view);
     let (tell_views, views) = watch::channel(Arc::new(view));
+    let (tell_group, group) = watch::channel(Arc::new(GroupView::alone(core.status())));
+    let (tell_membership, membership) = watch::channel(Arc::new(membership));
+    let tells = Tells { views: tell_views, group: tell_group, membership: tell_membership };
     let (commands, to_do) = mpsc::channel();
     let keeper = Keeper::new(watermark, mark);
-    let work = Loop::new(core, disk, keeper, to_do, tell_views)?;
-    let handle = Handle {
-        commands,
-        views,
-        queue: queue(),
-        member,
-        cluster,
-        replica,
-        incarnation: identity.incarnation,
-    };
-    Ok((handle, work))
+    let signer = member.clone();
+    let work =
+        Loop::new(replica, core, disk, keeper, to_do, tells, signer, agreement, ahead)?;
+    let queue = queue();
+    let handle =
+        Handle { commands, views, group, queue, member, cluster, replica, incarnation };
+    Ok(((handle, membership), work))
 }

@@ -1,6 +1,6 @@
 //! What a replica knows at one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::history::{Fold, ReplicaId};
 use ledger::rows::Rows;
@@ -52,10 +52,38 @@ pub struct GroupView {
     pub up: BTreeMap<ReplicaId, Session>,
     /// Why it cannot reach others.
     pub unreachable: BTreeMap<ReplicaId, String>,
+    /// Who says that this replica was removed from the group.
+    pub shut_out_by: BTreeSet<ReplicaId>,
     /// How far the others say that they have come.
     pub heads: BTreeMap<ReplicaId, Head>,
     /// Who has other records, or another fold, than this one.
     pub disagreements: BTreeMap<ReplicaId, Disagreement>,
     /// The last record that it is fetching, while it is.
     pub fetching: Option<u64>,
+}
+
+impl GroupView {
+    /// Whether most of the other voters say that the replica `own` was removed from the group.
+    pub fn is_shut_out(&self, own: ReplicaId) -> bool {
+        let others = self.raft.group.voters.iter().filter(|id| **id != own.0);
+        let (mut all, mut say_so) = (0, 0);
+        for id in others {
+            all += 1;
+            say_so += usize::from(self.shut_out_by.contains(&ReplicaId(*id)));
+        }
+        say_so * 2 > all
+    }
+
+    /// Before anything is known of others.
+    pub(super) fn alone(raft: Status) -> Self {
+        GroupView {
+            raft,
+            up: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
+            shut_out_by: BTreeSet::new(),
+            heads: BTreeMap::new(),
+            disagreements: BTreeMap::new(),
+            fetching: None,
+        }
+    }
 }

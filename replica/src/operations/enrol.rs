@@ -28,19 +28,20 @@ impl Own<'_> {
     }
 }
 
-/// What the member says of itself, apart from its address, which depends on how it is run.
-pub fn details(name: &str, own: Own<'_>) -> MemberDetails {
+/// What the member says of itself.
+pub fn details(name: &str, own: Own<'_>, address: Option<&str>) -> MemberDetails {
     MemberDetails {
         name: name.to_owned(),
         log_key: own.log_key,
         lock_key: own.lock_key(),
         rules: KNOWN_RULES,
-        address: None,
+        address: address.map(str::to_owned),
     }
 }
 
 /// The next thing that the ledger does not yet know of this daemon, if there is any: to be asked
-/// again until there is none. `name` is for a machine that is not in the roster yet.
+/// again until there is none. `name` is for a machine that is not in the roster yet; `address` is
+/// where peers reach this daemon.
 ///
 /// A key file may have been replaced since the last start, as by a logout and login; what the
 /// ledger has must be what the machine holds, or an `init` would sign for keys that are gone.
@@ -49,9 +50,10 @@ pub fn next(
     id: ReplicaId,
     name: &str,
     own: Own<'_>,
+    address: Option<&str>,
 ) -> Result<Option<Event>, NotPlanned> {
     let Some(member) = members::member(ground.rows, id)? else { return Ok(None) };
-    if let Some(event) = changed_member(&member, own) {
+    if let Some(event) = changed_member(&member, own, address) {
         return Ok(Some(event));
     }
     if let Some(event) = next_rules(ground)? {
@@ -99,9 +101,8 @@ pub fn own_node(ground: Ground<'_>, id: ReplicaId) -> Result<Option<Node>, Fault
     }
 }
 
-fn changed_member(member: &Member, own: Own<'_>) -> Option<Event> {
-    let address = member.details.address.clone();
-    let now = MemberDetails { address, ..details(&member.details.name, own) };
+fn changed_member(member: &Member, own: Own<'_>, address: Option<&str>) -> Option<Event> {
+    let now = details(&member.details.name, own, address);
     (now != member.details).then_some(Event::MemberChanged(now))
 }
 

@@ -41,6 +41,15 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// Whether the peer says that this replica was removed from the group.
+    pub fn says_removed(&self) -> bool {
+        matches!(
+            self,
+            LinkError::NotReached(NotReached::Hello(HelloError::Refused(Reason::Removed)))
+                | LinkError::Goodbye(Reason::Removed)
+        )
+    }
+
     /// Whether the other end, or this one, does not want to talk: that rarely passes quickly.
     fn is_refusal(&self) -> bool {
         // TLS's own errors, alerts from the other end among them.
