@@ -180,6 +180,13 @@ impl Node {
         told
     }
 
+    /// How it has ended, if it has; told once, here or by [`Node::ended`].
+    pub fn ended_already(&mut self) -> Option<Result<(), Fault>> {
+        let told = self.ended.as_mut()?.try_recv().ok()?;
+        self.ended = None;
+        Some(told)
+    }
+
     /// Stops it after what is under way, and waits for that.
     pub async fn stop(mut self) -> Result<(), Fault> {
         // It may have ended by itself; then the reason counts, unless it has been told.
@@ -229,6 +236,13 @@ impl Node {
     }
 }
 
+/// Whoever drops it without stopping it wants it gone all the same.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.handle.commands.send(Command::Stop);
+    }
+}
+
 fn panicked() -> Fault {
     Fault::new("the replica's loop has ended without a reason: a bug")
 }
@@ -268,10 +282,8 @@ fn prepare(
     let (commands, to_do) = mpsc::channel();
     let keeper = Keeper::new(watermark, mark);
     let signer = member.clone();
-    let work =
-        Loop::new(replica, core, disk, keeper, to_do, tells, signer, agreement, ahead)?;
+    let work = Loop::new(replica, core, disk, keeper, to_do, tells, signer, agreement, ahead)?;
     let queue = queue();
-    let handle =
-        Handle { commands, views, group, queue, member, cluster, replica, incarnation };
+    let handle = Handle { commands, views, group, queue, member, cluster, replica, incarnation };
     Ok(((handle, membership), work))
 }
