@@ -12,12 +12,13 @@ use ledger::history::{
 };
 use ledger::ids::AumHash;
 use ledger::lock::client::{Bootstrap, Peer, Question, Reply, Told};
-use ledger::lock::signatures::{PrivateKey, Signer, Unverified, verify_one};
+use ledger::lock::signatures::{PrivateKey, Signer, Unverified, verify_all};
 use ledger::lock::{Authority, Chain, ChainId, Sealed};
 use ledger::rows::{Draft, Rows};
 use ledger::{Failure, Fault, Refusal};
 
 use super::client;
+use super::images::Remembering;
 use super::keys;
 use super::wire::{Answer, Ask};
 use crate::world::Process;
@@ -184,11 +185,14 @@ impl Ledger {
             Ok(signed) => signed,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let verified = SignedProposal::decode(signed.bytes())
-            .and_then(|proposal| verify_one(Unverified::new(proposal)));
-        let verified = match verified {
-            Ok(verified) => verified,
+        let proposal = match SignedProposal::decode(signed.bytes()) {
+            Ok(proposal) => Unverified::new(proposal),
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
+        };
+        let verified = match verify_all(vec![proposal], &Remembering).pop() {
+            Some(Ok(verified)) => verified,
+            Some(Err(refusal)) => return Ok(Outcome::Refused(refusal)),
+            None => return Err(Fault::new("a proposal was not checked")),
         };
         let mut draft = Draft::on(self.process.disk.rows());
         let verdict = fold.admit(&mut draft, &verified)?;

@@ -1,8 +1,9 @@
 use ledger::history::{Fold, Record, Verdict, records};
-use ledger::lock::signatures::{OneCore, Unverified, Verified, verify_all};
+use ledger::lock::signatures::{Unverified, Verified, verify_all};
 use ledger::rows::{Draft, Memory, Rows};
 
 use super::{Broken, broken, faulty};
+use crate::actors::images::Remembering;
 
 /// A history that has been checked: its records, and the rows and fold that come of them.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub fn records_verify(ledger: &dyn Rows) -> Result<Replayed, Broken> {
         unverified.push(Unverified::new(record));
     }
     let mut records = Vec::new();
-    for (index, record) in verify_all(unverified, &OneCore).into_iter().enumerate() {
+    for (index, record) in verify_all(unverified, &Remembering).into_iter().enumerate() {
         records.push(record.map_err(|why| broken(NAME, format!("record {index}: {why}")))?);
     }
     let (rows, fold) = replay(&records).map_err(|what| broken(NAME, what))?;
