@@ -255,7 +255,7 @@ impl<D: Disk> Loop<D> {
         let most = (BATCH_PROPOSALS, BATCH_BYTES);
         match self.led.1 {
             Some(leader) if leader == self.id => loop {
-                let proposals = self.proposals.to_hand_over(None, now, most);
+                let proposals = self.proposals.hand_over(None, now, most);
                 if proposals.is_empty() {
                     return Ok(());
                 }
@@ -265,7 +265,7 @@ impl<D: Disk> Loop<D> {
                 }
             },
             Some(leader) if self.reach.up.contains_key(&leader) => {
-                for (id, proposal) in self.proposals.to_hand_over(Some(leader), now, most) {
+                for (id, proposal) in self.proposals.hand_over(Some(leader), now, most) {
                     self.reach.send(leader, Message::Propose { request: id.0, proposal });
                 }
                 Ok(())

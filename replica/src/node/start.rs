@@ -66,6 +66,17 @@ pub fn program() -> Program {
     }
 }
 
+impl Options {
+    /// A replica that is linked to nobody.
+    pub fn alone(
+        dir: impl Into<PathBuf>,
+        member: Arc<dyn Signer + Send + Sync>,
+        founder: Option<MemberDetails>,
+    ) -> Self {
+        Options { dir: dir.into(), member, founder, joined: None, peering: None }
+    }
+}
+
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options").field("dir", &self.dir).finish_non_exhaustive()
