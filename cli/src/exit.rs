@@ -1,6 +1,7 @@
 //! How a command ends: exit codes and what stderr says, in one place.
 //!
-//! 0 done, 1 refused or failed, 2 usage, 4 outcome unknown. `audit` has its own codes.
+//! 0 done, 1 refused or failed, 2 usage, 4 outcome unknown; `cluster status` adds 3. `audit` has its
+//! own codes.
 
 use std::process::ExitCode;
 
@@ -15,6 +16,8 @@ pub(crate) enum Code {
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
+    /// The group has no quorum, or something is wrong in it (`cluster status`).
+    Alarm = 3,
     /// The change may or may not have happened.
     Unknown = 4,
 }

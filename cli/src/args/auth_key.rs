@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Change;
+use super::{Change, Read};
 
 /// A subcommand of `authkey`.
 #[derive(Debug, Subcommand)]
@@ -46,6 +46,8 @@ pub(crate) struct AuthKeyList {
     /// Print a JSON list
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) read: Read,
 }
 
 /// An auth key to end.

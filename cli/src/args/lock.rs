@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Change, SignWith};
+use super::{Change, Read, SignWith};
 
 /// A subcommand of `lock`.
 #[derive(Debug, Subcommand)]
@@ -82,7 +82,7 @@ pub(crate) struct Init {
 
 /// Outputs the state of tailnet lock: whether it is on, this node's key, the trusted keys, and who
 /// is locked out.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "Examples:
   lockstep lock status
   lockstep lock status --json
@@ -95,6 +95,8 @@ pub(crate) struct Status {
     /// Print JSON; a number asks for that schema version (1)
     #[arg(long, value_name = "VERSION", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) json: Option<String>,
+    #[command(flatten)]
+    pub(crate) read: Read,
     #[arg(hide = true)]
     pub(crate) extra: Vec<String>,
 }
@@ -269,6 +271,8 @@ pub(crate) struct Log {
     /// List a past epoch, one that `lock disable` has ended (Lockstep only)
     #[arg(long, value_name = "N")]
     pub(crate) epoch: Option<u32>,
+    #[command(flatten)]
+    pub(crate) read: Read,
     #[arg(hide = true)]
     pub(crate) extra: Vec<String>,
 }

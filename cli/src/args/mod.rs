@@ -7,6 +7,7 @@ mod adopt;
 mod audit;
 mod auth_key;
 mod cluster;
+mod config;
 mod key;
 mod lock;
 mod node;
@@ -14,12 +15,15 @@ mod serve;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use adopt::Adopt;
 pub(crate) use audit::{AuditCommand, Verify};
 pub(crate) use auth_key::{AuthKeyCommand, AuthKeyCreate, AuthKeyList, AuthKeyRevoke};
-pub(crate) use cluster::{ClusterCommand, Records};
+pub(crate) use cluster::{
+    Approve, ClusterCommand, Fingerprint, GroupStatus, Inspect, Invite, MemberChange, Records,
+};
+pub(crate) use config::{ConfigCheck, ConfigCommand};
 pub(crate) use key::{Generate, KeyCommand, PassphraseFrom, Seal, Show, SignFile, SignWith};
 pub(crate) use lock::{
     Add, Disable, DisablementKdf, Init, Local, LockCommand, Log, Remove, RevokeKeys, Sign, Status,
@@ -113,12 +117,20 @@ Example:
         #[command(subcommand)]
         command: AuthKeyCommand,
     },
-    /// Look at the replicas and the ledger
-    #[command(after_help = "Example:
+    /// Manage the group of replicas, and look at the ledger
+    #[command(after_help = "Examples:
+  lockstep cluster status
   lockstep cluster records --json --limit 10")]
     Cluster {
         #[command(subcommand)]
         command: ClusterCommand,
+    },
+    /// Look at the daemon's settings
+    #[command(after_help = "Example:
+  lockstep config check")]
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
     },
     /// Take over a tailnet lock that exists already, or follow one
     #[command(after_help = "Examples:
@@ -138,6 +150,32 @@ same command again: nothing is in force before the history is complete.")]
         #[command(subcommand)]
         command: AuditCommand,
     },
+}
+
+/// From which state a read is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReadFrom {
+    /// Everything that was acknowledged before, anywhere.
+    #[default]
+    Linearizable,
+    /// What the daemon has that is asked.
+    Local,
+}
+
+/// The flag of the commands that only look.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Read {
+    /// What the daemon answers from: all that was acknowledged anywhere, or
+    /// what it has itself. Without a quorum the first becomes the second
+    /// after 2 s, and stderr says so
+    #[arg(
+        long,
+        value_name = "linearizable|local",
+        default_value = "linearizable",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub(crate) read: ReadFrom,
 }
 
 /// The flags of every command that changes something.

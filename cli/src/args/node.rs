@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Change, SignWith};
+use super::{Change, Read, SignWith};
 
 /// A subcommand of `node`.
 #[derive(Debug, Subcommand)]
@@ -76,6 +76,8 @@ pub(crate) struct List {
     /// Print a JSON list
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) read: Read,
 }
 
 /// One node to look at.
@@ -87,6 +89,8 @@ pub(crate) struct Named {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) read: Read,
 }
 
 /// One node to change.

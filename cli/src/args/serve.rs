@@ -6,14 +6,19 @@ use clap::Args;
 
 /// Runs a signing node in the foreground.
 ///
-/// On first start it creates its keys and a group of one, or with --join becomes a
-/// member of a group that has invited it ('lockstep cluster invite'). When it can serve it writes one line of
-/// JSON to stdout; logs go to stderr. As root it uses /var/lib/lockstep and
-/// /run/lockstep/lockstep.sock, otherwise $XDG_STATE_HOME and $XDG_RUNTIME_DIR.
+/// On first start it creates its keys and a group of one, or with --join becomes
+/// a member of a group that has invited it ('lockstep cluster invite'). When it
+/// can serve it writes one line of JSON to stdout; logs go to stderr. As root it
+/// uses /var/lib/lockstep and /run/lockstep/lockstep.sock, otherwise
+/// $XDG_STATE_HOME and $XDG_RUNTIME_DIR.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   lockstep serve --data-dir ./node1 --socket ./node1.sock --operator 1000
-  lockstep serve --data-dir ./node2 --socket ./node2.sock --join file:invitation")]
+  lockstep serve --data-dir ./node2 --socket ./node2.sock --join file:invitation
+
+With --join it waits until the group lets it in; until then a line in its log
+says for what it waits. Other machines reach it at --peer-address, or else where
+it listens.")]
 pub(crate) struct Serve {
     /// Address for other replicas; port 0 takes a free one, and later the same
     #[arg(long, value_name = "ADDR")]

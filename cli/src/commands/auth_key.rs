@@ -129,8 +129,8 @@ fn in_ms(time: std::time::Duration) -> u64 {
 }
 
 fn list(args: &AuthKeyList, session: &Session) -> Result<(), Failure> {
-    let entries = session.wait(session.client.auth_keys())?;
-    print::stdout(&if args.json { print::json(&entries)? } else { print::auth_keys(&entries) })
+    let entries = session.wait(session.reading(args.read).auth_keys())?;
+    print::stdout(&if args.json { session.json(&entries)? } else { print::auth_keys(&entries) })
 }
 
 fn revoke(args: &AuthKeyRevoke, session: &Session) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ mod audit;
 mod auth_key;
 mod change;
 mod cluster;
+mod config;
 mod duration;
 mod key;
 mod lock;
@@ -20,9 +21,11 @@ use std::process::ExitCode;
 
 use replica::daemon::config::{Given, Surroundings, resolve_client_socket};
 use replica::local_api::client::Client;
+use serde::Serialize;
 
-use crate::args::{Cli, Command, Global};
+use crate::args::{Cli, Command, Global, Read, ReadFrom};
 use crate::exit::Failure;
+use crate::print;
 
 /// Runs a command to its end.
 pub(crate) fn run(cli: Cli) -> ExitCode {
@@ -31,18 +34,32 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Audit { command } => return audit::run(command),
         Command::Key { command } => key::run(command),
         Command::Serve(args) => serve::run(args, global),
-        Command::Lock { command } => Session::new(global).and_then(|s| lock::run(command, &s)),
-        Command::AuthKey { command } => {
-            Session::new(global).and_then(|s| auth_key::run(command, &s))
-        }
-        Command::Node { command } => Session::new(global).and_then(|s| node::run(command, &s)),
-        Command::Adopt(args) => Session::new(global).and_then(|s| adopt::run(&args, &s)),
+        Command::Config { command } => config::run(&command, global),
+        Command::Lock { command } => asking(global, |s| lock::run(command, s)),
+        Command::AuthKey { command } => asking(global, |s| auth_key::run(command, s)),
+        Command::Node { command } => asking(global, |s| node::run(command, s)),
+        Command::Adopt(args) => asking(global, |s| adopt::run(&args, s)),
         Command::Cluster { command } => cluster::run(command, global),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Runs a command that asks the daemon, and says if an answer may be stale.
+fn asking(
+    global: Global,
+    run: impl FnOnce(&Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let session = Session::new(global)?;
+    let done = run(&session);
+    if session.client.was_stale() {
+        print::note(
+            "Stale: the group has no quorum; this is what the daemon that was asked has itself.",
+        );
+    }
+    done
 }
 
 /// A daemon to ask, and what to ask it with.
@@ -63,6 +80,16 @@ impl Session {
         let socket = resolve_client_socket(&given, &Given::in_environment(), &surroundings)
             .map_err(|error| Failure::usage(error.to_string()))?;
         Ok(Session { socket_flag, given, client: Client::new(socket), runtime: runtime()? })
+    }
+
+    /// The client, for a command that only looks.
+    fn reading(&self, read: Read) -> Client {
+        self.client.reading_locally(read.read == ReadFrom::Local)
+    }
+
+    /// JSON of what was read, which says so if it may be stale.
+    fn json<T: Serialize>(&self, value: &T) -> Result<String, Failure> {
+        if self.client.was_stale() { print::stale_json(value) } else { print::json(value) }
     }
 
     /// Waits for a call of the client.

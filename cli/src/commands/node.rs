@@ -71,17 +71,18 @@ fn shown(word: &str, node_key: NodeKey) -> Result<(Option<SecretText>, Option<Ba
 }
 
 fn list(args: List, session: &Session) -> Result<(), Failure> {
-    let nodes = session.wait(session.client.nodes())?;
+    let client = session.reading(args.read);
+    let nodes = session.wait(client.nodes())?;
     if args.json {
-        return print::stdout(&print::json(&nodes)?);
+        return print::stdout(&session.json(&nodes)?);
     }
-    let lock = session.wait(session.client.lock_status())?;
+    let lock = session.wait(client.lock_status())?;
     print::stdout(&print::nodes::list(&nodes, lock.enabled))
 }
 
 fn show(args: Named, session: &Session) -> Result<(), Failure> {
-    let node = session.wait(session.client.node(&args.node))?;
-    print::stdout(&if args.json { print::json(&node)? } else { print::nodes::show(&node) })
+    let node = session.wait(session.reading(args.read).node(&args.node))?;
+    print::stdout(&if args.json { session.json(&node)? } else { print::nodes::show(&node) })
 }
 
 fn rotate(args: Rotate, session: &Session) -> Result<(), Failure> {

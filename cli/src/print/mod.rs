@@ -3,6 +3,8 @@
 mod auth_keys;
 pub(crate) mod everyone;
 mod foreign;
+pub(crate) mod group;
+pub(crate) mod inspected;
 pub(crate) mod log;
 pub(crate) mod nodes;
 pub(crate) mod records;
@@ -14,6 +16,7 @@ mod table;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
+use serde_json::Value;
 
 pub(crate) use auth_keys::auth_keys;
 pub(crate) use foreign::{line, lines};
@@ -47,6 +50,25 @@ pub(crate) fn note(text: &str) {
 /// Whether stdout is a terminal that wants colour.
 pub(crate) fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// As [`json`], of what may be stale: each object, or each in a list, says so.
+pub(crate) fn stale_json<T: Serialize>(value: &T) -> Result<String, Failure> {
+    json(&marked_stale(value)?)
+}
+
+/// The value as JSON in which each object, or each in a list, says that it may be stale.
+pub(crate) fn marked_stale<T: Serialize>(value: &T) -> Result<Value, Failure> {
+    let mut value = serde_json::to_value(value)
+        .map_err(|error| Failure::new(format!("writing JSON: {error}")))?;
+    let objects = match &mut value {
+        Value::Array(list) => list.iter_mut().collect(),
+        other => vec![other],
+    };
+    for object in objects.into_iter().filter_map(Value::as_object_mut) {
+        object.insert("stale".into(), Value::Bool(true));
+    }
+    Ok(value)
 }
 
 /// JSON as `tailscale lock` prints it: two spaces, `<`, `>` and `&` escaped, a final newline.

@@ -9,6 +9,7 @@ mod epochs;
 mod faults;
 mod flags;
 mod follow;
+mod group;
 mod harness;
 mod help;
 mod init;

@@ -290,6 +290,38 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What is in force, by the names of the configuration file; `None` where nothing is set. No
+    /// secret is among it: those stand in files of their own.
+    pub fn in_force(&self) -> Vec<(&'static str, Option<String>)> {
+        let path = |path: &Path| Some(path.display().to_string());
+        let lock_key = match &self.lock_key.place {
+            LockKeyPlace::DataDir => "in the data directory".to_owned(),
+            LockKeyPlace::Elsewhere(source) => source.to_string(),
+            LockKeyPlace::Nowhere => "none".to_owned(),
+        };
+        let join = self.join.as_ref().map(|from| match from {
+            JoinFrom::File(path) => format!("file:{}", path.display()),
+            JoinFrom::Stdin => "-".to_owned(),
+        });
+        vec![
+            ("data_dir", path(&self.data_dir)),
+            ("socket", path(&self.socket)),
+            ("socket_group", self.socket_group.map(|group| group.to_string())),
+            ("operator", self.operator.map(|user| user.to_string())),
+            ("name", self.name.clone()),
+            ("peer_listen", Some(self.peer_listen.to_string())),
+            ("peer_address", self.peer_address.clone()),
+            ("join", join),
+            ("health_listen", Some(self.health_listen.to_string())),
+            ("lock_key", Some(lock_key)),
+            ("passphrase_from", self.lock_key.passphrase.as_ref().map(ToString::to_string)),
+            ("support_escrow", self.support_escrow.as_ref().map(Escrow::describe)),
+            ("on_locked_out", self.on_locked_out.as_ref().map(|hook| hook.program().to_owned())),
+        ]
+    }
+}
+
 /// Where peers reach this replica, if it was said. It must be said where it listens everywhere.
 fn peer_address(given: Option<String>, listen: SocketAddr) -> Result<Option<String>, ConfigError> {
     let wrong = |what: String| Err(ConfigError::PeerAddress(what));

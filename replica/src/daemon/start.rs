@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ledger::Fault;
 use ledger::history::members::{self, Standing};
-use ledger::history::{ReplicaId, Who, is_name, requests};
+use ledger::history::{MemberFingerprint, ReplicaId, Who, is_name, requests};
 use ledger::lock::signatures::{PrivateKey, Signer};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -29,7 +29,9 @@ use crate::disk::local_disable::LocalDisable;
 use crate::disk::recovery::StartError;
 use crate::joining::guest::NotLetIn;
 use crate::joining::host;
-use crate::keys::{KeyFileError, Keys, Start, guard_memory};
+use crate::keys::{
+    KeyFileError, Keys, Start, guard_memory, make_member_key, read_member_key,
+};
 use crate::local_api::{self, Access, Api, BindError, random_request_id};
 use crate::node::{Handle, Node, Options, Outcome, Peering, Submission};
 use crate::operations::{Ground, NotPlanned, enrol, was_stale};
@@ -240,6 +242,19 @@ pub async fn run(
     let served = serve_node(&config, own, keys, &mut node, stop, ready).await;
     let stopped = node.stop().await.map_err(ServeError::Replica);
     served.and(stopped)
+}
+
+/// The fingerprint of the member key in a data directory. Both are made if they are not there.
+pub fn fingerprint(data_dir: &Path) -> Result<MemberFingerprint, ServeError> {
+    if let Some(key) = read_member_key(data_dir)? {
+        return Ok(key.fingerprint());
+    }
+    let _held = data_directory(data_dir)?;
+    let start = match identity::read(data_dir).map_err(StartError::from)? {
+        Some(_) => Start::Again,
+        None => Start::First,
+    };
+    Ok(make_member_key(data_dir, start)?.fingerprint())
 }
 
 fn listening(address: SocketAddr, source: io::Error) -> ServeError {

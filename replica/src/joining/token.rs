@@ -71,7 +71,7 @@ impl Token {
     /// As text, in one line.
     pub fn to_text(&self) -> Zeroizing<String> {
         let mut out = Writer::new();
-        out.array(3).bytes(&self.cluster.0).array(self.members.len());
+        out.array(4).bytes(&self.cluster.0).uint(self.incarnation).array(self.members.len());
         for (key, address) in &self.members {
             out.array(2).bytes(&key.0).text(address);
         }

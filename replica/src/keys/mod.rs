@@ -14,8 +14,9 @@ mod source;
 
 use std::path::{Path, PathBuf};
 
+use ledger::history::MemberKey;
 use ledger::ids::NodeKey;
-use ledger::lock::signatures::PrivateKey;
+use ledger::lock::signatures::{PrivateKey, Signer};
 use zeroize::Zeroizing;
 
 pub use file::KeyFileError;
@@ -156,6 +157,29 @@ pub fn read_node_key(data_dir: &Path) -> Result<NodeKey, KeyFileError> {
     Ok(node_key(&Directory::open(&data_dir.join(DIRECTORY))?)?.public())
 }
 
+/// The public half of the member key that `data_dir` holds, if it holds one. Nothing is made, so that
+/// a daemon may be running there.
+pub fn read_member_key(data_dir: &Path) -> Result<Option<MemberKey>, KeyFileError> {
+    let path = data_dir.join(DIRECTORY).join(Kind::Member.file());
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = file::read_own(&path, file::MAX_BYTES)?;
+    let key = file::text(&bytes).and_then(|text| from_text(&text, Kind::Member));
+    let key = key.ok_or(KeyFileError::Content { path })?;
+    Ok(Some(MemberKey(key.public().0)))
+}
+
+/// The public half of the member key of `data_dir`, which gets one if it has none and this is to be
+/// its first start. Nobody else may be using the directory.
+pub fn make_member_key(data_dir: &Path, start: Start) -> Result<MemberKey, KeyFileError> {
+    let directory = Directory::open(&data_dir.join(DIRECTORY))?;
+    if start == Start::Again && !directory.has(Kind::Member)? {
+        return Err(KeyFileError::MemberKeyLost { path: directory.path(Kind::Member) });
+    }
+    Ok(MemberKey(signing_key(&directory, Kind::Member)?.public().0))
+}
+
 /// Replaces the node key file in `data_dir` by a new key: what a logout and login does.
 ///
 /// The new file takes the old one's place in one step.
@@ -208,8 +232,6 @@ fn from_text(text: &str, kind: Kind) -> Option<PrivateKey> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use ledger::lock::signatures::Signer;
 
     use super::*;
 

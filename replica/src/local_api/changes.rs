@@ -14,6 +14,7 @@ use super::endpoints::{Api, blocking};
 use super::headers;
 use super::http::Body;
 use super::problem::Problem;
+use super::reading;
 use super::server::Call;
 use crate::daemon::accounts;
 use crate::node::{Outcome, Submission};
@@ -36,6 +37,11 @@ impl Done {
     /// Whether the record is there since this very call.
     pub(super) fn is_new(&self) -> bool {
         self.record.is_some() && !self.repeated
+    }
+
+    /// The ID by which the request can be repeated.
+    pub(super) fn request(&self) -> &str {
+        self.request.as_str()
     }
 
     /// The index of the record.
@@ -77,6 +83,9 @@ impl Api {
     ) -> Result<Done, Problem> {
         let asked = ChangeName::of(call, verb, arguments)?;
         let outcome = self.record(call.uid, &asked, plan).await;
+        if outcome.is_ok() {
+            reading::is_recorded();
+        }
         outcome.map_err(|problem| problem.refused(asked.request.as_str()))
     }
 

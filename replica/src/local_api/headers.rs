@@ -20,3 +20,5 @@ pub(crate) const REPEATED: &str = "lockstep-repeated";
 pub(crate) const TAILSCALED: &str = "tailscale-version";
 /// Answer: something to tell the person who asked, though the change was made.
 pub(crate) const WARNING: &str = "lockstep-warning";
+/// Answer: `true` when it comes from this replica alone, because no majority has answered.
+pub(crate) const STALE: &str = "lockstep-stale";

@@ -6,10 +6,12 @@ mod changes;
 pub mod client;
 mod endpoints;
 mod framing;
+mod group_body;
 mod headers;
 pub(crate) mod http;
 mod permissions;
 mod problem;
+mod reading;
 mod record_line;
 #[cfg(test)]
 mod recorded;

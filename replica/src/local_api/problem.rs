@@ -8,6 +8,7 @@ use super::bodies::{ErrorBody, to_json};
 use super::headers;
 use super::http::{self, Body};
 use crate::operations::NotPlanned;
+use crate::operations::members::CannotChange;
 use crate::operations::revoke::CannotRevoke;
 
 /// What went wrong with a request.
@@ -132,6 +133,10 @@ impl From<NotPlanned> for Problem {
             | N::BadAuthKey(_)
             | N::BadDraft(_)
             | N::WrongSecret => StatusCode::BAD_REQUEST,
+            N::Group(CannotChange::Unknown(_) | CannotChange::NobodyWaits(_)) => {
+                StatusCode::NOT_FOUND
+            }
+            N::Group(_) => StatusCode::CONFLICT,
             N::UnknownNodeKey(_) | N::UnknownNode(_) | N::Revoke(CannotRevoke::Unknown(_)) => {
                 StatusCode::NOT_FOUND
             }

@@ -58,6 +58,13 @@ pub(super) enum Endpoint {
     AdoptionUnknown,
     AdoptionObserve,
     AdoptionNode,
+    Group,
+    GroupInvite,
+    GroupApprove,
+    GroupPromote,
+    GroupDemote,
+    GroupRemove,
+    GroupLeader,
 }
 
 /// What an endpoint asks of its caller.
@@ -144,6 +151,13 @@ impl Endpoint {
             "lockstep/adoption/unknown" => E::AdoptionUnknown,
             "lockstep/adoption/observe" => E::AdoptionObserve,
             "lockstep/adoption/node" => E::AdoptionNode,
+            "lockstep/group" => E::Group,
+            "lockstep/group/invite" => E::GroupInvite,
+            "lockstep/group/approve" => E::GroupApprove,
+            "lockstep/group/promote" => E::GroupPromote,
+            "lockstep/group/demote" => E::GroupDemote,
+            "lockstep/group/remove" => E::GroupRemove,
+            "lockstep/group/transfer-leader" => E::GroupLeader,
             _ => return None,
         })
     }
@@ -177,7 +191,8 @@ impl Endpoint {
             | E::NodeShow
             | E::AuthKeys
             | E::Acknowledgements
-            | E::Adoption => read(Method::GET, 0),
+            | E::Adoption
+            | E::Group => read(Method::GET, 0),
             E::AdoptionUnknown => read(Method::POST, JSON),
             E::MachineBootstrap => read(Method::POST, SMALL),
             E::MachineOffer => read(Method::POST, JSON),
@@ -207,6 +222,12 @@ impl Endpoint {
             }
             E::AdoptionEnd | E::AdoptionNode => write("adoption access denied", SMALL),
             E::AuthKeyCreate | E::AuthKeyRevoke => write("auth key access denied", SMALL),
+            E::GroupInvite
+            | E::GroupApprove
+            | E::GroupPromote
+            | E::GroupDemote
+            | E::GroupRemove
+            | E::GroupLeader => write("cluster access denied", SMALL),
         }
     }
 }

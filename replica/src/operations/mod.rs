@@ -9,6 +9,7 @@ pub mod auth_keys;
 pub mod disable;
 pub mod enrol;
 pub mod init;
+pub mod members;
 pub mod modify;
 pub mod nodes;
 pub mod outside;
@@ -138,6 +139,9 @@ pub enum NotPlanned {
     /// The secret belongs to none of the lock's disablement values.
     #[error("incorrect disablement secret")]
     WrongSecret,
+    /// The group of replicas is not changed.
+    #[error(transparent)]
+    Group(#[from] members::CannotChange),
     /// A step of a revocation is not taken.
     #[error(transparent)]
     Revoke(#[from] revoke::CannotRevoke),
@@ -190,6 +194,7 @@ impl NotPlanned {
             NotPlanned::WrongSecret => {
                 "use one of the secrets that were printed when the lock was initialized"
             }
+            NotPlanned::Group(error) => error.remedy(),
             NotPlanned::Revoke(error) => error.remedy(),
             NotPlanned::Refused(refusal) => return refusal.remedy(),
             NotPlanned::OwnNodeKey(_) => "leave --node-key out",

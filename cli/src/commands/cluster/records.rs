@@ -6,7 +6,7 @@ use replica::local_api::bodies::RecordLine;
 use replica::offline::Offline;
 
 use crate::args::{Global, Records};
-use crate::commands::Session;
+use crate::commands::{Session, asking};
 use crate::exit::Failure;
 use crate::print;
 
@@ -16,20 +16,21 @@ const PAGE: u64 = 500;
 pub(super) fn run(args: &Records, global: Global) -> Result<(), Failure> {
     match &args.source {
         Some(dir) => offline(args, dir),
-        None => live(args, &Session::new(global)?),
+        None => asking(global, |session| live(args, session)),
     }
 }
 
 /// From the running daemon, page by page.
 fn live(args: &Records, session: &Session) -> Result<(), Failure> {
+    let client = session.reading(args.read);
     let mut next = args.from;
     let mut left = args.limit.unwrap_or(u64::MAX);
     while left > 0 {
-        let page = session.wait(session.client.records(next, left.min(PAGE)))?;
+        let page = session.wait(client.records(next, left.min(PAGE)))?;
         let Some(last) = page.last() else { break };
         next = last.index.saturating_add(1);
         left = left.saturating_sub(page.len() as u64);
-        print(&page, args.json)?;
+        print(&page, args.json, session.client.was_stale())?;
     }
     Ok(())
 }
@@ -47,17 +48,20 @@ fn offline(args: &Records, dir: &Path) -> Result<(), Failure> {
     while records.peek().is_some() {
         let page = records.by_ref().take(PAGE as usize);
         let page = page.map(|record| record.map(|record| RecordLine::from(&record)));
-        print(&page.collect::<Result<Vec<_>, _>>().map_err(fault)?, args.json)?;
+        print(&page.collect::<Result<Vec<_>, _>>().map_err(fault)?, args.json, false)?;
     }
     Ok(())
 }
 
-fn print(records: &[RecordLine], json: bool) -> Result<(), Failure> {
+fn print(records: &[RecordLine], json: bool, stale: bool) -> Result<(), Failure> {
     let mut text = String::new();
     for record in records {
         if json {
-            let line = serde_json::to_string(record)
-                .map_err(|error| Failure::new(format!("writing JSON: {error}")))?;
+            let line = match stale {
+                true => serde_json::to_string(&print::marked_stale(record)?),
+                false => serde_json::to_string(record),
+            };
+            let line = line.map_err(|error| Failure::new(format!("writing JSON: {error}")))?;
             text.push_str(&line);
             text.push('\n');
         } else {

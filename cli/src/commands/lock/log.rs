@@ -14,14 +14,15 @@ pub(super) fn run(args: Log, session: &Session) -> Result<(), Failure> {
         // As in the original, they do not count.
         print::note("lockstep lock log: arguments are ignored");
     }
+    let client = session.reading(args.read);
     let entries = match args.epoch {
-        Some(epoch) => session.wait(session.client.epoch_log(epoch, args.limit))?,
+        Some(epoch) => session.wait(client.epoch_log(epoch, args.limit))?,
         None => {
-            let status = session.wait(session.client.lock_status())?;
+            let status = session.wait(client.lock_status())?;
             if !status.enabled {
                 return Err(no_log(session)?);
             }
-            session.wait(session.client.log(args.limit))?
+            session.wait(client.log(args.limit))?
         }
     };
     let mut aums = Vec::with_capacity(entries.len());

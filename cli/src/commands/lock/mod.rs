@@ -23,7 +23,7 @@ use crate::exit::Failure;
 /// Runs a subcommand; without one, `status`.
 pub(super) fn run(command: Option<LockCommand>, session: &Session) -> Result<(), Failure> {
     match command {
-        None => status::run(Status { all: false, json: None, extra: Vec::new() }, session),
+        None => status::run(Status::default(), session),
         Some(LockCommand::Status(args)) => status::run(args, session),
         Some(LockCommand::Init(args)) => init::run(args, session),
         Some(LockCommand::Add(args)) => add::run(args, session),

@@ -11,17 +11,17 @@ pub(super) fn run(args: Status, session: &Session) -> Result<(), Failure> {
     if !args.extra.is_empty() {
         return Err(Failure::new("lockstep lock status: unexpected argument"));
     }
-    let (status, warning) = session.wait(session.client.lock_status_and_warning())?;
+    let client = session.reading(args.read);
+    let (status, warning) = session.wait(client.lock_status_and_warning())?;
     let json = wants_json(json)?;
     if let Some(warning) = warning {
         print::note(&warning);
     }
     let document = print::status::document(&status);
     if !args.all {
-        let text = if json { print::json(&document)? } else { print::status::text(&status) };
+        let text = if json { session.json(&document)? } else { print::status::text(&status) };
         return print::stdout(&text);
     }
-    let client = &session.client;
     let (nodes, epochs, said, identity, adoption) = session.wait(async {
         Ok::<_, Failure>((
             client.nodes().await?,
@@ -35,7 +35,7 @@ pub(super) fn run(args: Status, session: &Session) -> Result<(), Failure> {
     let everyone =
         Everyone { nodes: &nodes, own, epochs: &epochs, said: &said, adoption: adoption.as_ref() };
     print::stdout(&if json {
-        print::json(&print::status::with_everyone(document, &everyone))?
+        session.json(&print::status::with_everyone(document, &everyone))?
     } else {
         print::status::text(&status) + &everyone.text()
     })

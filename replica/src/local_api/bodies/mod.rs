@@ -2,9 +2,11 @@
 //!
 //! `tailscaled` has the original's own; `ours` is what lies below `/localapi/v0/lockstep/`, and
 //! `outside` the part of it that is about keys outside the daemon, `revocations` the part that is
-//! about those, and `adoption` the part about locks that exist elsewhere.
+//! about those, `adoption` the part about locks that exist elsewhere, and `group` the part about
+//! the replicas.
 
 mod adoption;
+mod group;
 mod ours;
 mod outside;
 mod revocations;
@@ -19,6 +21,7 @@ use zeroize::Zeroizing;
 
 pub use crate::go_json::Base64;
 pub use adoption::*;
+pub use group::*;
 pub use ours::*;
 pub use outside::{
     AskedBody, BadSigning, MAX_BYTES as MAX_SIGNING_BYTES, ModifyBody, REQUEST_SCHEMA, RevokeBody,

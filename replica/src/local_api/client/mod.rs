@@ -2,6 +2,7 @@
 
 mod adoption;
 mod changing;
+mod group;
 mod ours;
 mod reading;
 
@@ -159,12 +160,32 @@ pub struct Client {
     socket: PathBuf,
     /// An answer has shown that a tailscaled listens there: it is not asked for what is ours.
     tailscaled: Arc<AtomicBool>,
+    /// Whether the daemon is asked for what it has by itself.
+    local: bool,
+    /// An answer may have been stale.
+    stale: Arc<AtomicBool>,
 }
 
 impl Client {
     /// A client of the daemon that listens at `socket`.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Client { socket: socket.into(), tailscaled: Arc::default() }
+        Client {
+            socket: socket.into(),
+            tailscaled: Arc::default(),
+            local: false,
+            stale: Arc::default(),
+        }
+    }
+
+    /// The same client, whose reads the daemon answers from what it has by itself, without asking
+    /// the others whether that is the newest.
+    pub fn reading_locally(&self, local: bool) -> Self {
+        Client { local, ..self.clone() }
+    }
+
+    /// Whether a daemon has said, to this client or one made of it, that an answer may be stale.
+    pub fn was_stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
     }
 
     /// The socket.
@@ -249,9 +270,14 @@ impl Client {
             }
         });
 
+        let more = match (self.local && method == Method::GET, path.contains('?')) {
+            (false, _) => "",
+            (true, false) => "?read=local",
+            (true, true) => "&read=local",
+        };
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("/localapi/v0/{path}"))
+            .uri(format!("/localapi/v0/{path}{more}"))
             .header(header::HOST, headers::HOST)
             .header(header::USER_AGENT, concat!("lockstep/", env!("CARGO_PKG_VERSION")));
         if let Some(id) = &asked.request_id {
@@ -270,6 +296,9 @@ impl Client {
 
         if response.headers().contains_key(headers::TAILSCALED) {
             self.tailscaled.store(true, Ordering::Relaxed);
+        }
+        if response.headers().contains_key(headers::STALE) {
+            self.stale.store(true, Ordering::Relaxed);
         }
         let receipt = Receipt::of(&response);
         let status = response.status();

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod auth_keys;
+mod group;
 mod here;
 mod history;
 mod init;
@@ -32,6 +33,7 @@ use super::bodies::{KeyBody, from_go_json, to_json};
 use super::changes::{Done, Plan};
 use super::http::{self, Body};
 use super::problem::Problem;
+use super::reading::{self, Reading};
 use super::routes::{Endpoint, query};
 use super::server::Call;
 use super::{Access, answers, headers};
@@ -81,12 +83,10 @@ impl Api {
         &self.node
     }
 
-    /// A view with everything in it that was acknowledged before.
+    /// The state for the request that is being answered: one with everything in it that was
+    /// acknowledged before, unless a read makes do with less.
     pub(super) async fn read(&self) -> Result<Arc<View>, Problem> {
-        self.node
-            .read()
-            .await
-            .map_err(|stopped| Problem::new(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string()))
+        reading::read(&self.node).await
     }
 
     fn lock_key(&self) -> Option<LockKey> {
@@ -115,6 +115,10 @@ impl Api {
     }
 
     pub(super) async fn answer(self: &Arc<Self>, call: &Call) -> Result<Response<Body>, Problem> {
+        Reading::of(call)?.answer(self.answer_here(call)).await
+    }
+
+    async fn answer_here(self: &Arc<Self>, call: &Call) -> Result<Response<Body>, Problem> {
         use Endpoint as E;
         match &call.endpoint {
             E::MachineStatus => self.machine_status(call).await,
@@ -167,6 +171,13 @@ impl Api {
             E::AdoptionUnknown => self.adoption_unknown(call).await,
             E::AdoptionObserve => self.adoption_observe(call).await,
             E::AdoptionNode => self.adoption_node(call).await,
+            E::Group => self.group(call).await,
+            E::GroupInvite => self.group_invite(call).await,
+            E::GroupApprove => self.group_approve(call).await,
+            E::GroupPromote => self.group_promote(call).await,
+            E::GroupDemote => self.group_demote(call).await,
+            E::GroupRemove => self.group_remove(call).await,
+            E::GroupLeader => self.group_leader(call).await,
         }
     }
 }

@@ -1,0 +1,225 @@
+//! The group itself: who is invited, approved, promoted, demoted and removed.
+//!
+//! What would take the group's quorum away is not planned unless somebody insists. The rule: of the
+//! voters that there would be, a majority must be reachable from the replica that plans. A voter
+//! counts as reachable while this replica has a connection to it and, if this replica leads, while
+//! it answers the leader. A member that is to vote from now on does so only once it has caught up,
+//! so that it can be reached by then; but one that cannot be reached now is not promoted.
+
+use std::collections::BTreeSet;
+
+use ledger::history::members::{self, Member, Standing};
+use ledger::history::{
+    Event, InvitationKey, Invited, MemberFingerprint, ReplicaId, Role, RoleChange,
+};
+use ledger::rows::raft::Group;
+
+use super::{Ground, NotPlanned};
+
+/// How the replica that plans sees its group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Raft's configuration as this replica has applied it.
+    pub group: Group,
+    /// Whom it reaches, itself included.
+    pub reachable: BTreeSet<ReplicaId>,
+}
+
+/// Why the group is not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotChange {
+    /// There is no such member, and there was none.
+    #[error("the group has no replica {0}")]
+    Unknown(ReplicaId),
+    /// Nobody with that fingerprint has asked to be let in.
+    #[error("nobody with the fingerprint {0} waits for approval")]
+    NobodyWaits(MemberFingerprint),
+    /// What would be left could not decide anything.
+    #[error(
+        "the group would lose its quorum: of {voters} voters {needed} must be reachable from this \
+         replica, and {reachable} {} ({unreachable} cannot be reached)",
+        if *.reachable == 1 { "is" } else { "are" }
+    )]
+    QuorumLost {
+        /// The voters that there would be.
+        voters: usize,
+        /// How many of them make a majority.
+        needed: usize,
+        /// How many of them can be reached.
+        reachable: usize,
+        /// Which of them cannot.
+        unreachable: Replicas,
+    },
+    /// A learner that does not follow at the moment is to vote.
+    #[error("replica {0} cannot be reached: it could not vote")]
+    Unreachable(ReplicaId),
+    /// The leadership can only go to a voter.
+    #[error("replica {0} does not vote, and only a voter can lead")]
+    NotAVoter(ReplicaId),
+}
+
+impl CannotChange {
+    /// What the person who asked can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            CannotChange::Unknown(_) | CannotChange::NobodyWaits(_) => {
+                "see who there is (lockstep cluster status)"
+            }
+            CannotChange::QuorumLost { .. } => {
+                "bring them back or remove those first; --force does it all the same"
+            }
+            CannotChange::Unreachable(_) => {
+                "start it, or use --force: then it votes as soon as it is back and has caught up"
+            }
+            CannotChange::NotAVoter(_) => "promote it first (lockstep cluster promote)",
+        }
+    }
+}
+
+/// Replicas in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replicas(pub Vec<ReplicaId>);
+
+impl std::fmt::Display for Replicas {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (place, id) in self.0.iter().enumerate() {
+            let before = if place == 0 { "" } else { ", " };
+            write!(f, "{before}replica {id}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Somebody may join by the secret that belongs to this key.
+pub fn invite(key: InvitationKey, expires_ms: u64, named: Option<MemberFingerprint>) -> Event {
+    Event::MemberInvited(Invited { key, expires_ms, named })
+}
+
+/// The member that has this fingerprint, pending ones included; of several lives of one key there
+/// is none, since keys never return.
+pub fn by_fingerprint(
+    ground: Ground<'_>,
+    fingerprint: MemberFingerprint,
+) -> Result<Member, NotPlanned> {
+    let mut live = members::live(ground.rows)?.into_iter();
+    let found = live.find(|member| member.member_key.fingerprint() == fingerprint);
+    Ok(found.ok_or(CannotChange::NobodyWaits(fingerprint))?)
+}
+
+/// The member with that number, also one that was removed.
+pub fn by_id(ground: Ground<'_>, id: ReplicaId) -> Result<Member, NotPlanned> {
+    Ok(members::member(ground.rows, id)?.ok_or(CannotChange::Unknown(id))?)
+}
+
+/// Somebody who waits is let in, and votes once it has caught up.
+pub fn approve(
+    ground: Ground<'_>,
+    fingerprint: MemberFingerprint,
+    seen: &Seen,
+    force: bool,
+) -> Result<Event, NotPlanned> {
+    let member = by_fingerprint(ground, fingerprint)?;
+    if member.standing == Standing::Pending && !force {
+        // It has no connection before it is approved.
+        let mut seen = seen.clone();
+        seen.reachable.insert(member.id);
+        keeps_quorum(ground, &seen, Change::Votes(member.id))?;
+    }
+    Ok(Event::MemberApproved(member.id))
+}
+
+/// A learner is to vote, as soon as it has caught up.
+pub fn promote(
+    ground: Ground<'_>,
+    id: ReplicaId,
+    seen: &Seen,
+    force: bool,
+) -> Result<Event, NotPlanned> {
+    let member = by_id(ground, id)?;
+    if member.standing == Standing::Learner && !force {
+        if !seen.reachable.contains(&id) {
+            return Err(CannotChange::Unreachable(id).into());
+        }
+        keeps_quorum(ground, seen, Change::Votes(id))?;
+    }
+    Ok(Event::MemberRoleChanged(RoleChange { member: id, role: Role::Voter }))
+}
+
+/// A voter follows from now on, and does not vote.
+pub fn demote(
+    ground: Ground<'_>,
+    id: ReplicaId,
+    seen: &Seen,
+    force: bool,
+) -> Result<Event, NotPlanned> {
+    if by_id(ground, id)?.standing == Standing::Voter && !force {
+        keeps_quorum(ground, seen, Change::VotesNot(id))?;
+    }
+    Ok(Event::MemberRoleChanged(RoleChange { member: id, role: Role::Learner }))
+}
+
+/// A member leaves for good.
+pub fn remove(
+    ground: Ground<'_>,
+    id: ReplicaId,
+    seen: &Seen,
+    force: bool,
+) -> Result<Event, NotPlanned> {
+    if by_id(ground, id)?.standing == Standing::Voter && !force {
+        keeps_quorum(ground, seen, Change::VotesNot(id))?;
+    }
+    Ok(Event::MemberRemoved(id))
+}
+
+/// Whether the leadership can be handed to that member.
+pub fn may_lead(ground: Ground<'_>, id: ReplicaId, seen: &Seen) -> Result<Member, NotPlanned> {
+    let member = by_id(ground, id)?;
+    if !seen.group.voters.contains(&id.0) {
+        return Err(CannotChange::NotAVoter(id).into());
+    }
+    Ok(member)
+}
+
+/// Who votes, or votes no more.
+#[derive(Clone, Copy)]
+enum Change {
+    Votes(ReplicaId),
+    VotesNot(ReplicaId),
+}
+
+/// Whether a majority of the voters to come is reachable. Those are the voters that Raft has, as far
+/// as they are to stay; one that is still catching up takes no part yet.
+fn keeps_quorum(ground: Ground<'_>, seen: &Seen, change: Change) -> Result<(), NotPlanned> {
+    let wanted = |id: &ReplicaId| match change {
+        Change::Votes(new) if new == *id => Ok(true),
+        Change::VotesNot(gone) if gone == *id => Ok(false),
+        _ => {
+            let member = members::member(ground.rows, *id)?;
+            Ok::<_, NotPlanned>(member.is_some_and(|m| m.standing == Standing::Voter))
+        }
+    };
+    let mut candidates: BTreeSet<ReplicaId> =
+        seen.group.voters.iter().map(|id| ReplicaId(*id)).collect();
+    if let Change::Votes(new) = change {
+        candidates.insert(new);
+    }
+    let mut voters = Vec::with_capacity(candidates.len());
+    for id in candidates {
+        if wanted(&id)? {
+            voters.push(id);
+        }
+    }
+    let (here, away): (Vec<_>, Vec<_>) =
+        voters.iter().copied().partition(|id| seen.reachable.contains(id));
+    let needed = voters.len() / 2 + 1;
+    if here.len() < needed {
+        return Err(CannotChange::QuorumLost {
+            voters: voters.len(),
+            needed,
+            reachable: here.len(),
+            unreachable: Replicas(away),
+        }
+        .into());
+    }
+    Ok(())
+}
