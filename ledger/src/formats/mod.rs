@@ -4,5 +4,6 @@ pub mod chonk_file;
 pub mod deeplink;
 mod json;
 pub mod log_json;
+pub mod tlog;
 
 pub use json::{Json, JsonError, JsonReader, Layout};
