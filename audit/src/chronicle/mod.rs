@@ -83,6 +83,8 @@ pub struct ChainStory {
     pub aums: Vec<AumStory>,
     /// The last AUM of its active branch, by its place.
     pub head: usize,
+    /// The entry since which it was in force: of a lock from elsewhere, the one that completed it.
+    pub began: Option<usize>,
     /// The entry that ended it.
     pub ended: Option<usize>,
     by_hash: BTreeMap<AumHash, usize>,
@@ -195,7 +197,8 @@ impl ChainStory {
         }
         let state = aums.first().and_then(|root| root.aum.state.as_ref());
         let state_id = state.map(State::state_id).unwrap_or_default();
-        ChainStory { epoch, state_id, assumed, aums, head, ended: None, by_hash }
+        let began = aums.first().map(|root| root.entry);
+        ChainStory { epoch, state_id, assumed, aums, head, began, ended: None, by_hash }
     }
 
     /// The place of an AUM.

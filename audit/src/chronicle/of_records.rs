@@ -231,8 +231,10 @@ pub(crate) fn finish(
         let Some(first) = aums.first() else { continue };
         let assumed = first.aum.parent_hash().is_some();
         let mut story = ChainStory::new(epoch, assumed, aums);
-        let ended = lifecycle::epoch(rows, Epoch(epoch))?.and_then(|entry| entry.ended);
-        story.ended = ended.and_then(|record| usize::try_from(record).ok());
+        let place = |record: u64| usize::try_from(record).ok();
+        let life = lifecycle::epoch(rows, Epoch(epoch))?;
+        story.began = life.as_ref().and_then(|life| place(life.began));
+        story.ended = life.and_then(|life| life.ended).and_then(place);
         chronicle.chains.push(story);
     }
     for node in roster::nodes(rows)? {

@@ -100,7 +100,7 @@ pub(super) fn state_at(told: &Chronicle, at: Option<At>) -> Result<StateAt, NoAn
 
 /// The state once an entry and all before it had happened.
 fn after(told: &Chronicle, entry: usize, place: String) -> Result<StateAt, NoAnswer> {
-    let begun = |story: &&ChainStory| story.aums.first().is_some_and(|root| root.entry <= entry);
+    let begun = |story: &&ChainStory| story.began.is_some_and(|began| began <= entry);
     let story = told.chains.iter().rev().find(begun);
     let on = story.filter(|story| story.ended.is_none_or(|ended| ended > entry));
     let Some(story) = on else {

@@ -19,19 +19,19 @@ with findings at --fail-on or by policy, 5 not the history that was named.")]
     /// Tell what happened, oldest first
     #[command(after_help = "Examples:
   lockstep audit log /var/lib/lockstep
-  lockstep audit log --since 2026-11-01 --kind aums-added export.tar")]
+  lockstep audit log --kind aums-added /var/lib/lockstep")]
     Log(AuditLog),
     /// Show an AUM or a record, with all that is known of it
     #[command(after_help = "Example:
-  lockstep audit show 17 /var/lib/lockstep")]
+  lockstep audit show 1 /var/lib/lockstep")]
     Show(AuditShow),
     /// Say which keys were trusted at some place or time
     #[command(after_help = "Example:
-  lockstep audit state --at 2026-11-26T18:00Z /var/lib/lockstep")]
+  lockstep audit state --at 3 /var/lib/lockstep")]
     State(AuditState),
     /// Tell the whole life of a trusted key
     #[command(after_help = "Example:
-  lockstep audit key tlpub:27a9... /var/lib/lockstep")]
+  lockstep audit key tlpub:1234abcdef /var/lib/lockstep")]
     Key(AuditKey),
     /// Say why a node is in or out
     #[command(after_help = "Example:
@@ -43,7 +43,7 @@ with findings at --fail-on or by policy, 5 not the history that was named.")]
     Forks(AuditSource),
     /// Show what changed between two places
     #[command(after_help = "Example:
-  lockstep audit diff 3 17 /var/lib/lockstep")]
+  lockstep audit diff 1 3 /var/lib/lockstep")]
     Diff(AuditDiff),
     /// Write a verified ledger as a bundle that can be checked anywhere
     #[command(after_help = "Example:
@@ -55,20 +55,22 @@ with findings at --fail-on or by policy, 5 not the history that was named.")]
     Vkeys(AuditVkeys),
     /// Prove that a record is in the log, or that the log only grew
     #[command(after_help = "Examples:
-  lockstep audit prove 17 evidence.tar > record.tlog-proof
-  lockstep audit prove --from 12 evidence.tar")]
+  lockstep audit prove 7 evidence.tar > record.tlog-proof
+  lockstep audit prove --from 5 evidence.tar")]
     Prove(AuditProve),
     /// Check a proof that somebody hands over
     #[command(
         name = "check-proof",
-        after_help = "Examples:
-  lockstep audit check-proof --vkey lockstep/...+...+... record.tlog-proof
-  lockstep audit check-proof record.tlog-proof evidence.tar"
+        after_help = "Example:
+  lockstep audit check-proof record.tlog-proof evidence.tar
+
+Whoever has no history gives the log's keys with --vkey, as 'audit vkeys'
+printed them for somebody whom they trust."
     )]
     CheckProof(AuditCheckProof),
     /// Make a sample history and its report
     #[command(after_help = "Example:
-  lockstep audit demo stolen-key /tmp/demo")]
+  lockstep audit demo stolen-key demo")]
     Demo(AuditDemo),
 }
 

@@ -83,7 +83,7 @@ pub(super) fn epochs(out: &mut String, page: &Page<'_>) {
         }
     };
     for chain in &told.chains {
-        let began = chain.aums.first().map_or(String::new(), |root| number(root.entry));
+        let began = chain.began.map_or("not complete".to_owned(), number);
         let ended = chain.ended.map_or("it is the current one".to_owned(), number);
         *out += &format!(
             "<tr><td>{}</td><td>{}:{}</td><td>{began}</td><td>{ended}</td><td>{}</td></tr>\n",
