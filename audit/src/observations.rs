@@ -35,6 +35,7 @@ pub(crate) struct Observations {
     pub(crate) objections: Vec<(u64, AumHash)>,
     /// Log keys that members have or had, each once.
     pub(crate) log_keys: Vec<LogKey>,
+    known_log_keys: BTreeSet<[u8; 32]>,
     /// What keys have signed in each epoch, by number.
     pub(crate) uses: BTreeMap<u32, Uses>,
     /// Everything, if somebody wants to know it.
@@ -86,7 +87,7 @@ impl Observations {
     }
 
     fn log_key(&mut self, key: LogKey) {
-        if !self.log_keys.contains(&key) {
+        if self.known_log_keys.insert(key.0) {
             self.log_keys.push(key);
         }
     }

@@ -7,6 +7,7 @@ use ledger::lock::{Sealed, State};
 
 use super::Finding;
 use super::catalog::KEY_REVOKED_LATER;
+use crate::report::lines::some;
 
 /// What a key has signed.
 #[derive(Debug, Clone, Default)]
@@ -53,12 +54,13 @@ impl Uses {
             if state.key(&key.0).is_some() {
                 continue;
             }
-            let mut message = format!(
-                "a key that is not trusted any more has signed {} AUMs and {} nodes",
-                used.aums, used.nodes
-            );
-            if let Some((first, last)) = used.records {
-                message += &format!(", in records {first} to {last}");
+            let (aums, nodes) = (some(used.aums, "AUM"), some(used.nodes, "node"));
+            let mut message =
+                format!("a key that is not trusted any more has signed {aums} and {nodes}");
+            match used.records {
+                Some((first, last)) if first == last => message += &format!(", in record {first}"),
+                Some((first, last)) => message += &format!(", in records {first} to {last}"),
+                None => {}
             }
             findings.push(Finding::new(&KEY_REVOKED_LATER, message).key(*key));
         }

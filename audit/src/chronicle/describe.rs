@@ -152,11 +152,25 @@ pub(super) fn event(event: &Event, rows: &dyn Rows) -> String {
             format!("Member {} changed what it says of itself.", details.name)
         }
         Event::RulesActivated(rules) => format!("Rules {rules} took effect."),
-        Event::RevocationOpened(opened) => format!(
-            "A revocation of {} was begun, {}; it waits for further signatures.",
-            some(opened.keys.len(), "key"),
-            signed_by(&opened.aum)
-        ),
+        Event::RevocationOpened(opened) => {
+            let keys: Vec<String> = opened.keys.iter().take(8).map(short).collect();
+            let of = match (keys.as_slice(), opened.keys.len()) {
+                ([], _) => "keys that nobody named".to_owned(),
+                (keys, all) if all > keys.len() => format!("{all} keys"),
+                (keys, _) => keys.join(" and "),
+            };
+            let mut text = format!(
+                "A revocation of {of} was begun, {}; it waits for further signatures.",
+                signed_by(&opened.aum)
+            );
+            if let Some(reason) = opened.reason {
+                text += &format!(" Reason given: {}.", reason.name());
+            }
+            if let Some(note) = &opened.note {
+                text += &format!(" Note: {}.", quoted(note));
+            }
+            text
+        }
         Event::RevocationSigned(signed) => {
             let signers: Vec<String> =
                 signed.signatures.iter().map(|(key, _)| short(key)).collect();
@@ -198,6 +212,21 @@ pub(super) fn event(event: &Event, rows: &dyn Rows) -> String {
             }
         },
     }
+}
+
+/// What a revocation took away.
+pub(super) fn undoing(lost: &[String], undone: u64) -> String {
+    let lost = match lost {
+        [] => String::new(),
+        [one] => format!(" The trust in {one} is taken back."),
+        several => format!(" The trust in {} is taken back.", several.join(" and in ")),
+    };
+    let undone = match undone {
+        0 => String::new(),
+        1 => " One AUM that came after that point is undone.".to_owned(),
+        more => format!(" {more} AUMs that came after that point are undone."),
+    };
+    lost + &undone
 }
 
 /// What a revocation's checkpoint leaves.

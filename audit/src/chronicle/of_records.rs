@@ -27,6 +27,10 @@ pub(crate) struct Collector {
     members: BTreeMap<ReplicaId, String>,
     /// Whose lock key is whose.
     holders: BTreeMap<LockKey, String>,
+    /// Names of nodes, by number, those that have left included.
+    names: BTreeMap<u64, String>,
+    /// The head and the trusted keys after the last record, while the lock is on.
+    lock: Option<(AumHash, BTreeSet<LockKey>)>,
 }
 
 impl Collector {
@@ -55,7 +59,7 @@ impl Collector {
                 name: actor.name.clone(),
             }),
             kind: event.kind_name().to_owned(),
-            what: describe::event(event, rows),
+            what: self.sentence(event, rows, fold)?,
             aums: event.aums().iter().map(Sealed::hash).collect(),
             keys: event.aums().iter().flat_map(keys_of).collect(),
             nodes: nodes_of(event, rows)?,
@@ -90,6 +94,46 @@ impl Collector {
         }
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// What an event was, with what only those know who know what was before.
+    fn sentence(&mut self, event: &Event, rows: &dyn Rows, fold: &Fold) -> Result<String, Fault> {
+        if let Event::NodeAdded(node) = event
+            && let Some(added) = roster::by_name(rows, &node.name)?
+        {
+            self.names.insert(added.id.0, added.name);
+        }
+        let mut what = match event {
+            Event::NodeRemoved(node) => {
+                let unknown = || format!("number {node}");
+                let name = self.names.get(&node.0).cloned().unwrap_or_else(unknown);
+                format!("Node {name} left the roster.")
+            }
+            event => describe::event(event, rows),
+        };
+        let now = fold.authority().map(|authority| {
+            let keys = authority.state().keys().iter().filter_map(|key| key.lock_key());
+            (authority.head(), keys.collect::<BTreeSet<_>>())
+        });
+        if let (Event::AumsAdded(added), Some(before), Some(after)) = (event, &self.lock, &now)
+            && added.fork
+            && let Some(authority) = fold.authority()
+        {
+            let chain = authority.chain(rows);
+            let fork = added.aums.first().and_then(|aum| aum.parent_hash());
+            let height = |hash: Option<AumHash>| match hash {
+                Some(hash) => Ok::<_, Fault>(chain.node(&hash)?.map(|node| node.height)),
+                None => Ok(None),
+            };
+            let undone = match (height(Some(before.0))?, height(fork)?) {
+                (Some(head), Some(fork)) if before.0 != after.0 => head.saturating_sub(fork),
+                _ => 0,
+            };
+            let lost: Vec<String> = before.1.difference(&after.1).map(short).collect();
+            what += &describe::undoing(&lost, undone);
+        }
+        self.lock = now;
+        Ok(what)
     }
 
     /// Whose lock key an event names.

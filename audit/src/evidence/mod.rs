@@ -11,6 +11,7 @@ mod spool;
 mod ustar;
 mod write;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ledger::Fault;
@@ -147,10 +148,10 @@ impl Evidence {
 
     /// Keys that members have or had to sign checkpoints within the first records, each once.
     pub fn vkeys(&self, size: u64) -> Result<Vec<VerifierKey>, NoEvidence> {
-        let mut keys: Vec<LogKey> = Vec::new();
+        let (mut keys, mut known) = (Vec::new(), BTreeSet::new());
         for index in 0..size {
             if let Some(key) = log_key(&self.decoded(index)?)
-                && !keys.contains(&key)
+                && known.insert(key.0)
             {
                 keys.push(key);
             }

@@ -12,7 +12,6 @@ use crate::evidence::{Bundle, is_bundle};
 const START_BYTES: u64 = 512;
 
 /// What a path or a stream turned out to be.
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 #[derive(Debug)]
 pub enum Detected {
     /// A socket: a live daemon, which the caller asks.

@@ -118,7 +118,7 @@ fn every_replica_writes_the_same_bytes() {
         }
         let audited = audit(&bytes);
         assert_eq!(audited.report.exit_code, 0, "{:?}", audited.report.findings);
-        assert_eq!(ids(&audited).contains("head.unsigned"), true);
+        assert!(ids(&audited).contains("head.unsigned"));
         assert!(bytes == bundle(&audited.evidence.unwrap(), size), "{size} records again");
     }
     assert!(ours.write_bundle(ours.size() + 1, Vec::new()).is_err());

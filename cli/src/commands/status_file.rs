@@ -23,7 +23,7 @@ pub(super) enum StatusFile {
     /// Of tailnet lock. The daemon's own node has no name in it.
     Lock(Shown),
     /// Of a machine: names, but no signatures.
-    Machine(MachineStatus),
+    Machine(Box<MachineStatus>),
 }
 
 /// Reads a status.
@@ -36,7 +36,7 @@ pub(super) fn read(path: &Path) -> Result<StatusFile, Failure> {
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
     if value.get("BackendState").is_some() {
         let status = serde_json::from_value(value).map_err(|error| wrong(&error.to_string()))?;
-        return Ok(StatusFile::Machine(status));
+        return Ok(StatusFile::Machine(Box::new(status)));
     }
     if value.get("Enabled").is_none() {
         return Err(wrong("it is no status of tailnet lock or of a machine"));

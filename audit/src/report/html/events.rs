@@ -26,7 +26,8 @@ pub(super) fn chosen(page: &Page<'_>) -> BTreeSet<u64> {
 
 /// Whether a reader should not miss it.
 fn is_turn(entry: &Entry) -> bool {
-    !entry.locked_out.is_empty()
+    let joined = entry.kind == "node-added";
+    (!entry.locked_out.is_empty() && !joined)
         || matches!(entry.kind.as_str(), "lock-initialized" | "lock-disabled" | "revocation-opened")
 }
 
@@ -96,6 +97,10 @@ fn event(out: &mut String, page: &Page<'_>, entry: &Entry) {
                 names.iter().map(|name| format!("<bdi>{}</bdi>", escape(name))).collect();
             let verb = if names.len() == 1 { "is" } else { "are" };
             let names = names.join(", ");
+            if entry.kind == "node-added" && how == "locked out" {
+                *out += &format!(" <span>{names} {verb} kept out until somebody signs it.</span>");
+                continue;
+            }
             *out += &format!(" <strong class=\"{class}\">{names} {verb} {how} by this.</strong>");
         }
     }

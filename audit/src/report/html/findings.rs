@@ -5,14 +5,25 @@ use std::collections::BTreeSet;
 use super::{Page, escape, graph};
 use crate::checks::{Finding, Severity};
 
+/// Findings that are shown, at most.
+const MAX_FINDINGS: usize = 2000;
+
 pub(super) fn write(out: &mut String, page: &Page<'_>) {
     let report = page.report;
     *out += &format!("<section id=\"findings\"><h2>Findings: {}</h2>\n", report.findings.len());
-    let mut ids = BTreeSet::new();
+    let (mut ids, mut left) = (BTreeSet::new(), MAX_FINDINGS);
     for severity in [Severity::Error, Severity::Warning, Severity::Note] {
         for found in report.findings.iter().filter(|found| found.check.severity == severity) {
-            finding(out, page, found, None, &mut ids);
+            if left > 0 {
+                left -= 1;
+                finding(out, page, found, None, &mut ids);
+            }
         }
+    }
+    let shown = report.findings.len().min(MAX_FINDINGS);
+    if shown < report.findings.len() {
+        let more = report.findings.len() - shown;
+        *out += &format!("<p>{more} more, the least severe, are in the JSON report.</p>\n");
     }
     if !report.accepted.is_empty() {
         *out += &format!("<h3>Accepted: {}</h3>\n", report.accepted.len());

@@ -212,7 +212,7 @@ fn dot(
         AumStanding::OnRejected => "on a rejected one",
         AumStanding::Unrooted => "nobody can judge it",
     };
-    let what = plain_keys(page, &change(&story.aum));
+    let what = page.names.text(&change(&story.aum));
     let first = format!("{} \u{b7} {}", &hash[..8], what);
     let second = format!(
         "{} \u{b7} weight {} \u{b7} signed by {} \u{b7} {outcome}",
@@ -236,13 +236,6 @@ fn dot(
         y + 15,
         escape(&cut(&second)),
     );
-}
-
-/// Text in which keys have their names.
-fn plain_keys(page: &Page<'_>, text: &str) -> String {
-    page.names.all().iter().fold(text.to_owned(), |text, (key, number)| {
-        text.replace(&crate::chronicle::short(key), &format!("key {number}"))
-    })
 }
 
 /// The beginning of a line that would be too long.

@@ -7,7 +7,10 @@ use ledger::ids::LockKey;
 use super::escape;
 use crate::chronicle::{Chronicle, short};
 
-/// The names of all keys of a history.
+/// Keys that get names, at most: others stand as they are.
+const MAX_NAMED: usize = 2000;
+
+/// The names of the keys of a history.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     numbers: BTreeMap<LockKey, usize>,
@@ -26,6 +29,9 @@ impl Names {
         let named = told.entries.iter().flat_map(|entry| entry.keys.iter().copied());
         for key in trusted.chain(named) {
             let next = names.numbers.len() + 1;
+            if next > MAX_NAMED && !names.numbers.contains_key(&key) {
+                continue;
+            }
             let number = *names.numbers.entry(key).or_insert(next);
             let holder = names.holders.get(&key).cloned();
             names.written.insert(short(&key), (number, holder));
@@ -63,28 +69,37 @@ impl Names {
 
     /// A sentence as HTML, in which keys have their names and links.
     pub(super) fn sentence(&self, text: &str) -> String {
-        const BEGIN: &str = "tlpub:";
-        let escaped = escape(text);
-        let mut out = String::new();
-        let mut rest = escaped.as_str();
-        while let Some(at) = rest.find(BEGIN) {
-            let (before, after) = rest.split_at(at);
-            out += before;
-            let end = after[BEGIN.len()..].bytes().take_while(u8::is_ascii_hexdigit).count();
-            let (written, after) = after.split_at(BEGIN.len() + end);
-            let known = written.get(..BEGIN.len() + 12).and_then(|start| self.written.get(start));
-            match known {
-                Some((number, holder)) => {
-                    out += &format!("<a href=\"#key-{number}\">key {number}</a>");
-                    if let Some(holder) = holder {
-                        out += &format!(" (<bdi>{}</bdi>)", escape(holder));
-                    }
-                }
-                None => out += written,
+        replaced(&escape(text), |written| {
+            let (number, holder) = self.written.get(written)?;
+            let mut link = format!("<a href=\"#key-{number}\">key {number}</a>");
+            if let Some(holder) = holder {
+                link += &format!(" (<bdi>{}</bdi>)", escape(holder));
             }
-            rest = after;
-        }
-        out += rest;
-        out
+            Some(link)
+        })
     }
+
+    /// Text in which keys have their names. Not escaped.
+    pub(super) fn text(&self, text: &str) -> String {
+        replaced(text, |written| Some(format!("key {}", self.written.get(written)?.0)))
+    }
+}
+
+/// Text with something else in the place of each key, whole or as [`short`] writes it.
+fn replaced(text: &str, name: impl Fn(&str) -> Option<String>) -> String {
+    const BEGIN: &str = "tlpub:";
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(BEGIN) {
+        let (before, after) = rest.split_at(at);
+        out += before;
+        let end = after[BEGIN.len()..].bytes().take_while(u8::is_ascii_hexdigit).count();
+        let (written, after) = after.split_at(BEGIN.len() + end);
+        match written.get(..BEGIN.len() + 12).and_then(&name) {
+            Some(name) => out += &name,
+            None => out += written,
+        }
+        rest = after;
+    }
+    out + rest
 }
