@@ -13,6 +13,7 @@ mod node;
 mod outside;
 mod pull;
 mod serve;
+mod status_file;
 mod theirs;
 mod words;
 

@@ -6,5 +6,6 @@ pub mod deeplink;
 mod json;
 pub mod log_json;
 pub mod record_stream;
+pub mod tlog;
 
 pub use json::{Json, JsonError, JsonReader, Layout};
