@@ -173,6 +173,7 @@ pub fn stolen_key() -> Result<Story, NoStory> {
                 log_key: LogKey(log.public().0),
                 lock_key: Some(office.public()),
                 rules: KNOWN_RULES,
+                address: None,
             },
         }),
     )?;

@@ -1,6 +1,6 @@
 //! Events and AUMs in words. Foreign text is left as it is: whoever prints it escapes it.
 
-use ledger::history::{Disablement, Event, Observed, roster};
+use ledger::history::{Disablement, Event, Invited, Joined, Observed, RoleChange, roster};
 use ledger::ids::LockKey;
 use ledger::lock::{AumKind, Key, Sealed, State};
 use ledger::rows::Rows;
@@ -151,6 +151,30 @@ pub(super) fn event(event: &Event, rows: &dyn Rows) -> String {
         Event::MemberChanged(details) => {
             format!("Member {} changed what it says of itself.", details.name)
         }
+        Event::MemberInvited(Invited { named, .. }) => match named {
+            Some(fingerprint) => format!("The member key {fingerprint} was invited to the group."),
+            None => "Somebody was invited to the group, to be approved on joining.".to_owned(),
+        },
+        Event::MemberJoined(joined) => {
+            let Joined { member_key, details, .. } = &**joined;
+            let fingerprint = member_key.fingerprint();
+            format!(
+                "{} joined the group by an invitation, with the member key {fingerprint}.",
+                upper(&details.name)
+            )
+        }
+        Event::MemberApproved(member) => format!("Replica {member} was approved as a member."),
+        Event::MemberRoleChanged(RoleChange { member, role }) => {
+            format!("Replica {member} was made a {}.", role.name())
+        }
+        Event::MemberRemoved(member) => format!("Replica {member} was removed from the group."),
+        Event::IncarnationBegun(begun) => format!(
+            "The group was {}: it went on from record {}, with {} as its only member. Nobody \
+             vouches for that but whoever had the records.",
+            begun.cause.name(),
+            begun.last.0,
+            begun.founder.details.name
+        ),
         Event::RulesActivated(rules) => format!("Rules {rules} took effect."),
         Event::RevocationOpened(opened) => {
             let keys: Vec<String> = opened.keys.iter().take(8).map(short).collect();

@@ -112,9 +112,7 @@ pub struct RecordStream {
 
 impl RecordStream {
     /// Reads the beginning.
-    pub fn open<E>(
-        read: &mut impl FnMut(usize) -> Result<Vec<u8>, E>,
-    ) -> Result<Self, Broken<E>> {
+    pub fn open<E>(read: &mut impl FnMut(usize) -> Result<Vec<u8>, E>) -> Result<Self, Broken<E>> {
         if read(MAGIC.len()).map_err(Broken::Read)? != MAGIC {
             return Err(Broken::Magic);
         }
@@ -169,8 +167,7 @@ fn read_frame<E>(
     read: &mut impl FnMut(usize) -> Result<Vec<u8>, E>,
     most: usize,
 ) -> Result<Vec<u8>, Broken<E>> {
-    let prefix: [u8; 4] =
-        read(4).map_err(Broken::Read)?.try_into().map_err(|_| Broken::Cut)?;
+    let prefix: [u8; 4] = read(4).map_err(Broken::Read)?.try_into().map_err(|_| Broken::Cut)?;
     let length = usize::try_from(u32::from_be_bytes(prefix)).unwrap_or(usize::MAX);
     if length > most {
         return Err(Broken::Length(length));
