@@ -11,8 +11,8 @@ use ledger::Fault;
 use ledger::history::{Fold, Record, SignedProposal, Verdict};
 use ledger::lock::signatures::{Unverified, verify_one};
 use ledger::rows::raft::{
-    APPLIED, BASE, GROUP, Group, HARD, HardState, IDENTITY, Identity, Position, RAFT_LOG,
-    EntryKind, RAFT_STATE, applied_from_row, entry_from_row, log_index, log_key,
+    APPLIED, BASE, EntryKind, GROUP, Group, HARD, HardState, IDENTITY, Identity, Position,
+    RAFT_LOG, RAFT_STATE, applied_from_row, entry_from_row, log_index, log_key,
 };
 use ledger::rows::tables::RECORDS;
 use ledger::rows::watermark::Watermark;

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use audit::AllCores;
-use ledger::Fault;
 use ledger::history::{
-    Actor, ChangedNode, ClusterId, Event, Fold, KNOWN_RULES, LogKey, MemberDetails, NewNode,
-    NodeId, Proposal, SignedProposal, Verdict, Who,
+    Actor, ChangedNode, Event, Fold, KNOWN_RULES, LogKey, MemberDetails, NewNode, NodeId, Proposal,
+    SignedProposal, Verdict, Who,
 };
 use ledger::ids::NodeKey;
 use ledger::lock::signatures::{Unverified, each, verify_all};
 use ledger::rows::Draft;
 use ledger::testing::key;
-use replica::disk::recovery::recover;
+use replica::disk::recovery::{Fresh, recover};
 use replica::disk::{Batch, Disk, Durable};
 use replica::node::{Handle, Node, Options, Outcome, Submission};
 
@@ -38,8 +37,7 @@ pub async fn start(dir: &Path) -> Node {
         rules: KNOWN_RULES,
         address: None,
     };
-    let options = Options { dir: dir.to_owned(), member: Arc::new(key(1)), founder: Some(founder) };
-    Node::start(options).await.unwrap()
+    Node::start(Options::alone(dir, Arc::new(key(1)), Some(founder))).await.unwrap()
 }
 
 /// Makes events of one size that are all different and all admitted: node 1 changes its key.
@@ -116,7 +114,7 @@ const GROWN_TOGETHER: u64 = 4096;
 /// Adds records to the ledger in the directory of a stopped replica until it has so many: what
 /// that many appends would have written, without a sync for each.
 pub fn grow(dir: &Path, records: u64) {
-    let recovered = recover(dir, None::<fn() -> Result<ClusterId, Fault>>).unwrap();
+    let recovered = recover(dir, Fresh::Refused).unwrap();
     let (disk, member) = (recovered.disk, key(1));
     let (cluster, replica) = replica::disk::log::names(&recovered.identity);
     let mut fold = Fold::open(&disk.view()).unwrap();

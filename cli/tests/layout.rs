@@ -193,6 +193,14 @@ fn one_place_names_each_dangerous_crate() {
     nothing(found);
 }
 
+/// A program that lent the ledger images of its own could have it believe any secret.
+#[test]
+fn no_program_remembers_images_of_secrets() {
+    let everywhere = |_: &str| true;
+    let found = ["audit", "cli", "replica"].map(|room| naming(room, everywhere, &["fn image"]));
+    nothing(found.concat());
+}
+
 #[test]
 fn the_core_and_the_operations_of_a_replica_do_no_io() {
     let inside = |path: &str| {

@@ -68,12 +68,18 @@ pub enum Plant {
     MajorityAtHead,
     /// A revocation may bring back whatever was so at some time.
     RestoreAnything,
+    /// A record need not follow the one before.
+    IgnoreLinks,
+    /// Nodes whose rows cannot be read are left out of the list.
+    SkipDamaged,
+    /// Whoever has lost what was acknowledged does not notice.
+    IgnoreWatermark,
 }
 
 #[cfg(feature = "planted")]
 impl Plant {
     /// Every bug.
-    pub const ALL: [Plant; 22] = [
+    pub const ALL: [Plant; 25] = [
         Plant::ForgetSignature,
         Plant::IgnoreVotes,
         Plant::HighestHash,
@@ -96,6 +102,9 @@ impl Plant {
         Plant::CountUndone,
         Plant::MajorityAtHead,
         Plant::RestoreAnything,
+        Plant::IgnoreLinks,
+        Plant::SkipDamaged,
+        Plant::IgnoreWatermark,
     ];
 
     /// Its name on the command line of the simulations.
@@ -123,6 +132,9 @@ impl Plant {
             Plant::CountUndone => "count-undone",
             Plant::MajorityAtHead => "majority-at-head",
             Plant::RestoreAnything => "restore-anything",
+            Plant::IgnoreLinks => "ignore-links",
+            Plant::SkipDamaged => "skip-damaged",
+            Plant::IgnoreWatermark => "ignore-watermark",
         }
     }
 }

@@ -51,6 +51,14 @@ const FOUND: &[(&str, u64)] = &[
     ("revocation", 288),
     // The thief had signed the RemoveKey already with which it wanted to answer.
     ("revocation", 569),
+    // A node sent two branches from one AUM that the ledger had never seen: together the door
+    // refuses them, though it would let either through alone.
+    ("forks", 689),
+    ("forks", 868),
+    // The ledger's disk failed before there was a lock, and a state ID of none counted as used.
+    ("life", 63),
+    // It failed when the lock was to begin.
+    ("revocation", 142),
 ];
 
 #[test]

@@ -388,7 +388,8 @@ fn the_log_and_the_files_beside_it_count() {
     assert!(change(&[(raft::RAFT_LOG, key(7), None)]).contains("log.damaged"));
     let garbage = raft::entry_row(2, raft::EntryKind::Proposal, b"garbage");
     assert!(change(&[(raft::RAFT_LOG, key(7), Some(garbage))]).contains("record.unlogged"));
-    let old_term = raft::entry_row(1, raft::EntryKind::Proposal, group.records()[4].proposal().bytes());
+    let old_term =
+        raft::entry_row(1, raft::EntryKind::Proposal, group.records()[4].proposal().bytes());
     assert!(change(&[(raft::RAFT_LOG, key(7), Some(old_term))]).contains("log.damaged"));
     for row in [raft::BASE, raft::HARD, raft::GROUP, raft::APPLIED, raft::IDENTITY] {
         change(&[(raft::RAFT_STATE, row.to_vec(), None)]);

@@ -191,3 +191,109 @@ fn numbered<T: Copy>(
     let place = usize::try_from(reader.uint()?).ok().and_then(|n| n.checked_sub(1));
     place.and_then(|place| all.get(place)).copied().ok_or_else(|| at.malformed(unknown))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{ClusterId, Event};
+    use crate::ids::LockKey;
+    use crate::lock::signatures::Signer;
+    use crate::testing::{invitation_key, joined, member_details, member_key};
+
+    fn read(bytes: &[u8]) -> Result<Event, Refusal> {
+        let mut reader = Reader::new(bytes);
+        let event = Event::read(&mut reader)?;
+        reader.finish()?;
+        Ok(event)
+    }
+
+    fn written(event: &Event) -> Vec<u8> {
+        let mut out = Writer::new();
+        event.write(&mut out);
+        out.into_bytes()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let member_key_of = |seed| MemberKey(member_key(seed).public().0);
+        let place = (ClusterId([3; 16]), 7);
+        let joined = joined(place, &invitation_key(20), &member_key(20), member_details(20));
+        let key = joined.invitation;
+        let bare = MemberDetails { address: None, ..member_details(21) };
+        let full = MemberDetails { lock_key: Some(LockKey([9; 32])), ..member_details(21) };
+        for details in [bare, full] {
+            let founder = Founder { id: ReplicaId(9), member_key: member_key_of(21), details };
+            for cause in Cause::ALL {
+                let (founder, last) = (founder.clone(), (u64::MAX, RecordHash([4; 32])));
+                let event = Event::IncarnationBegun(Box::new(Begun { cause, founder, last }));
+                assert_eq!(read(&written(&event)), Ok(event));
+            }
+        }
+        let fingerprint = joined.member_key.fingerprint();
+        let mut events = vec![
+            Event::MemberJoined(Box::new(joined)),
+            Event::MemberApproved(ReplicaId(2)),
+            Event::MemberRemoved(ReplicaId(u64::MAX)),
+        ];
+        for named in [None, Some(fingerprint)] {
+            events.push(Event::MemberInvited(Invited { key, expires_ms: u64::MAX, named }));
+        }
+        for role in Role::ALL {
+            events.push(Event::MemberRoleChanged(RoleChange { member: ReplicaId(3), role }));
+        }
+        for event in events {
+            assert_eq!(event.since_rules(), 2);
+            assert_eq!(read(&written(&event)), Ok(event));
+        }
+    }
+
+    #[test]
+    fn unknown_numbers_are_refused() {
+        let change = RoleChange { member: ReplicaId(3), role: Role::Voter };
+        let good = written(&Event::MemberRoleChanged(change));
+        for number in 0..24 {
+            let mut other = good.clone();
+            *other.last_mut().unwrap() = number;
+            assert_eq!(read(&other).is_ok(), (1..=2).contains(&number), "{number}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_short_and_plain() {
+        let longest = "x".repeat(255);
+        for good in ["a", "192.0.2.1:4700", "[2001:db8::1]:1", "!~", longest.as_str()] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in ["", " ", "a b", "a\t", "\u{7f}", "ä", &format!("{longest}x")] {
+            assert!(!is_address(bad), "{bad:?}");
+        }
+    }
+
+    /// A joining is signed for what it says: every field of the details is in the claim.
+    #[test]
+    fn claims_bind_everything() {
+        let place = (ClusterId([3; 16]), 7);
+        let (cluster, incarnation) = place;
+        let (key, member) = (InvitationKey([1; 32]), MemberKey([2; 32]));
+        let details = member_details(20);
+        let claim = Joined::claim(cluster, incarnation, key, member, &details);
+        assert!(claim.starts_with(b"lockstep join 1\0"));
+        let other = |change: fn(&mut MemberDetails)| {
+            let mut details = details.clone();
+            change(&mut details);
+            Joined::claim(cluster, incarnation, key, member, &details)
+        };
+        let others = [
+            Joined::claim(ClusterId([4; 16]), incarnation, key, member, &details),
+            Joined::claim(cluster, 8, key, member, &details),
+            Joined::claim(cluster, incarnation, InvitationKey([2; 32]), member, &details),
+            Joined::claim(cluster, incarnation, key, MemberKey([1; 32]), &details),
+            other(|details| details.name.push('x')),
+            other(|details| details.log_key = LogKey([5; 32])),
+            other(|details| details.lock_key = Some(LockKey([5; 32]))),
+            other(|details| details.rules += 1),
+            other(|details| details.address = None),
+        ];
+        assert!(others.iter().all(|other| *other != claim));
+    }
+}

@@ -31,6 +31,7 @@ pub mod requests;
 mod revocation_codec;
 pub mod roster;
 mod row;
+mod scalars;
 
 pub use event::{
     Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason,

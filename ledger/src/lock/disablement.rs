@@ -19,12 +19,13 @@ const VALUE_PREFIX: &str = "disablement:";
 
 /// The value of a secret: Argon2i 1.3, time 4, 16 MiB, 4 lanes. Costs about 15 ms.
 ///
-/// Secrets of 4 GiB and more have no image; zeros stand for it, and [`matches()`] refuses them.
+/// Secrets of 4 GiB and more have no image; zeros stand for it, and whoever checks a secret refuses them.
 pub fn image(secret: &[u8]) -> [u8; DISABLEMENT_VALUE_BYTES] {
     derive(secret).unwrap_or_default()
 }
 
-fn derive(secret: &[u8]) -> Option<[u8; DISABLEMENT_VALUE_BYTES]> {
+/// [`image()`], or nothing for a secret that has none.
+pub(super) fn derive(secret: &[u8]) -> Option<[u8; DISABLEMENT_VALUE_BYTES]> {
     let params = Params::new(MEMORY_KIB, TIME, LANES, Some(DISABLEMENT_VALUE_BYTES)).ok()?;
     let kdf = Argon2::new(Algorithm::Argon2i, Version::V0x13, params);
     let mut value = [0; DISABLEMENT_VALUE_BYTES];
@@ -32,16 +33,26 @@ fn derive(secret: &[u8]) -> Option<[u8; DISABLEMENT_VALUE_BYTES]> {
     Some(value)
 }
 
-/// Whether `value` is the secret's image, in constant time.
-pub fn matches(secret: &[u8], value: &[u8; DISABLEMENT_VALUE_BYTES]) -> bool {
-    derive(secret).is_some_and(|image| image.ct_eq(value).into())
+/// Whether this is the value, in constant time; what has no image equals none.
+pub(super) fn equals(
+    image: Option<[u8; DISABLEMENT_VALUE_BYTES]>,
+    value: &[u8; DISABLEMENT_VALUE_BYTES],
+) -> bool {
+    image.is_some_and(|image| image.ct_eq(value).into())
 }
 
 impl State {
     /// The value in this state whose secret this is, if any: one KDF run, and every value is
     /// compared in constant time.
     pub fn disablement_value_of(&self, secret: &[u8]) -> Option<[u8; DISABLEMENT_VALUE_BYTES]> {
-        let image = derive(secret)?;
+        self.listed(derive(secret)?)
+    }
+
+    /// The image, if it is a value in this state. Every value is compared in constant time.
+    pub(super) fn listed(
+        &self,
+        image: [u8; DISABLEMENT_VALUE_BYTES],
+    ) -> Option<[u8; DISABLEMENT_VALUE_BYTES]> {
         let found = self
             .disablement_values()
             .fold(Choice::from(0), |found, value| found | value.ct_eq(image.as_slice()));
@@ -105,8 +116,8 @@ mod tests {
         ];
         for (secret, value) in cases {
             assert_eq!(value_to_text(&image(&secret)), format!("disablement:{value}"));
-            assert!(matches(&secret, &image(&secret)));
-            assert!(!matches(&secret, &image(b"another")));
+            assert!(equals(derive(&secret), &image(&secret)));
+            assert!(!equals(derive(&secret), &image(b"another")));
         }
     }
 
@@ -118,6 +129,11 @@ mod tests {
         };
         assert_eq!(state.disablement_value_of(b"a"), Some(image(b"a")));
         assert_eq!(state.disablement_value_of(b"b"), None);
+    }
+
+    #[test]
+    fn what_has_no_image_equals_nothing() {
+        assert!(!equals(None, &[0; 32]));
     }
 
     #[test]

@@ -250,11 +250,7 @@ impl RecordPointer {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(RecordPointer {
-            record: reader.uint()?,
-            hash: reader.fixed()?,
-            fold: reader.fixed()?,
-        })
+        Ok(RecordPointer { record: reader.uint()?, hash: reader.fixed()?, fold: reader.fixed()? })
     }
 }
 

@@ -51,7 +51,8 @@ impl Watermark {
     pub fn kept_by(&self, found: &Watermark) -> bool {
         let vote_kept = found.term > self.term
             || (found.term == self.term && (self.vote == 0 || self.vote == found.vote));
-        vote_kept && (found.last_term, found.last_index) >= (self.last_term, self.last_index)
+        let log_kept = (found.last_term, found.last_index) >= (self.last_term, self.last_index);
+        vote_kept && (log_kept || planted!(IgnoreWatermark))
     }
 
     /// The slot that write number `sequence` puts at [`slot_offset`].

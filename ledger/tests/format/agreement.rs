@@ -202,6 +202,8 @@ const OF_MEMBERS: &[&str] = &[
     "2 member-changed",
     "2 node-added",
     "2 node-removed",
+    "2 lock-initialized",
+    "2 node-keys-signed",
     "2 incarnation-begun",
     "2 Exists",
     "2 BornExpired",

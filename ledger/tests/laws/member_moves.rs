@@ -188,7 +188,9 @@ impl Move {
                 auth_key: None,
             }),
             55 => Event::NodeRemoved(NodeId(1 + u64::from(self.a) % group.fold.next_node().0)),
-            56..=58 => Event::RulesActivated(2),
+            56 => group.initialization(1, &[2]),
+            57 => Event::NodeKeysSigned(group.signatures(&group.lock)),
+            58 => Event::RulesActivated(2),
             _ => {
                 let mut begun = group.beginning(1 + self.b % SEEDS);
                 begun.founder.details = self.details(1 + self.b % SEEDS);

@@ -57,7 +57,7 @@ fn holds(group: &Group) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     /// A refusal leaves no trace; the records alone determine everything, incarnations included.
     #[test]

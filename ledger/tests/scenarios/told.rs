@@ -144,6 +144,7 @@ fn a_genesis_that_a_node_brings_waits_for_its_signatures() {
 #[test]
 fn a_client_of_the_group_ends_its_lock_with_the_recorded_secret() {
     use ledger::lock::client::Client;
+    use ledger::lock::signatures::OneCore;
     use ledger::rows::{Draft, Memory};
 
     let mut group = Group::new();
@@ -154,7 +155,7 @@ fn a_client_of_the_group_ends_its_lock_with_the_recorded_secret() {
     let authority = group.fold.authority().unwrap();
     let root = authority.chain(&group.rows).aum(&authority.head()).unwrap().unwrap();
     client.bootstrap(&mut draft, &root).unwrap();
-    assert!(matches!(client.disable(&mut draft, b"guess"), Err(Failure::Refused(_))));
-    client.disable(&mut draft, SECRET).unwrap();
+    assert!(matches!(client.disable(&mut draft, b"guess", &OneCore), Err(Failure::Refused(_))));
+    client.disable(&mut draft, SECRET, &OneCore).unwrap();
     assert_eq!(client.head(), None);
 }

@@ -38,9 +38,8 @@ pub(super) enum Turn {
 impl CatchUp {
     /// As the disk remembers it; `record` is the last one there.
     pub(super) fn new(ahead: Option<Ahead>, record: Option<RecordPointer>) -> Self {
-        let complete = ahead.is_some_and(|ahead| {
-            record.is_some_and(|record| record.record >= ahead.record.record)
-        });
+        let complete = ahead
+            .is_some_and(|ahead| record.is_some_and(|record| record.record >= ahead.record.record));
         let to_ask = ahead.is_some() && !complete;
         CatchUp { ahead, complete, to_ask, ..CatchUp::default() }
     }

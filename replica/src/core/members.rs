@@ -138,13 +138,14 @@ pub(super) fn group_of(state: &ConfState) -> Group {
 
 /// A configuration as raft-rs takes it.
 pub(super) fn conf_state(group: &Group) -> ConfState {
-    let mut state = ConfState::default();
-    state.voters = group.voters.clone();
-    state.learners = group.learners.clone();
-    state.voters_outgoing = group.voters_outgoing.clone();
-    state.learners_next = group.learners_next.clone();
-    state.auto_leave = group.auto_leave;
-    state
+    ConfState {
+        voters: group.voters.clone(),
+        learners: group.learners.clone(),
+        voters_outgoing: group.voters_outgoing.clone(),
+        learners_next: group.learners_next.clone(),
+        auto_leave: group.auto_leave,
+        ..ConfState::default()
+    }
 }
 
 /// Whether raft-rs takes such a configuration. It would stop with a panic otherwise.

@@ -20,9 +20,9 @@ use ledger::rows::raft::{Ahead, EntryKind, Group, HardState, Position};
 use ledger::rows::watermark::Watermark;
 
 pub(crate) use conf_change::ConfChange;
+pub use ledger::rows::raft::RecordPointer;
 pub use members::{Wanted, WantedRole};
 pub use peers::{Misbehaviour, PeerMessage};
-pub use ledger::rows::raft::RecordPointer;
 pub use raft_group::{Core, Role, Status};
 
 /// Names a proposal between the shell and the core, as long as both run. The shell chooses it.

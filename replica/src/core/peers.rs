@@ -64,9 +64,7 @@ impl<S: Storage> Receiver<'_, S> {
         }
         // raft-rs leaves the term out of a question for a read index, and of nothing else.
         let termless = message.get_msg_type() == MessageType::MsgReadIndex;
-        if (message.term == 0) != termless
-            || message.term > self.term.saturating_add(TERMS_AHEAD)
-        {
+        if (message.term == 0) != termless || message.term > self.term.saturating_add(TERMS_AHEAD) {
             return Err(Misbehaviour::Term);
         }
         match message.get_msg_type() {
@@ -112,7 +110,9 @@ impl<S: Storage> Receiver<'_, S> {
                 && (term..=message.term).contains(&entry.term)
                 && match entry.get_entry_type() {
                     EntryType::EntryNormal => true,
-                    EntryType::EntryConfChangeV2 => ConfChange::from_protobuf(&entry.data).is_some(),
+                    EntryType::EntryConfChangeV2 => {
+                        ConfChange::from_protobuf(&entry.data).is_some()
+                    }
                     EntryType::EntryConfChange => false,
                 }
                 && entry.context.is_empty();

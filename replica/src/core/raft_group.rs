@@ -169,9 +169,10 @@ impl Core {
             group: self.raft.store().group().clone(),
             active: match raft.state {
                 StateRole::Leader => {
-                    let lately = raft.prs().iter().filter(|(id, progress)| {
-                        **id == self.id.0 || progress.recent_active
-                    });
+                    let lately = raft
+                        .prs()
+                        .iter()
+                        .filter(|(id, progress)| **id == self.id.0 || progress.recent_active);
                     let mut active: Vec<_> = lately.map(|(id, _)| ReplicaId(*id)).collect();
                     active.sort_unstable();
                     active
@@ -304,7 +305,11 @@ impl Core {
     }
 
     fn give_up_snapshots(&mut self) {
-        let waiting: Vec<u64> = self.raft.raft.prs().iter()
+        let waiting: Vec<u64> = self
+            .raft
+            .raft
+            .prs()
+            .iter()
             .filter(|(_, progress)| progress.state == ProgressState::Snapshot)
             .map(|(id, _)| *id)
             .collect();

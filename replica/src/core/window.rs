@@ -49,8 +49,7 @@ impl Window {
     /// Everything up to that index is applied, and the records end there.
     pub(super) fn set_applied(&mut self, index: u64, record: Option<RecordPointer>) {
         let term = self.term(index).ok();
-        self.applied =
-            term.zip(record).map(|(term, record)| (Position { index, term }, record));
+        self.applied = term.zip(record).map(|(term, record)| (Position { index, term }, record));
     }
 
     /// The group as of the applied index.

@@ -323,16 +323,13 @@ impl Config {
 }
 
 /// Where peers reach this replica, if it was said. It must be said where it listens everywhere.
-fn peer_address(
-    given: Option<String>,
-    listen: SocketAddr,
-) -> Result<Option<String>, ConfigError> {
+fn peer_address(given: Option<String>, listen: SocketAddr) -> Result<Option<String>, ConfigError> {
     let wrong = |what: String| Err(ConfigError::PeerAddress(what));
     match given {
         Some(address) => {
-            let port = address.rsplit_once(':').and_then(|(host, port)| {
-                (!host.is_empty()).then(|| port.parse::<u16>().ok())?
-            });
+            let port = address
+                .rsplit_once(':')
+                .and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
             if !is_address(&address) || port.is_none_or(|port| port == 0) {
                 return wrong(format!("{address:?} is not a host and a port, as in signer1:7400"));
             }

@@ -48,6 +48,9 @@ pub fn check(disk: &impl Disk) {
     let mut second = batch(&[(a, "2", Some("first")), (a, "2", Some("second")), (a, "1", None)]);
     second.put(a, "9", "gone");
     second.delete_range(a, "5", "99");
+    // No row lies between these, and none is removed.
+    second.delete_range(a, "9", "0");
+    second.delete_range(a, "0", "");
     second.put(a, "6", "kept");
     disk.commit(second, Durable::Now).expect("a commit");
     assert_eq!(listed(&view, a, "", ""), ["1=x", "3=z"], "a view does not change");

@@ -7,8 +7,8 @@ use ledger::cbor::Malformed;
 use ledger::history::{ClusterId, ReplicaId};
 use ledger::rows::raft::{
     AHEAD, APPLIED, Ahead, BASE, GROUP, Group, HARD, HardState, IDENTITY, Identity, NEIGHBOURS,
-    Neighbour, Position, RAFT_LOG, RAFT_STATE, RecordPointer, applied_from_row, applied_row, entry_from_row, entry_row,
-    log_index, log_key,
+    Neighbour, Position, RAFT_LOG, RAFT_STATE, RecordPointer, applied_from_row, applied_row,
+    entry_from_row, entry_row, log_index, log_key,
 };
 use ledger::rows::{Rows, prefix_end};
 
@@ -19,7 +19,8 @@ use crate::core::{LogEntry, LogWrite, Saved};
 pub fn write(write: &LogWrite) -> Batch {
     let mut batch = Batch::new();
     if let Some((at, group)) = &write.installed {
-        batch.delete_range(RAFT_LOG, log_key(0), prefix_end(&[]));
+        // Behind every index.
+        batch.delete_range(RAFT_LOG, log_key(0), [0xff; 9]);
         batch.put(RAFT_STATE, BASE, at.to_row());
         batch.put(RAFT_STATE, GROUP, group.to_row());
         applied(&mut batch, at.index);

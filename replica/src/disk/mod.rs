@@ -85,9 +85,13 @@ impl Batch {
         self.steps.push(Step::Delete(table, key.into()));
     }
 
-    /// Removes the rows from `from` (included) to `to` (excluded).
+    /// Removes the rows from `from` (included) to `to` (excluded); none if `to` is not behind it.
     pub fn delete_range(&mut self, table: Table, from: impl Into<Vec<u8>>, to: impl Into<Vec<u8>>) {
-        self.steps.push(Step::DeleteRange(table, from.into(), to.into()));
+        let (from, to) = (from.into(), to.into());
+        // RocksDB would fail the whole batch.
+        if from < to {
+            self.steps.push(Step::DeleteRange(table, from, to));
+        }
     }
 
     /// Adds the steps of another batch behind its own.

@@ -136,8 +136,7 @@ async fn ask(
         dial(guest.identity, token.cluster, guest.program, address, pins, &limits).await?;
     let member_key = guest.identity.key();
     let (invitation, details) = (token.key(), guest.details.clone());
-    let claim =
-        Joined::claim(token.cluster, token.incarnation, invitation, member_key, &details);
+    let claim = Joined::claim(token.cluster, token.incarnation, invitation, member_key, &details);
     let ask = Ask {
         joined: Joined {
             invitation,
@@ -157,8 +156,7 @@ async fn ask(
             Err(_) if waits => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let answer =
-            Answer::from_bytes(&answer).map_err(|e| Broken::NotReached(e.to_string()))?;
+        let answer = Answer::from_bytes(&answer).map_err(|e| Broken::NotReached(e.to_string()))?;
         match answer {
             Answer::LetIn(introduction) => return Ok(Some(introduction)),
             Answer::TurnedAway(reason) => return Err(Broken::TurnedAway(reason)),

@@ -66,7 +66,8 @@ async fn talk(handle: &Handle, stream: &mut JoinStream) -> Result<(), FrameError
 
 /// The ask, if it is one and is its sender's own.
 fn checked(stream: &JoinStream, bytes: &[u8]) -> Result<Ask, String> {
-    let ask = Ask::from_bytes(bytes).map_err(|e| format!("this member does not understand: {e}"))?;
+    let ask =
+        Ask::from_bytes(bytes).map_err(|e| format!("this member does not understand: {e}"))?;
     if ask.joined.member_key != stream.key() {
         return Err("the member key is not the one of this connection".into());
     }

@@ -104,8 +104,7 @@ impl Ask {
         if reader.uint()? != VERSION {
             return Err(at.malformed("another version of the conversation"));
         }
-        let (invitation, member_key) =
-            (InvitationKey(reader.fixed()?), MemberKey(reader.fixed()?));
+        let (invitation, member_key) = (InvitationKey(reader.fixed()?), MemberKey(reader.fixed()?));
         reader.array_of(5)?;
         let name = reader.text()?.to_owned();
         let log_key = LogKey(reader.fixed()?);
@@ -227,8 +226,7 @@ mod tests {
             key: MemberKey([8; 32]),
             address: address.map(str::to_owned),
         };
-        let peers =
-            BTreeMap::from([(ReplicaId(1), peer(Some("a:1"))), (ReplicaId(4), peer(None))]);
+        let peers = BTreeMap::from([(ReplicaId(1), peer(Some("a:1"))), (ReplicaId(4), peer(None))]);
         for answer in [
             Answer::TurnedAway("it has expired".into()),
             Answer::Waits(MemberFingerprint([9; 32])),

@@ -285,8 +285,8 @@ pub(super) mod tests {
     /// An API whose daemon runs as user 500 and has user 501 as its operator.
     async fn api(dir: &Path) -> (Node, Arc<Api>) {
         let keys = Arc::new(Keys::open(dir, Start::First, &LockKeyChoice::default()).unwrap());
-        let founder = details("first", own(&keys, keys.node.public()));
-        let options = Options { dir: dir.into(), member: Arc::new(key(1)), founder: Some(founder) };
+        let founder = details("first", own(&keys, keys.node.public()), None);
+        let options = Options::alone(dir, Arc::new(key(1)), Some(founder));
         let node = Node::start(options).await.unwrap();
         let access = Access { own: 500, operator: Some(501) };
         let aside = LocalDisable::open(dir).unwrap();

@@ -116,7 +116,12 @@ impl Agreement {
     }
 
     /// Takes a peer's head, whose signature must be its own.
-    pub(super) fn heard(&mut self, from: ReplicaId, key: MemberKey, head: Head) -> Result<(), Refusal> {
+    pub(super) fn heard(
+        &mut self,
+        from: ReplicaId,
+        key: MemberKey,
+        head: Head,
+    ) -> Result<(), Refusal> {
         let (cluster, incarnation) = (self.cluster, self.incarnation);
         let signed = SignedHead { replica: from, key, head, cluster, incarnation };
         let signed = *verify_one(Unverified::new(signed))?.get();

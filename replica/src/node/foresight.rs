@@ -216,8 +216,7 @@ mod tests {
         let data =
             [joins("a", 1), joins("a", 2), Vec::new(), b"no proposal".to_vec(), joins("b", 3)];
         let kind = EntryKind::Proposal;
-        let entry =
-            |(index, data)| LogEntry { position: Position { index, term: 2 }, kind, data };
+        let entry = |(index, data)| LogEntry { position: Position { index, term: 2 }, kind, data };
         (7..).zip(data).map(entry).collect()
     }
 

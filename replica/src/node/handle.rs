@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ledger::Refusal;
 use ledger::history::{
-    Actor, ClusterId, Event, MemberKey, Proposal, RecordHash, ReplicaId, RequestId, SignedProposal, Who,
+    Actor, ClusterId, Event, MemberKey, Proposal, RecordHash, ReplicaId, RequestId, SignedProposal,
+    Who,
 };
 use ledger::lock::signatures::Signer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -74,8 +75,14 @@ pub struct Stopped;
 
 /// What the loop is asked to do.
 pub(super) enum Command {
-    Submit { data: Vec<u8>, reply: oneshot::Sender<Outcome>, permit: OwnedSemaphorePermit },
-    Read { reply: oneshot::Sender<()> },
+    Submit {
+        data: Vec<u8>,
+        reply: oneshot::Sender<Outcome>,
+        permit: OwnedSemaphorePermit,
+    },
+    Read {
+        reply: oneshot::Sender<()>,
+    },
     /// The links are there.
     Linked(Arc<Links>),
     /// Something has happened on them.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use ledger::Fault;
 use ledger::history::{Fold, Record, ReplicaId, SignedProposal, Verdict, members, requests};
 use ledger::lock::signatures::{Unverified, verify_all};
 use ledger::rows::Draft;
 use ledger::rows::raft::Ahead;
-use ledger::Fault;
 
 use super::fetching::Fetching;
 use super::foresight::Threads;
@@ -287,8 +287,7 @@ impl<D: Disk> Loop<D> {
                 .iter()
                 .find(|part| part.part == proposal.part && part.digest == proposal.digest);
             if let Some(recorded) = recorded
-                && let Some(record) =
-                    ledger::history::records::record(view.rows(), recorded.index)?
+                && let Some(record) = ledger::history::records::record(view.rows(), recorded.index)?
             {
                 let (index, hash) = (record.index(), record.hash());
                 let same = record.proposal().bytes() == data;

@@ -80,7 +80,7 @@ impl Proposals {
 
     /// Takes what is to be handed to the leader now (none: to this replica itself): so many
     /// proposals and so many bytes, about, at most.
-    pub(super) fn to_hand_over(
+    pub(super) fn hand_over(
         &mut self,
         leader: Option<ReplicaId>,
         now: Instant,
@@ -187,16 +187,16 @@ mod tests {
         let mut proposals = Proposals::default();
         let mut answer = asked(&mut proposals, b"one", now);
         let second = Some(ReplicaId(2));
-        let handed = proposals.to_hand_over(second, now, (9, 9));
+        let handed = proposals.hand_over(second, now, (9, 9));
         assert_eq!(handed, [(ProposalId(1), b"one".to_vec())]);
         assert!(!proposals.any_here());
         // It has no room; another one leads; that one is silent.
         assert_eq!(proposals.returned(ProposalId(1)), None);
-        assert_eq!(proposals.to_hand_over(second, now, (9, 9)).len(), 1);
+        assert_eq!(proposals.hand_over(second, now, (9, 9)).len(), 1);
         proposals.all_returned();
-        assert_eq!(proposals.to_hand_over(None, now, (9, 9)).len(), 1);
+        assert_eq!(proposals.hand_over(None, now, (9, 9)).len(), 1);
         proposals.all_returned();
-        assert_eq!(proposals.to_hand_over(Some(ReplicaId(3)), now, (9, 9)).len(), 1);
+        assert_eq!(proposals.hand_over(Some(ReplicaId(3)), now, (9, 9)).len(), 1);
         proposals.tick(now + RESEND);
         assert!(proposals.any_here());
         // Whoever appended it: its bytes are known when it is applied.
@@ -233,8 +233,8 @@ mod tests {
         let now = Instant::now();
         let mut proposals = Proposals::default();
         let _answers = [b"aaaa", b"bbbb", b"cccc"].map(|data| asked(&mut proposals, data, now));
-        assert_eq!(proposals.to_hand_over(None, now, (9, 5)).len(), 2);
-        assert!(proposals.to_hand_over(None, now, (0, 5)).is_empty());
-        assert_eq!(proposals.to_hand_over(None, now, (9, 5)).len(), 1);
+        assert_eq!(proposals.hand_over(None, now, (9, 5)).len(), 2);
+        assert!(proposals.hand_over(None, now, (0, 5)).is_empty());
+        assert_eq!(proposals.hand_over(None, now, (9, 5)).len(), 1);
     }
 }

@@ -185,9 +185,7 @@ impl<D: Disk> Loop<D> {
     fn may_stop(&self) -> bool {
         let Some(since) = self.stopping else { return false };
         let status = self.core.status();
-        status.role != Role::Leader
-            || status.group.voters.len() < 2
-            || since.elapsed() >= HAND_OVER
+        status.role != Role::Leader || status.group.voters.len() < 2 || since.elapsed() >= HAND_OVER
     }
 
     /// The next command: looks for one until `awake`, and then sleeps until `end`.
@@ -257,7 +255,7 @@ impl<D: Disk> Loop<D> {
         let most = (BATCH_PROPOSALS, BATCH_BYTES);
         match self.led.1 {
             Some(leader) if leader == self.id => loop {
-                let proposals = self.proposals.to_hand_over(None, now, most);
+                let proposals = self.proposals.hand_over(None, now, most);
                 if proposals.is_empty() {
                     return Ok(());
                 }
@@ -267,7 +265,7 @@ impl<D: Disk> Loop<D> {
                 }
             },
             Some(leader) if self.reach.up.contains_key(&leader) => {
-                for (id, proposal) in self.proposals.to_hand_over(Some(leader), now, most) {
+                for (id, proposal) in self.proposals.hand_over(Some(leader), now, most) {
                     self.reach.send(leader, Message::Propose { request: id.0, proposal });
                 }
                 Ok(())
@@ -378,6 +376,10 @@ impl<D: Disk> Loop<D> {
         self.disk.commit(batch, Durable::Later)?;
         let record = pointer(&fold);
         let view = self.publish(index, fold);
+        // Whoever hears that somebody is invited, or a member, finds that it is so.
+        if members_changed {
+            self.members_changed(&view)?;
+        }
         let mut asked = entries.iter();
         for (position, verdict) in verdicts {
             let entry = asked.find(|committed| committed.entry.position == position);
@@ -387,9 +389,6 @@ impl<D: Disk> Loop<D> {
         }
         if entries.iter().any(|entry| entry.recorded) {
             self.answer_recorded(&view)?;
-        }
-        if members_changed {
-            self.members_changed(&view)?;
         }
         Ok(Input::Applied(index, record))
     }

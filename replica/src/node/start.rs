@@ -66,6 +66,17 @@ pub fn program() -> Program {
     }
 }
 
+impl Options {
+    /// A replica that is linked to nobody.
+    pub fn alone(
+        dir: impl Into<PathBuf>,
+        member: Arc<dyn Signer + Send + Sync>,
+        founder: Option<MemberDetails>,
+    ) -> Self {
+        Options { dir: dir.into(), member, founder, joined: None, peering: None }
+    }
+}
+
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options").field("dir", &self.dir).finish_non_exhaustive()
@@ -180,6 +191,13 @@ impl Node {
         told
     }
 
+    /// How it has ended, if it has; told once, here or by [`Node::ended`].
+    pub fn ended_already(&mut self) -> Option<Result<(), Fault>> {
+        let told = self.ended.as_mut()?.try_recv().ok()?;
+        self.ended = None;
+        Some(told)
+    }
+
     /// Stops it after what is under way, and waits for that.
     pub async fn stop(mut self) -> Result<(), Fault> {
         // It may have ended by itself; then the reason counts, unless it has been told.
@@ -229,6 +247,13 @@ impl Node {
     }
 }
 
+/// Whoever drops it without stopping it wants it gone all the same.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.handle.commands.send(Command::Stop);
+    }
+}
+
 fn panicked() -> Fault {
     Fault::new("the replica's loop has ended without a reason: a bug")
 }
@@ -268,10 +293,8 @@ fn prepare(
     let (commands, to_do) = mpsc::channel();
     let keeper = Keeper::new(watermark, mark);
     let signer = member.clone();
-    let work =
-        Loop::new(replica, core, disk, keeper, to_do, tells, signer, agreement, ahead)?;
+    let work = Loop::new(replica, core, disk, keeper, to_do, tells, signer, agreement, ahead)?;
     let queue = queue();
-    let handle =
-        Handle { commands, views, group, queue, member, cluster, replica, incarnation };
+    let handle = Handle { commands, views, group, queue, member, cluster, replica, incarnation };
     Ok(((handle, membership), work))
 }

@@ -477,7 +477,7 @@ mod tests {
         let refused =
             change(&mut store, |client, draft| client.inform(draft, strange, &OneCore).map(drop));
         assert!(matches!(refused, Err(Error::Failed(Failure::Refused(_)))), "{refused:?}");
-        change(&mut store, |client, draft| client.disable(draft, SECRET)).unwrap();
+        change(&mut store, |client, draft| client.disable(draft, SECRET, &OneCore)).unwrap();
         drop(store);
         let mut store = open(dir.path());
         assert_eq!(head(&store), None);

@@ -143,7 +143,9 @@ fn a_start_records_what_the_machine_holds_and_no_more() {
         let own =
             enrol::Own { log_key: LogKey([5; 32]), lock: Some(&lock), node_key: node_key(node) };
         let mut records = 0;
-        while let Some(event) = enrol::next(ground(group), ReplicaId(1), "first", own).unwrap() {
+        while let Some(event) =
+            enrol::next(ground(group), ReplicaId(1), "first", own, None).unwrap()
+        {
             sealed(group, event);
             records += 1;
             assert!(records < 5);
@@ -176,7 +178,7 @@ fn a_start_brings_a_ledger_under_the_rules_that_all_know() {
     let mut group = Group::under_rules_1();
     let own = enrol::Own { log_key: LogKey([5; 32]), lock: None, node_key: node_key(2) };
     let mut kinds = Vec::new();
-    while let Some(event) = enrol::next(ground(&group), ReplicaId(1), "first", own).unwrap() {
+    while let Some(event) = enrol::next(ground(&group), ReplicaId(1), "first", own, None).unwrap() {
         kinds.push(event.kind_name());
         sealed(&mut group, event);
     }
@@ -190,7 +192,7 @@ fn a_machine_takes_another_name_when_its_own_is_taken() {
     let joining = joining(&group, "first");
     sealed(&mut group, joining);
     let own = enrol::Own { log_key: LogKey([5; 32]), lock: None, node_key: node_key(2) };
-    while let Some(event) = enrol::next(ground(&group), ReplicaId(1), "first", own).unwrap() {
+    while let Some(event) = enrol::next(ground(&group), ReplicaId(1), "first", own, None).unwrap() {
         sealed(&mut group, event);
     }
     let node = enrol::own_node(ground(&group), ReplicaId(1)).unwrap().unwrap();

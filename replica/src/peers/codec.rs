@@ -300,11 +300,7 @@ mod tests {
                 m.context = context.into();
                 m.set_entries(entries.into());
                 if kind == MessageType::MsgSnapshot {
-                    let pointer = RecordPointer {
-                        record: n[6],
-                        hash: RecordHash([1; 32]),
-                        fold: FoldHash([2; 32]),
-                    };
+                    let pointer = RecordPointer { record: n[6], hash: [1; 32], fold: [2; 32] };
                     let mut state = ConfState::default();
                     (state.voters, state.learners) = (group.0, group.1);
                     (state.voters_outgoing, state.learners_next) = (group.2, group.3);
@@ -355,7 +351,8 @@ mod tests {
                 .prop_map(|(request, first, records)| Message::Records { request, first, records }),
             1 => (any::<u64>(), any::<u64>())
                 .prop_map(|(request, next)| Message::RecordsEnd { request, next }),
-            proptest::option::of(any::<u64>()).prop_map(|to| Message::HandOver(to.map(ReplicaId))),
+            1 => prop::option::of(any::<u64>())
+                .prop_map(|to| Message::HandOver(to.map(ReplicaId))),
         ]
     }
 

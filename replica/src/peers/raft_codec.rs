@@ -197,11 +197,8 @@ fn read_snapshot(reader: &mut Reader<'_>) -> Result<Snapshot, Malformed> {
         ..ConfState::default()
     };
     snapshot.mut_metadata().set_conf_state(group);
-    let pointer = RecordPointer {
-        record: reader.uint()?,
-        hash: reader.fixed()?,
-        fold: reader.fixed()?,
-    };
+    let pointer =
+        RecordPointer { record: reader.uint()?, hash: reader.fixed()?, fold: reader.fixed()? };
     reader.close();
     snapshot.data = pointer.to_bytes().into();
     Ok(snapshot)

@@ -37,6 +37,18 @@ pub(crate) struct Replica {
     node: Option<Node>,
 }
 
+impl Drop for Replica {
+    fn drop(&mut self) {
+        // A test that fails should say what has become of its replicas.
+        if std::thread::panicking()
+            && let Some(node) = &mut self.node
+            && let Some(Err(fault)) = node.ended_already()
+        {
+            eprintln!("replica {} ended: {fault}", self.number);
+        }
+    }
+}
+
 pub(crate) fn details(number: u8, address: &str) -> MemberDetails {
     MemberDetails {
         name: format!("signer-{number}"),
@@ -103,11 +115,7 @@ impl Replica {
         let identity = Identity { cluster: token.cluster.0, replica: replica.0, incarnation };
         let neighbours = peers
             .into_iter()
-            .map(|(id, peer)| Neighbour {
-                replica: id.0,
-                key: peer.key.0,
-                address: peer.address,
-            })
+            .map(|(id, peer)| Neighbour { replica: id.0, key: peer.key.0, address: peer.address })
             .collect();
         let joined = Some((identity, neighbours));
         let node = start(number, dir.path(), &address, listener, joined).await;
@@ -132,8 +140,10 @@ impl Replica {
     /// Waits until this replica sees its group like that.
     pub(crate) async fn sees(&self, what: impl Fn(&GroupView) -> bool) -> Arc<GroupView> {
         let mut group = self.handle().watch_group();
-        let seen = soon(group.wait_for(|now| what(now))).await.unwrap();
-        seen.clone()
+        match soon(group.wait_for(|now| what(now))).await {
+            Ok(seen) => seen.clone(),
+            Err(_) => panic!("replica {} has ended", self.number),
+        }
     }
 
     pub(crate) async fn has_voters(&self, voters: &[u64]) {
@@ -156,11 +166,10 @@ impl Replica {
 
     /// Invites somebody.
     pub(crate) async fn invite(&self, seed: u8, named: Option<u8>) -> Token {
-        let secret = PrivateKey::from_seed(&[seed; 32]);
+        let secret = PrivateKey::from_seed(&[200 + seed; 32]);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-        let named = named.map(|number| {
-            ledger::history::MemberKey(key(number).public().0).fingerprint()
-        });
+        let named =
+            named.map(|number| ledger::history::MemberKey(key(number).public().0).fingerprint());
         let event = Event::MemberInvited(Invited {
             key: InvitationKey(secret.public().0),
             expires_ms: now + 60_000,

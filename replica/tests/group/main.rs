@@ -31,7 +31,7 @@ async fn three_replicas_record_wherever_they_are_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_who_was_invited_waits_for_approval() {
     let founder = Replica::founder().await;
-    let token = founder.invite(40, None).await;
+    let token = founder.invite(4, None).await;
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let joining = tokio::spawn(async move {
         let progress = |progress| {
@@ -102,9 +102,8 @@ async fn members_are_demoted_promoted_and_removed() {
     all[place].has_voters(&left).await;
     all[place].record("after", node_added(2)).await;
     let gone = usize::try_from(lead.0 - 1).unwrap();
-    let removed = all[gone].sees(|now| {
-        now.is_shut_out(lead) || !now.raft.group.voters.contains(&lead.0)
-    });
+    let removed =
+        all[gone].sees(|now| now.is_shut_out(lead) || !now.raft.group.voters.contains(&lead.0));
     removed.await;
     all[gone].stop().await;
 }

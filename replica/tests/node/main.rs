@@ -24,8 +24,7 @@ async fn start(dir: &Path) -> Result<Node, StartError> {
         rules: ledger::history::KNOWN_RULES,
         address: None,
     };
-    let options = Options { dir: dir.to_owned(), member: Arc::new(key(1)), founder: Some(details) };
-    Node::start(options).await
+    Node::start(Options::alone(dir, Arc::new(key(1)), Some(details))).await
 }
 
 /// The `number`-th node joins the roster.

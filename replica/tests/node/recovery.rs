@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use ledger::rows::watermark::Watermark;
+use replica::disk::recovery::{Fresh, StartError, recover};
 use replica::disk::watermark::WatermarkFile;
 use replica::disk::{Durable, ROWS_DIR, identity, watermark};
 
@@ -110,8 +111,8 @@ async fn a_first_start_that_was_cut_short_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let mut cluster = None;
     for _ in 0..2 {
-        let fresh = Some(|| Ok(ledger::history::ClusterId([3; 16])));
-        let recovered = replica::disk::recovery::recover(dir.path(), fresh).unwrap();
+        let fresh = Fresh::Founder(ledger::history::ClusterId([3; 16]));
+        let recovered = recover(dir.path(), fresh).unwrap();
         let identity = recovered.identity;
         assert_eq!(*cluster.get_or_insert(identity.cluster), identity.cluster);
         drop(recovered);
@@ -125,7 +126,7 @@ async fn a_first_start_that_was_cut_short_goes_on() {
 #[tokio::test]
 async fn an_empty_directory_is_not_taken_for_a_replica() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { dir: dir.path().to_owned(), member: Arc::new(key(1)), founder: None };
+    let options = Options::alone(dir.path(), Arc::new(key(1)), None);
     let error = Node::start(options).await.unwrap_err();
     assert!(matches!(error, StartError::Empty { .. }), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was created");

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use ledger::ids::{AumHash, NodeKey};
 use ledger::lock::client::{Bootstrap, CHAIN, Client, Peer, Question, Reply, Round, Told};
 use ledger::lock::compaction::{Options, compact};
-use ledger::lock::signatures::{OneCore, Unverified, verify_one};
+use ledger::lock::signatures::{Unverified, verify_one};
 use ledger::lock::sync::missing_page;
 use ledger::lock::{Authority, Sealed};
 use ledger::rows::{Draft, Memory, Rows, tables};
 use ledger::{Failure, Fault};
 
+use super::images::Remembering;
 use super::wire::{Answer, Ask};
 use crate::world::disk::{Disk, Durable};
 use crate::world::{Process, ProcessId, STORED_AT};
@@ -144,7 +145,7 @@ impl ClientNode {
             }
             (Stage::Round(mut round), Answer::Round(reply)) => {
                 let result = self.change(now, durable, |client, draft| {
-                    round.reply(client, draft, reply, &OneCore)
+                    round.reply(client, draft, reply, &Remembering)
                 });
                 (result, Some(round))
             }
@@ -181,7 +182,7 @@ impl ClientNode {
             }
             if !new.is_empty() {
                 let taken = self.change(now, Durable::Later, |client, draft| {
-                    client.inform(draft, new, &OneCore)
+                    client.inform(draft, new, &Remembering)
                 });
                 match taken {
                     Ok(_) => {}
@@ -199,7 +200,7 @@ impl ClientNode {
 
     /// It takes in AUMs that somebody made on it.
     pub fn inform(&mut self, now: u64, aums: Vec<Sealed>) -> Result<(), Failure> {
-        self.change(now, Durable::Now, |client, draft| client.inform(draft, aums, &OneCore))?;
+        self.change(now, Durable::Now, |client, draft| client.inform(draft, aums, &Remembering))?;
         Ok(())
     }
 

@@ -8,16 +8,18 @@ use ledger::history::door::SINCE_RULES;
 use ledger::history::lifecycle::{self, Lifecycle};
 use ledger::history::{
     Actor, AumsAdded, ClusterId, Epoch, Event, Fold, Founder, LogKey, MemberDetails, MemberKey,
-    NodeId, Proposal, RecordHash, ReplicaId, SignedProposal, Verdict, Who, records, roster,
+    NodeId, Proposal, Record, RecordHash, ReplicaId, SignedProposal, Verdict, Who, records, roster,
 };
 use ledger::ids::AumHash;
 use ledger::lock::client::{Bootstrap, Peer, Question, Reply, Told};
-use ledger::lock::signatures::{PrivateKey, Signer, Unverified, verify_one};
+use ledger::lock::signatures::{PrivateKey, Signer, Unverified, verify_all};
 use ledger::lock::{Authority, Chain, ChainId, Sealed};
-use ledger::rows::{Draft, Rows};
+use ledger::rows::watermark::{FILE_BYTES, SLOT_BYTES, Watermark, slot_offset};
+use ledger::rows::{Changes, Draft, Memory, Rows, tables};
 use ledger::{Failure, Fault, Refusal};
 
 use super::client;
+use super::images::Remembering;
 use super::keys;
 use super::wire::{Answer, Ask};
 use crate::world::Process;
@@ -39,8 +41,36 @@ pub struct Ledger {
     pub heard: Vec<Heard>,
     /// The user on whose behalf it is asked.
     pub uid: u32,
+    /// What has happened to it that nobody has counted yet.
+    pub happened: Vec<&'static str>,
+    /// What it said while its disk was worn, until somebody looks at it.
+    pub on_worn_disk: Vec<OnWornDisk>,
     member: PrivateKey,
     requests: u64,
+    /// The records that it has acknowledged, kept elsewhere as well.
+    copy: Vec<Vec<u8>>,
+    /// The watermark's file, beside the disk, and how often it was written.
+    mark: (Vec<u8>, u64),
+    /// Whether everything is to be read at the next start.
+    suspect: bool,
+}
+
+/// Something that the ledger said while some of its disk could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnWornDisk {
+    /// To what.
+    pub to: &'static str,
+    /// Whether it would have said the same, had nothing been wrong.
+    pub same: bool,
+}
+
+/// How a ledger that did not start was mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mended {
+    /// All records were there: everything else was folded from them again.
+    Refolded,
+    /// Records were missing or damaged, and came from the copy.
+    Restored,
 }
 
 /// What the ledger was asked that concerns the door.
@@ -72,9 +102,20 @@ impl Ledger {
     pub fn found(process: Process, rules: u32) -> Result<Self, Fault> {
         let member = PrivateKey::from_seed(&[0xe1; 32]);
         let fold = Some(Fold::open(process.disk.rows())?);
-        let (acknowledged, heard) = (Vec::new(), Vec::new());
-        let mut ledger =
-            Ledger { process, fold, acknowledged, heard, uid: 1000, member, requests: 0 };
+        let mut ledger = Ledger {
+            process,
+            fold,
+            acknowledged: Vec::new(),
+            heard: Vec::new(),
+            uid: 1000,
+            happened: Vec::new(),
+            on_worn_disk: Vec::new(),
+            member,
+            requests: 0,
+            copy: Vec::new(),
+            mark: (vec![0; FILE_BYTES], 0),
+            suspect: false,
+        };
         let member_key = MemberKey(ledger.member.public().0);
         let founder = Founder { id: ReplicaId(1), member_key, details: Self::details(rules) };
         ledger.propose(0, Event::GroupCreated(founder))?;
@@ -127,11 +168,69 @@ impl Ledger {
         self.fold = None;
     }
 
-    /// It starts again.
+    /// The key of its one member.
+    pub fn member(&self) -> &PrivateKey {
+        &self.member
+    }
+
+    /// Everything that lies on its disk is to be read at its next start: it has failed, or somebody
+    /// wants to be sure.
+    pub fn suspect(&mut self) {
+        self.suspect = true;
+    }
+
+    /// It starts again, or refuses to: with the reason, and down. It does not go on with what it
+    /// cannot read, nor short of what it has acknowledged.
     pub fn start(&mut self) -> Result<(), Fault> {
         self.process.start();
-        self.fold = Some(Fold::open(self.process.disk.rows())?);
+        let opened = self.open();
+        if opened.is_err() {
+            self.crash();
+        }
+        opened
+    }
+
+    fn open(&mut self) -> Result<(), Fault> {
+        let rows = self.process.disk.rows();
+        let fold = Fold::open(rows)?;
+        if let Some((_, mark)) = Watermark::from_file(&self.mark.0)
+            && !mark.kept_by(&promise(fold.next_index()))
+        {
+            return Err(Fault::new("the records end before the watermark"));
+        }
+        if self.suspect {
+            for table in tables::ALL {
+                for row in rows.scan(*table, &[][..]..&[][..])? {
+                    row?;
+                }
+            }
+            self.suspect = false;
+        }
+        self.fold = Some(fold);
         Ok(())
+    }
+
+    /// Its operator mends it, on a new disk: from its own records if they are all there and hold,
+    /// from the copy otherwise. It does not run yet.
+    pub fn mend(&mut self) -> Result<Mended, Fault> {
+        self.process.start();
+        let own: Result<Vec<Record>, Fault> =
+            records::from(self.process.disk.rows(), 0).and_then(Iterator::collect);
+        let own = own.map(|records| records.iter().map(|r| r.bytes().to_vec()).collect());
+        let whole = |own: &Vec<Vec<u8>>| own.len() == self.copy.len();
+        let refolded = own.ok().filter(whole).and_then(|own| folded(&own).ok());
+        let (how, batches) = match refolded {
+            Some(batches) => (Mended::Refolded, batches),
+            None => (Mended::Restored, folded(&self.copy)?),
+        };
+        self.process.disk.wipe();
+        self.process.disk.set_full(false);
+        for changes in batches {
+            self.process.disk.commit(changes, Durable::Now)?;
+        }
+        self.suspect = false;
+        self.process.crash();
+        Ok(how)
     }
 
     /// Proposes an event under a request ID of its own.
@@ -169,12 +268,12 @@ impl Ledger {
     /// Signs a proposal, and takes the way of every proposal from there.
     fn admit(&mut self, now: u64, request: &str, event: Event) -> Result<Outcome, Fault> {
         let fold = self.fold.as_mut().ok_or_else(down)?;
-        let request = request.parse().map_err(|e| Fault::from_error("a request ID", e))?;
+        let id = request.parse().map_err(|e| Fault::from_error("a request ID", e))?;
         let proposal = Proposal {
             cluster: Self::CLUSTER,
             incarnation: 1,
             last_index: fold.next_index() + 100,
-            request,
+            request: id,
             digest: [7; 32],
             part: 0,
             actor: Actor { member: ReplicaId(1), who: Who::Uid(self.uid), name: "ada".into() },
@@ -185,22 +284,51 @@ impl Ledger {
             Ok(signed) => signed,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let verified = SignedProposal::decode(signed.bytes())
-            .and_then(|proposal| verify_one(Unverified::new(proposal)));
-        let verified = match verified {
-            Ok(verified) => verified,
+        let unverified = match SignedProposal::decode(signed.bytes()) {
+            Ok(proposal) => Unverified::new(proposal),
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
+        let verified = match verify_all(vec![unverified], &Remembering).pop() {
+            Some(Ok(verified)) => verified,
+            Some(Err(refusal)) => return Ok(Outcome::Refused(refusal)),
+            None => return Err(Fault::new("a proposal was not checked")),
+        };
+        let mut sound = self.process.disk.is_worn().then(|| fold.clone());
         let mut draft = Draft::on(self.process.disk.rows());
         let verdict = fold.admit(&mut draft, &verified)?;
         let changes = draft.finish();
+        if let Some(fold) = &mut sound {
+            let mut draft = Draft::on(self.process.disk.inspect());
+            let same = fold.admit(&mut draft, &verified)? == verdict && draft.finish() == changes;
+            self.on_worn_disk.push(OnWornDisk { to: "a proposal", same });
+        }
         match verdict {
             Verdict::Sealed(record) => {
-                self.process.disk.commit(changes, Durable::Now)?;
-                self.acknowledged.push((record.index(), record.hash()));
+                let disk = &mut self.process.disk;
+                disk.power_may_fail();
+                match disk.commit(changes, Durable::Now) {
+                    Ok(()) => self.acknowledge(&record),
+                    Err(_) if disk.lost_power() => {
+                        // Whoever asked has heard nothing, and asks again.
+                        self.crash();
+                        self.process.start();
+                        self.open()?;
+                        self.happened.push("power lost during a write");
+                        return self.admit(now, request, proposal.event);
+                    }
+                    Err(fault) => return Err(fault),
+                }
                 Ok(Outcome::Recorded(record.index()))
             }
-            Verdict::Repeated { index, .. } => Ok(Outcome::Recorded(index)),
+            Verdict::Repeated { index, .. } => {
+                if index >= self.acknowledged.len() as u64
+                    && let Some(record) = records::record(self.process.disk.rows(), index)?
+                {
+                    self.happened.push("a write outlived the power");
+                    self.acknowledge(&record);
+                }
+                Ok(Outcome::Recorded(index))
+            }
             Verdict::Refused(_) if !changes.is_empty() => {
                 Err(Fault::new("a refused proposal has left rows"))
             }
@@ -208,33 +336,31 @@ impl Ledger {
         }
     }
 
+    /// It has synced a record: now it can say so.
+    fn acknowledge(&mut self, record: &Record) {
+        self.acknowledged.push((record.index(), record.hash()));
+        self.copy.push(record.bytes().to_vec());
+        let (file, sequence) = &mut self.mark;
+        *sequence += 1;
+        let at = slot_offset(*sequence) as usize;
+        let slot = promise(record.index() + 1).to_slot(*sequence);
+        file[at..at + SLOT_BYTES].copy_from_slice(&slot);
+    }
+
     /// It answers a node.
     pub fn answer(&mut self, now: u64, ask: Ask) -> Result<Answer, Fault> {
-        let rows = self.process.disk.rows();
-        let fold = self.fold.as_ref().ok_or_else(down)?;
-        match ask {
-            Ask::Map { head, node_key } => {
-                let told = told(rows, fold, head)?;
-                let peers = roster::list(rows)?.into_iter();
-                let peers = peers.filter(|node| node.node_key != node_key).map(|node| Peer {
-                    node_key: node.node_key,
-                    signature: node.signature.map(|signature| signature.to_cbor()),
-                });
-                Ok(Answer::Map { told, peers: peers.collect() })
-            }
-            Ask::Round(Question::Bootstrap { head }) => {
-                Ok(Answer::Round(Reply::Bootstrap(bootstrap(rows, fold, head)?)))
-            }
-            Ask::Round(Question::Offer(theirs)) => {
-                let Some(authority) = fold.authority() else { return Ok(Answer::Refused) };
-                match client::offer(rows, authority, &theirs) {
-                    Ok(answer) => Ok(answer),
-                    Err(Failure::Refused(_)) => Ok(Answer::Refused),
-                    Err(Failure::Fault(fault)) => Err(fault),
-                }
-            }
-            Ask::Round(Question::Send { aums, .. }) => self.send(now, aums),
+        if let Ask::Round(Question::Send { aums, .. }) = ask {
+            return self.send(now, aums);
         }
+        let fold = self.fold.as_ref().ok_or_else(down)?;
+        let disk = &self.process.disk;
+        let worn = disk.is_worn();
+        let answer = answered(disk.rows(), fold, &ask)?;
+        if worn {
+            let same = answered(disk.inspect(), fold, &ask)? == answer;
+            self.on_worn_disk.push(OnWornDisk { to: "a node", same });
+        }
+        Ok(answer)
     }
 
     /// A node sends AUMs. Those that are new are proposed, wherever they fork off.
@@ -275,12 +401,66 @@ impl Ledger {
 
     /// A node of the roster.
     pub fn node(&self, id: NodeId) -> Result<Option<roster::Node>, Fault> {
-        roster::node(self.process.disk.rows(), id)
+        roster::node(self.process.disk.inspect(), id)
     }
 }
 
 fn down() -> Fault {
     Fault::new("the ledger is down")
+}
+
+/// What the watermark says of a ledger of one member with so many records.
+fn promise(records: u64) -> Watermark {
+    Watermark { term: 1, vote: 1, last_term: 1, last_index: records }
+}
+
+/// The rows that records come to, a batch a record, if they hold.
+fn folded(records: &[Vec<u8>]) -> Result<Vec<Changes>, Fault> {
+    let bad = |why: Refusal| Fault::from_error("a damaged record", why);
+    let decoded = records.iter().map(|bytes| Record::decode(bytes).map(Unverified::new));
+    let decoded = decoded.collect::<Result<Vec<_>, _>>().map_err(bad)?;
+    let mut rows = Memory::new();
+    let mut fold = Fold::open(&rows)?;
+    let mut batches = Vec::new();
+    for record in verify_all(decoded, &Remembering) {
+        let mut draft = Draft::on(&rows);
+        match fold.replay(&mut draft, &record.map_err(bad)?)? {
+            Verdict::Sealed(_) => {}
+            Verdict::Refused(why) => return Err(bad(why)),
+            Verdict::Repeated { .. } => return Err(Fault::new("a record repeats another")),
+        }
+        let changes = draft.finish();
+        rows.apply(changes.clone());
+        batches.push(changes);
+    }
+    Ok(batches)
+}
+
+/// What a node is answered to anything but what it sends.
+fn answered(rows: &dyn Rows, fold: &Fold, ask: &Ask) -> Result<Answer, Fault> {
+    match ask {
+        Ask::Map { head, node_key } => {
+            let told = told(rows, fold, *head)?;
+            let peers = roster::list(rows)?.into_iter();
+            let peers = peers.filter(|node| node.node_key != *node_key).map(|node| Peer {
+                node_key: node.node_key,
+                signature: node.signature.map(|signature| signature.to_cbor()),
+            });
+            Ok(Answer::Map { told, peers: peers.collect() })
+        }
+        Ask::Round(Question::Bootstrap { head }) => {
+            Ok(Answer::Round(Reply::Bootstrap(bootstrap(rows, fold, *head)?)))
+        }
+        Ask::Round(Question::Offer(theirs)) => {
+            let Some(authority) = fold.authority() else { return Ok(Answer::Refused) };
+            match client::offer(rows, authority, theirs) {
+                Ok(answer) => Ok(answer),
+                Err(Failure::Refused(_)) => Ok(Answer::Refused),
+                Err(Failure::Fault(fault)) => Err(fault),
+            }
+        }
+        Ask::Round(Question::Send { .. }) => Ok(Answer::Refused),
+    }
 }
 
 /// The lock that has or had that AUM.

@@ -13,6 +13,7 @@ use ledger::lock::{Chain, ChainId, Sealed};
 use ledger::rows::{Draft, Memory, Rows};
 
 use super::client::{answer, stored};
+use super::keys;
 use super::wire::{Answer, Ask};
 use crate::world::clock::SECOND;
 use crate::world::{Fault, Mix, Ms, ProcessId, Random};
@@ -174,7 +175,8 @@ impl Relay {
         match answer {
             Answer::Map { peers, .. } => Answer::Map { told: Told::Off, peers },
             Answer::Round(Reply::Bootstrap(bootstrap)) => {
-                let secret = Some(self.random.bytes().to_vec());
+                let [n, ..] = self.random.bytes();
+                let secret = Some(keys::invented(n).to_vec());
                 Answer::Round(Reply::Bootstrap(Bootstrap { secret, ..bootstrap }))
             }
             other => other,

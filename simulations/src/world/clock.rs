@@ -7,8 +7,10 @@ pub type Ms = u64;
 
 /// A second.
 pub const SECOND: Ms = 1000;
+/// A minute.
+pub const MINUTE: Ms = 60 * SECOND;
 /// An hour.
-pub const HOUR: Ms = 3600 * SECOND;
+pub const HOUR: Ms = 60 * MINUTE;
 /// A day.
 pub const DAY: Ms = 24 * HOUR;
 

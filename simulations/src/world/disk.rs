@@ -1,5 +1,6 @@
 //! Disks: rows that a process keeps, and what crashes and bad sectors do to them.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use blake2s_simd::blake2s;
@@ -48,6 +49,10 @@ const FRAME: usize = 36;
 
 /// A log of batches on a faulty device. Each batch has its length and its hash in front; whatever
 /// comes after one that is damaged is lost, as RocksDB's point-in-time recovery has it.
+///
+/// A row that has long since left the log for a table file can be damaged by itself: reading it
+/// fails then, as it does in RocksDB, whose blocks have checksums. It can be read again once it has
+/// been written anew.
 #[derive(Debug)]
 pub struct SimDisk {
     bytes: Vec<u8>,
@@ -57,8 +62,15 @@ pub struct SimDisk {
     /// No write succeeds until the disk is opened again.
     failed: bool,
     full: bool,
+    /// The power fails during the next write.
+    fails_next: bool,
+    /// It has failed, and the disk was not opened since.
+    lost_power: bool,
+    has_rotted: bool,
     mix: Mix,
     random: Random,
+    /// What wear draws from: a stream of its own, so that it changes no crash.
+    wear: Random,
 }
 
 /// What was found when a disk was opened again.
@@ -76,21 +88,40 @@ struct Faulty {
     rows: Memory,
     /// Which of the coming reads fails; none if it is 0.
     fails_in: std::cell::Cell<u64>,
+    /// Rows whose checksums do not hold any more.
+    spoilt: BTreeSet<(Table, Vec<u8>)>,
 }
 
 impl Rows for Faulty {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerFault> {
         self.read()?;
+        self.whole(table, key)?;
         self.rows.get(table, key)
     }
 
     fn scan(&self, table: Table, keys: Range<&[u8]>) -> Result<RowIter<'_>, LedgerFault> {
         self.read()?;
-        self.rows.scan(table, keys)
+        let rows = self.rows.scan(table, keys)?;
+        if self.spoilt.is_empty() {
+            return Ok(rows);
+        }
+        Ok(Box::new(rows.map(move |row| {
+            let (key, value) = row?;
+            self.whole(table, &key)?;
+            Ok((key, value))
+        })))
     }
 }
 
 impl Faulty {
+    fn whole(&self, table: Table, key: &[u8]) -> Result<(), LedgerFault> {
+        // The empty set is by far the most common: no key is copied for it.
+        if self.spoilt.is_empty() || !self.spoilt.contains(&(table, key.to_vec())) {
+            return Ok(());
+        }
+        Err(LedgerFault::new(format!("a checksum of table {} does not hold", table.0)))
+    }
+
     fn read(&self) -> Result<(), LedgerFault> {
         match self.fails_in.get() {
             0 => Ok(()),
@@ -122,6 +153,16 @@ impl Disk for SimDisk {
                 return Err(LedgerFault::new("no space left on the simulated disk"));
             }
             self.bytes.extend_from_slice(&frame);
+            if std::mem::take(&mut self.fails_next) {
+                // Not synced: how much of it is left shows after the crash.
+                (self.failed, self.lost_power) = (true, true);
+                return Err(LedgerFault::new("the power failed during a write"));
+            }
+            if !self.rows.spoilt.is_empty() {
+                for (table, key, _) in changes.iter() {
+                    self.rows.spoilt.remove(&(table, key.to_vec()));
+                }
+            }
             self.rows.rows.apply(changes);
         }
         if durable == Durable::Now {
@@ -137,11 +178,15 @@ impl SimDisk {
         SimDisk {
             bytes: Vec::new(),
             synced: 0,
-            rows: Faulty { rows: Memory::new(), fails_in: 0.into() },
+            rows: Faulty { rows: Memory::new(), fails_in: 0.into(), spoilt: BTreeSet::new() },
             failed: false,
             full: false,
+            fails_next: false,
+            lost_power: false,
+            has_rotted: false,
             mix,
             random: Random::new(seed, &format!("disk of {name}")),
+            wear: Random::new(seed, &format!("wear of {name}")),
         }
     }
 
@@ -161,6 +206,59 @@ impl SimDisk {
         if self.mix.strikes(Fault::Read, &mut self.random) {
             self.rows.fails_in.set(1 + self.random.below(60));
         }
+    }
+
+    /// It is used once more: one of the next reads may fail, and a row may have become unreadable
+    /// where it lies. Whether one has.
+    pub fn wear(&mut self) -> bool {
+        let seldom = self.wear.chance(150);
+        let (reads, rots) = (
+            self.mix.strikes(Fault::Read, &mut self.wear),
+            self.mix.strikes(Fault::Rot, &mut self.wear),
+        );
+        if seldom && reads {
+            self.rows.fails_in.set(1 + self.wear.below(60));
+        }
+        seldom && rots && self.spoil()
+    }
+
+    /// Some row becomes unreadable; tables are as likely as each other, however many rows they have.
+    fn spoil(&mut self) -> bool {
+        let keys = |table: Table| {
+            let rows = self.rows.rows.scan(table, &[][..]..&[][..]);
+            rows.into_iter().flatten().flatten().map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        let mut filled: Vec<_> = tables::ALL.iter().map(|table| (*table, keys(*table))).collect();
+        filled.retain(|(_, keys)| !keys.is_empty());
+        if filled.is_empty() {
+            return false;
+        }
+        let (table, keys) = self.wear.pick(&filled);
+        let key = self.wear.pick(&keys);
+        self.has_rotted = true;
+        self.rows.spoilt.insert((table, key))
+    }
+
+    /// Whether some of what lies on it, or one of the next reads, is bad.
+    pub fn is_worn(&self) -> bool {
+        !self.rows.spoilt.is_empty() || self.rows.fails_in.get() > 0
+    }
+
+    /// The power may fail during the next write, if nothing else is wrong.
+    pub fn power_may_fail(&mut self) {
+        let seldom = self.wear.chance(250);
+        let fails = self.mix.strikes(Fault::Crash, &mut self.wear);
+        self.fails_next = seldom && fails && !self.is_worn() && !self.full;
+    }
+
+    /// Whether a bit of it has ever flipped.
+    pub fn has_rotted(&self) -> bool {
+        self.has_rotted
+    }
+
+    /// Whether it was the power that failed, and it has not been opened since.
+    pub fn lost_power(&self) -> bool {
+        self.lost_power
     }
 
     /// The rows, for whoever looks at the world from outside: these reads never fail.
@@ -187,6 +285,7 @@ impl SimDisk {
         }
         let at = self.random.place(self.bytes.len());
         self.bytes[at] ^= 1 << self.random.below(8);
+        self.has_rotted = true;
         true
     }
 
@@ -207,14 +306,18 @@ impl SimDisk {
         self.bytes.truncate(at);
         let lost_synced = at < self.synced;
         self.synced = at;
-        self.failed = false;
-        self.rows = Faulty { rows, fails_in: 0.into() };
+        (self.failed, self.lost_power) = (false, false);
+        // What cannot be read in a table file is no better after a start.
+        let spoilt = std::mem::take(&mut self.rows.spoilt);
+        self.rows = Faulty { rows, fails_in: 0.into(), spoilt };
         Reopened { dropped, lost_synced }
     }
 
     /// Nothing is left.
     pub fn wipe(&mut self) {
         self.bytes.clear();
+        self.has_rotted = false;
+        self.rows.spoilt.clear();
         self.synced = 0;
         self.reopen();
     }
@@ -327,6 +430,45 @@ mod tests {
         disk.crash();
         let reopened = disk.reopen();
         assert!(reopened.lost_synced && reopened.dropped > 0 && keys(&disk) < 3);
+    }
+
+    #[test]
+    fn a_spoilt_row_cannot_be_read_until_it_is_written_anew() {
+        let mut disk = SimDisk::new(1, "test", mix(None));
+        for key in ["a", "b"] {
+            put(&mut disk, key, Durable::Now).unwrap();
+        }
+        assert!(disk.spoil());
+        disk.crash();
+        disk.reopen();
+        let bad = |disk: &SimDisk| {
+            let get = |key: &&str| disk.rows().get(tables::AUMS, key.as_bytes()).is_err();
+            ["a", "b"].into_iter().filter(get).collect::<Vec<_>>()
+        };
+        let spoilt = bad(&disk);
+        assert_eq!(spoilt.len(), 1);
+        let scanned = disk.rows().scan(tables::AUMS, &[][..]..&[][..]).unwrap();
+        assert_eq!(scanned.filter(Result::is_err).count(), 1);
+        assert!(disk.is_worn());
+        put(&mut disk, spoilt[0], Durable::Now).unwrap();
+        assert!(bad(&disk).is_empty() && !disk.is_worn());
+    }
+
+    #[test]
+    fn a_write_during_which_the_power_fails_is_there_whole_or_not_at_all() {
+        let mut left = BTreeSet::new();
+        for seed in 0..100 {
+            let mut disk = SimDisk::new(seed, "test", mix(None));
+            put(&mut disk, "a", Durable::Now).unwrap();
+            disk.fails_next = true;
+            assert!(put(&mut disk, "b", Durable::Now).is_err());
+            assert!(put(&mut disk, "c", Durable::Now).is_err());
+            disk.crash();
+            let reopened = disk.reopen();
+            assert!(!reopened.lost_synced);
+            left.insert((keys(&disk), reopened.dropped > 0));
+        }
+        assert_eq!(left, [(1, false), (1, true), (2, false)].into());
     }
 
     #[test]

@@ -138,10 +138,16 @@ impl Client {
     }
 
     /// Ends the lock, if the secret is one of its own: nothing of its chain stays (spec 9).
-    /// Runs the KDF once.
-    pub fn disable(&mut self, draft: &mut Draft<'_>, secret: &[u8]) -> Result<(), Failure> {
+    /// Asks for its image once.
+    pub fn disable(
+        &mut self,
+        draft: &mut Draft<'_>,
+        secret: &[u8],
+        cores: &dyn Cores,
+    ) -> Result<(), Failure> {
         let state = self.needed()?.state();
-        if !planted!(AnySecret) && state.disablement_value_of(secret).is_none() {
+        let value = cores.image(secret).and_then(|image| state.listed(image));
+        if !planted!(AnySecret) && value.is_none() {
             return Err(Refusal::from(BadClaim::Disablement).into());
         }
         Storing { draft: &mut *draft, id: CHAIN }.erase()?;
@@ -273,13 +279,13 @@ mod tests {
         node.does(|client, draft| client.bootstrap(draft, &first)).unwrap();
         let refusal = node.refuses(|client, draft| client.bootstrap(draft, &second));
         assert_eq!(refusal, NotTold::LockOn.into());
-        let refusal = node.refuses(|client, draft| client.disable(draft, b"another"));
+        let refusal = node.refuses(|client, draft| client.disable(draft, b"another", &OneCore));
         assert_eq!(refusal, BadClaim::Disablement.into());
         assert_eq!(node.client.head(), Some(first.hash()));
 
-        node.does(|client, draft| client.disable(draft, SECRET)).unwrap();
+        node.does(|client, draft| client.disable(draft, SECRET, &OneCore)).unwrap();
         assert!(node.client.head().is_none());
-        let refusal = node.refuses(|client, draft| client.disable(draft, SECRET));
+        let refusal = node.refuses(|client, draft| client.disable(draft, SECRET, &OneCore));
         assert_eq!(refusal, NotTold::LockOff.into());
         node.does(|client, draft| client.bootstrap(draft, &second)).unwrap();
         assert_eq!(node.client.state_id(), Some((2, 0)));
@@ -330,11 +336,11 @@ mod tests {
         assert!(node.client.disabled_here());
 
         // The next lock is enforced; the first one would still be set aside.
-        node.does(|client, draft| client.disable(draft, SECRET)).unwrap();
+        node.does(|client, draft| client.disable(draft, SECRET, &OneCore)).unwrap();
         let next = genesis(2, &[(&signer, 1)]);
         node.does(|client, draft| client.bootstrap(draft, &next)).unwrap();
         assert!(node.client.enforced().is_some());
-        node.does(|client, draft| client.disable(draft, SECRET)).unwrap();
+        node.does(|client, draft| client.disable(draft, SECRET, &OneCore)).unwrap();
         node.does(|client, draft| client.bootstrap(draft, &root)).unwrap();
         assert!(node.client.disabled_here());
         assert_eq!(all_set_aside(&node.rows).unwrap(), [(1, 0)]);

@@ -132,7 +132,7 @@ impl Round {
     ) -> Result<(), Failure> {
         match (self.next.take(), reply) {
             (Some(Question::Bootstrap { .. }), Reply::Bootstrap(reply)) => {
-                self.bootstrap(client, draft, reply)
+                self.bootstrap(client, draft, reply, cores)
             }
             (Some(Question::Offer(_)), Reply::Offer { offer, aums }) => {
                 self.exchange(client, draft, &offer, aums, cores)
@@ -156,10 +156,11 @@ impl Round {
         client: &mut Client,
         draft: &mut Draft<'_>,
         reply: Bootstrap,
+        cores: &dyn Cores,
     ) -> Result<(), Failure> {
         match self.told {
             Told::Off => {
-                client.disable(draft, &reply.secret.ok_or(NotTold::NoSecret)?)?;
+                client.disable(draft, &reply.secret.ok_or(NotTold::NoSecret)?, cores)?;
                 self.progress.ended = true;
             }
             Told::On(_) => {

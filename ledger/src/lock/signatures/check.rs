@@ -3,7 +3,7 @@
 use ed25519_zebra::{VerificationKeyBytes, batch};
 
 use super::blinders::Transcript;
-use super::cores::{Cores, joined, on_shares, shares, shares_beside};
+use super::cores::{Cores, OneCore, joined, on_shares, shares, shares_beside};
 use super::{BadClaim, Claim, LastKey, Signed, Unverified, Verified};
 use crate::Refusal;
 
@@ -29,7 +29,8 @@ pub fn verify_all<T: Signed + Send + Sync>(
     cores: &dyn Cores,
 ) -> Verdicts<T> {
     let shares = shares(items.len(), LEAST, BATCH, cores.count());
-    let check = |items: &[Unverified<T>]| check_share(items.iter().map(|item| Some(&item.0)));
+    let check =
+        |items: &[Unverified<T>]| check_share(items.iter().map(|item| Some(&item.0)), cores);
     let checked = joined(on_shares(&items, shares, &mut || (), check, cores));
     verdicts(items.into_iter().map(|item| Ok(item.0)), checked).collect()
 }
@@ -54,7 +55,7 @@ pub fn decode_verify_and<B: Sync, T: Signed, R: Send>(
     let shares = shares(inputs.len(), LEAST, BATCH, cores.count());
     let work = |inputs: &[B]| {
         let items: Vec<Result<T, Refusal>> = inputs.iter().map(&decode).collect();
-        let checked = check_share(items.iter().map(|item| item.as_ref().ok()));
+        let checked = check_share(items.iter().map(|item| item.as_ref().ok()), cores);
         let verdicts = verdicts(items.into_iter(), checked);
         inputs.iter().zip(verdicts).map(|(input, item)| then(input, item?)).collect()
     };
@@ -77,7 +78,7 @@ pub fn verify_beside<T: Signed + Send + Sync, R>(
     let shares = shares_beside(items.len(), own, (LEAST, BATCH), cores.count());
     let mut result = None;
     let mut own = || result = Some(work(&items));
-    let check = |items: &[Verified<T>]| check_share(items.iter().map(|item| Some(&item.0)));
+    let check = |items: &[Verified<T>]| check_share(items.iter().map(|item| Some(&item.0)), cores);
     let checked = joined(on_shares(&items, shares, &mut own, check, cores));
     match result {
         Some(result) if checked.len() == items.len() && checked.iter().all(Result::is_ok) => {
@@ -89,7 +90,8 @@ pub fn verify_beside<T: Signed + Send + Sync, R>(
 
 /// Checks the claims of one item.
 pub fn verify_one<T: Signed>(item: Unverified<T>) -> Result<Verified<T>, Refusal> {
-    check_share([Some(&item.0)].into_iter()).into_iter().collect::<Result<(), Refusal>>()?;
+    let checked = check_share([Some(&item.0)].into_iter(), &OneCore);
+    checked.into_iter().collect::<Result<(), Refusal>>()?;
     Ok(Verified(item.0))
 }
 
@@ -108,9 +110,10 @@ fn verdicts<T>(
 /// an item that is none.
 fn check_share<'a, T: Signed + 'a>(
     items: impl ExactSizeIterator<Item = Option<&'a T>> + Clone,
+    cores: &dyn Cores,
 ) -> Vec<Result<(), Refusal>> {
     let mut verdicts = vec![Ok(()); items.len()];
-    let mut scratch = Scratch::default();
+    let mut scratch = Scratch { claims: Vec::new(), last: LastKey::default(), cores };
     let mut batch = Batch::new();
     let mut from = 0;
     for (at, item) in items.clone().enumerate() {
@@ -131,18 +134,18 @@ fn check_share<'a, T: Signed + 'a>(
 }
 
 /// What is used again for every item.
-#[derive(Default)]
-struct Scratch {
+struct Scratch<'c> {
     claims: Vec<Claim>,
     last: LastKey,
+    cores: &'c dyn Cores,
 }
 
 /// Checks the claims of one item, in their order and each by itself.
-fn check_alone<T: Signed>(item: &T, scratch: &mut Scratch) -> Result<(), Refusal> {
-    let Scratch { claims, last } = scratch;
+fn check_alone<T: Signed>(item: &T, scratch: &mut Scratch<'_>) -> Result<(), Refusal> {
+    let Scratch { claims, last, cores } = scratch;
     claims.clear();
     item.claims(claims)?;
-    match claims.iter().position(|claim| !claim.holds(last)) {
+    match claims.iter().position(|claim| !claim.holds(last, *cores)) {
         None => Ok(()),
         Some(at) => Err(Refusal::BadClaim(match claims[at] {
             Claim::Disablement { .. } => BadClaim::Disablement,
@@ -165,11 +168,14 @@ impl Batch {
 
     /// Takes the signatures of an item that are for a batch and checks its other claims. Takes
     /// none if the item is refused.
-    fn take<T: Signed>(&mut self, item: &T, scratch: &mut Scratch) -> Result<(), Refusal> {
-        let Scratch { claims, last } = scratch;
+    fn take<T: Signed>(&mut self, item: &T, scratch: &mut Scratch<'_>) -> Result<(), Refusal> {
+        let Scratch { claims, last, cores } = scratch;
         claims.clear();
         item.claims(claims)?;
-        if !claims.iter().all(|claim| matches!(claim, Claim::Zip215 { .. }) || claim.holds(last)) {
+        if !claims
+            .iter()
+            .all(|claim| matches!(claim, Claim::Zip215 { .. }) || claim.holds(last, *cores))
+        {
             return check_alone(item, scratch);
         }
         let fixed_by = item.fixed_by();

@@ -1,4 +1,7 @@
-//! Work for all cores, though this crate starts no threads.
+//! What callers lend to long checks: cores, though this crate starts no threads, and memory.
+
+use crate::limits::DISABLEMENT_VALUE_BYTES;
+use crate::lock::disablement;
 
 /// Inputs of one share, at least: fewer are not worth being handed out.
 const LEAST: usize = 64;
@@ -7,7 +10,7 @@ const LEAST: usize = 64;
 pub type Job<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 /// Runs jobs, on as many cores as the caller has to give.
-pub trait Cores {
+pub trait Cores: Sync {
     /// How many jobs run at once.
     fn count(&self) -> usize;
 
@@ -18,6 +21,14 @@ pub trait Cores {
     /// Runs every job to its end before it returns.
     fn run<'a>(&self, jobs: Vec<Job<'a>>) {
         self.run_beside(&mut || (), jobs);
+    }
+
+    /// The image of a disablement secret: one run of the KDF, unless the caller remembers it from
+    /// an earlier one. Nobody who runs a lock does, since secrets are not to stay in memory; the
+    /// simulations do, which ask for the same few thousands of times. Must be what
+    /// [`disablement::image`] is: whoever answers anything else lets anybody end the lock.
+    fn image(&self, secret: &[u8]) -> Option<[u8; DISABLEMENT_VALUE_BYTES]> {
+        disablement::derive(secret)
     }
 }
 

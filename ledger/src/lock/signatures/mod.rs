@@ -171,7 +171,7 @@ impl fmt::Debug for Claim {
 
 impl Claim {
     /// Checks this claim by itself.
-    fn holds(&self, last: &mut LastKey) -> bool {
+    fn holds(&self, last: &mut LastKey, cores: &dyn Cores) -> bool {
         match self {
             Claim::Zip215 { key, message, signature } => {
                 VerificationKey::try_from(VerificationKeyBytes::from(*key))
@@ -181,7 +181,7 @@ impl Claim {
             Claim::Standard { key, message, signature } => last
                 .decompressed(key)
                 .is_some_and(|key| key.verify(message, &signature.into()).is_ok()),
-            Claim::Disablement { secret, value } => disablement::matches(secret, value),
+            Claim::Disablement { secret, value } => disablement::equals(cores.image(secret), value),
         }
     }
 }

@@ -84,10 +84,10 @@ impl World {
             dirs.push(dir);
         }
         // The ledger is that of the first one, which initializes the lock.
-        let founder = Some(details("first", own(&keys[0], keys[0].node.public())));
+        let founder = Some(details("first", own(&keys[0], keys[0].node.public()), None));
         let dir = dirs[0].path().join("ledger");
         std::fs::create_dir(&dir).unwrap();
-        let node = Node::start(Options { dir, member: Arc::new(key(1)), founder }).await.unwrap();
+        let node = Node::start(Options::alone(dir, Arc::new(key(1)), founder)).await.unwrap();
         let mut daemons = BTreeMap::new();
         for (name, (keys, dir)) in NODES.into_iter().zip(keys.into_iter().zip(&dirs)) {
             let access = Access { own: OWN, operator: Some(OPERATOR) };

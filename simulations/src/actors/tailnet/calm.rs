@@ -24,6 +24,9 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
             process.wake();
             process.clock.set_right();
             process.disk.heal();
+            if who == LEDGER {
+                self.ledger.suspect();
+            }
             // Whoever cannot read or write any more starts again.
             self.crash(who, SECOND)?;
         }
@@ -87,7 +90,8 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
         Ok(())
     }
 
-    /// Whether a node stands on a branch that the door refuses, wherever it has it from.
+    /// Whether a node stands on a branch that the door refuses, wherever it has it from: by itself,
+    /// or together with what the node sends beside it, such as another branch from the same AUM.
     fn stands_on_refused(&self, node: &ClientNode, line: &BTreeSet<AumHash>) -> bool {
         let (Some(head), Some(door)) = (node.head(), &self.door) else { return false };
         let Some(ours) = self.ledger.head() else { return false };
@@ -96,8 +100,9 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
         let first = first.and_then(|hash| self.truth.of(hash));
         let record = self.ledger.fold.as_ref().map_or(0, ledger::history::Fold::next_index);
         first.is_some_and(|judged| {
-            self.refused.contains(&judged.aum.hash())
-                && door.judge(&self.truth, ours, &judged.aum, record).is_err()
+            self.refused
+                .get(&judged.aum.hash())
+                .is_some_and(|sent| door.after(&self.truth, ours, sent, record).is_err())
         })
     }
 
@@ -130,6 +135,10 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
         if let Some(fold) = &self.ledger.fold {
             invariants::fold_equals_rows(rows, fold, &replayed)?;
         }
-        invariants::tampering_is_noticed(&replayed.records, &mut self.random)
+        let records = &replayed.records;
+        let tried =
+            invariants::tampering_is_noticed(records, self.ledger.member(), &mut self.random)?;
+        self.tally.entry("tampered with the records").and_modify(|n| *n += tried).or_insert(tried);
+        Ok(())
     }
 }

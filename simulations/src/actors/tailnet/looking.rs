@@ -2,6 +2,7 @@
 //! of all nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use ledger::history::Fold;
 use ledger::history::door::finality::final_point;
@@ -21,6 +22,14 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
     /// The ledger may have recorded something: whatever must hold of it is checked.
     pub fn look_at_ledger(&mut self, before: Option<AumHash>) -> Result<()> {
         const NAME: &str = "the ledger";
+        for what in std::mem::take(&mut self.ledger.happened) {
+            self.count(what);
+        }
+        for said in std::mem::take(&mut self.ledger.on_worn_disk) {
+            invariants::damage_is_never_served(said)?;
+            self.count("answered on a worn disk");
+        }
+        self.look_at_records()?;
         for heard in std::mem::take(&mut self.ledger.heard) {
             self.look_at_door(heard)?;
         }
@@ -65,6 +74,22 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
         Ok(())
     }
 
+    /// Somebody who sees nothing but the records comes to the same with each of them; and now and
+    /// then to the same rows.
+    fn look_at_records(&mut self) -> Result<()> {
+        let rows = self.ledger.process.disk.inspect();
+        if !self.replayed.follow(rows)? {
+            return Ok(());
+        }
+        let Some(fold) = &self.ledger.fold else { return Ok(()) };
+        invariants::fold_equals_replay(fold, &self.replayed)?;
+        if self.random_audit.chance(60) {
+            invariants::fold_equals_rows(rows, fold, &self.replayed)?;
+            self.count("audited on the way");
+        }
+        Ok(())
+    }
+
     /// The ledger was asked something: its door has judged as it must.
     fn look_at_door(&mut self, heard: Heard) -> Result<()> {
         let (head, aums, outcome) = match heard {
@@ -89,7 +114,8 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
             Outcome::Refused(why) => {
                 let stored = &self.ledger_stored;
                 let new = aums.iter().map(Sealed::hash).filter(|hash| !stored.contains(hash));
-                self.refused.extend(new);
+                let all: Rc<[Sealed]> = aums.clone().into();
+                self.refused.extend(new.map(|hash| (hash, all.clone())));
                 Err(why)
             }
         };

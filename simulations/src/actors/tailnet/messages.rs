@@ -67,6 +67,7 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
             }
             Passed::On(0, said) => {
                 let before = self.ledger.head();
+                self.wears();
                 match self.ledger.answer(self.agenda.now(), said) {
                     Ok(answer) => {
                         self.look_at_ledger(before)?;

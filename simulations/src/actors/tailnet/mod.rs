@@ -6,22 +6,21 @@ mod looking;
 mod messages;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use ledger::Fault as LedgerFault;
 use ledger::history::Event;
 use ledger::ids::AumHash;
-use ledger::lock::State;
+use ledger::lock::{Sealed, State};
 
 use super::client::ClientNode;
 use super::keys;
-use super::ledger::{Ledger, Outcome};
+use super::ledger::{Ledger, Mended, Outcome};
 use super::relay::Relay;
 use crate::invariants::truth::{Door, Truth};
-use crate::invariants::{self, Broken, broken};
-use crate::world::clock::{Agenda, SECOND};
-use crate::world::{
-    Fault, Mix, Ms, Network, Plan, Process, ProcessId, Random, Step, Trace, Trouble,
-};
+use crate::invariants::{self, Broken, Replayed, broken};
+use crate::world::clock::{Agenda, MINUTE, SECOND};
+use crate::world::{Mix, Ms, Network, Plan, Process, ProcessId, Random, Step, Trace, Trouble};
 
 /// The ledger's number among the processes. Node `n` is process `n + 1`.
 pub const LEDGER: ProcessId = 0;
@@ -35,6 +34,7 @@ enum Due<A> {
     Step(Step<A>),
     Arrives { from: ProcessId, to: ProcessId, bytes: Vec<u8>, is_ask: bool },
     Starts(ProcessId),
+    IsMended,
     HasSpace(ProcessId),
 }
 
@@ -57,11 +57,15 @@ pub struct Tailnet<'t, A> {
     pub tally: Tally,
     /// The door of the lock that is on, if it has one.
     pub door: Option<Door>,
-    /// AUMs of events that the ledger has refused.
-    pub refused: BTreeSet<AumHash>,
+    /// AUMs of events that the ledger has refused, with all AUMs of the last such event.
+    pub refused: BTreeMap<AumHash, Rc<[Sealed]>>,
     seen: Vec<Seen>,
     ledger_stored: BTreeSet<AumHash>,
     ledger_records: usize,
+    /// The ledger's records as somebody replays them who sees nothing else.
+    replayed: Replayed,
+    /// When all rows are compared.
+    random_audit: Random,
 }
 
 /// What a node had when it was last looked at.
@@ -82,9 +86,7 @@ impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
         let Plan { seed, mix, steps } = plan;
         let process =
             |id: ProcessId, name: String, mix: &Mix| Process::new(seed, id, name, mix.clone());
-        // What the ledger's disk has lost to rot only a backup or another replica gives back.
-        let ledgers = mix.clone().without(Fault::Rot);
-        let ledger = Ledger::found(process(LEDGER, "ledger".into(), &ledgers), rules);
+        let ledger = Ledger::found(process(LEDGER, "ledger".into(), &mix), rules);
         let ledger = ledger.map_err(unexpected)?;
         let mut all = Vec::new();
         for n in 0..nodes {
@@ -106,9 +108,11 @@ impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
             ledger,
             seen: (0..nodes).map(|_| Seen::default()).collect(),
             door: None,
-            refused: BTreeSet::new(),
+            refused: BTreeMap::new(),
             ledger_stored: BTreeSet::new(),
             ledger_records: 0,
+            replayed: Replayed::default(),
+            random_audit: Random::new(seed, "audit"),
             nodes: all,
             truth: Truth::default(),
             tally: Tally::new(),
@@ -147,6 +151,7 @@ impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
                     self.arrives(from, to, bytes, is_ask)?;
                 }
                 Due::Starts(who) => self.start(who)?,
+                Due::IsMended => self.mend()?,
                 Due::HasSpace(who) => self.process(who).disk.set_full(false),
             }
         }
@@ -207,18 +212,19 @@ impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
         if self.process(who).disk.rot() {
             self.count("bit rot");
         }
-        let started = match who.checked_sub(1) {
-            None => self.ledger.start(),
-            Some(n) => self.nodes[n].start(),
-        };
-        started.map_err(unexpected)?;
         match who.checked_sub(1) {
             None => {
+                if let Err(fault) = self.ledger.start() {
+                    return self.refuses_to_start(&fault);
+                }
                 let rows = self.ledger.process.disk.inspect();
                 invariants::acknowledged_records_stay(rows, &self.ledger.acknowledged)?;
             }
-            // What was lost with the crash is no move of the head.
-            Some(n) => self.look_anew(n)?,
+            Some(n) => {
+                self.nodes[n].start().map_err(unexpected)?;
+                // What was lost with the crash is no move of the head.
+                self.look_anew(n)?;
+            }
         }
         let name = self.process(who).name.clone();
         let head = if who == LEDGER { self.ledger.head() } else { self.nodes[who - 1].head() };
@@ -226,11 +232,44 @@ impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
         Ok(())
     }
 
+    /// The ledger does not go on with what is on its disk. Its operator is called.
+    fn refuses_to_start(&mut self, fault: &LedgerFault) -> Result<()> {
+        if !self.ledger.process.disk.has_rotted() {
+            return Err(unexpected(LedgerFault::new(format!("a sound disk, but {fault}"))));
+        }
+        self.say(format_args!("the ledger does not start: {fault}"));
+        self.count("the ledger did not start on a damaged disk");
+        let mended = self.now() + self.random.between(1, 10) * MINUTE;
+        self.agenda.plan(mended, Due::IsMended);
+        Ok(())
+    }
+
+    /// The operator has mended the ledger's disk; it starts.
+    fn mend(&mut self) -> Result<()> {
+        let how = self.ledger.mend().map_err(unexpected)?;
+        self.say(format_args!("the ledger is mended: {how:?}"));
+        self.count(match how {
+            Mended::Refolded => "the ledger was folded anew",
+            Mended::Restored => "the ledger was restored from a copy",
+        });
+        self.start(LEDGER)
+    }
+
+    /// The ledger's disk is used.
+    fn wears(&mut self) {
+        if self.ledger.process.disk.wear() {
+            self.count("bit rot at the ledger");
+        }
+    }
+
     /// A fault of its own disk ends a process; it comes back.
     fn failed(&mut self, who: ProcessId, fault: &LedgerFault) -> Result<()> {
         let name = self.process(who).name.clone();
         self.say(format_args!("{name} fails: {fault}"));
         self.count("disk fault");
+        if who == LEDGER {
+            self.ledger.suspect();
+        }
         self.process(who).disk.set_full(false);
         self.crash(who, 10 * SECOND)
     }
@@ -251,6 +290,7 @@ impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
             return Ok(None);
         }
         let before = self.ledger.head();
+        self.wears();
         match f(&mut self.ledger, now) {
             Ok(done) => {
                 self.look_at_ledger(before)?;

@@ -324,6 +324,10 @@ impl Life {
             return Ok(());
         }
         let old = self.locks;
+        if old == 0 {
+            // The ledger failed when the first one was to begin.
+            return Ok(());
+        }
         let genesis = genesis(old, &[(MEMBER, 1)], old as usize + 1)?;
         town.truth.made(&genesis);
         let event = initialization(town, genesis)?;

@@ -263,12 +263,18 @@ impl War {
             signatures.push(NodeSignature { node: node.id, signature });
         }
         let init = Initialization { genesis, signatures, labels: Vec::new(), brought_by: None };
-        match town.propose(Event::LockInitialized(Box::new(init)))? {
-            Some(Outcome::Recorded(_)) => {
+        // At a moment at which nothing is wrong with the ledger: before everything, and when all is
+        // calm.
+        let (before, now) = (town.ledger.head(), town.now());
+        let begun = town.ledger.propose(now, Event::LockInitialized(Box::new(init)));
+        let begun = begun.map_err(unexpected)?;
+        town.look_at_ledger(before)?;
+        match begun {
+            Outcome::Recorded(_) => {
                 self.door_since_init = town.door.is_some();
                 Ok(())
             }
-            other => Err(broken("a_lock_begins", format!("{other:?}"))),
+            Outcome::Refused(why) => Err(broken("a_lock_begins", why.to_string())),
         }
     }
 
@@ -342,7 +348,7 @@ impl War {
             .pocket
             .iter()
             .filter(|aum| {
-                town.refused.contains(&aum.hash()) && town.truth.state(&aum.hash()).is_some()
+                town.refused.contains_key(&aum.hash()) && town.truth.state(&aum.hash()).is_some()
             })
             .cloned()
             .collect();
