@@ -168,7 +168,7 @@ fn runs(place: &Place, theirs: &Tailscaled, path: &str, example: &str) {
     }
 }
 
-/// A daemon that serves, and stops when it is told to.
+/// A daemon that serves, and stops when it is told to. One that joins is invited first.
 fn serves(example: &str) {
     let place = Place::new();
     let words: Vec<String> = example
@@ -177,10 +177,23 @@ fn serves(example: &str) {
         .skip(1)
         .map(str::to_owned)
         .collect();
+    let host = words.iter().any(|word| word == "--join").then(|| invited(&place, &words));
     let mut command = place.command();
     command.args(words);
     let daemon = Daemon::start(&place, command);
     assert_eq!(daemon.terminate().code(), Some(0));
+    drop(host);
+}
+
+/// A group that has invited whoever is started with these words, and the invitation in its place.
+fn invited(place: &Place, words: &[String]) -> (Place, Daemon) {
+    let dir = words.iter().skip_while(|word| *word != "--data-dir").nth(1).unwrap();
+    let fingerprint = place.ok(&format!("cluster fingerprint --data-dir {dir}"));
+    let host = Place::new();
+    let daemon = Daemon::start(&host, host.serve());
+    let token = host.ok(&format!("cluster invite --for {}", fingerprint.trim_end()));
+    place.write("invitation", token);
+    (host, daemon)
 }
 
 #[test]

@@ -62,7 +62,10 @@ fn a_group_grows_by_invitations_from_one_to_three() {
     for (number, member) in all.iter().enumerate() {
         let status = member.is_whole(&["1", "2", "3"]);
         assert_eq!(status["failures_tolerated"], 1, "{status:#}");
-        assert_eq!((&status["alarms"], &status["warnings"]), (&serde_json::json!([]), &serde_json::json!([])));
+        assert_eq!(
+            (&status["alarms"], &status["warnings"]),
+            (&serde_json::json!([]), &serde_json::json!([]))
+        );
         assert_eq!(status["cluster_id"], alone["cluster_id"]);
         assert_eq!((&status["incarnation"], &status["stale"]), (&1.into(), &false.into()));
         let id = (number + 1).to_string();
