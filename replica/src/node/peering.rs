@@ -309,12 +309,18 @@ impl<D: Disk> Loop<D> {
 
     /// The records name other members than before.
     pub(super) fn members_changed(&mut self, view: &View) -> Result<(), Fault> {
-        let membership = group::membership(view.rows())?;
+        self.tell_membership()?;
+        let wanted = group::wanted(view.rows())?;
+        self.step([Input::Members(wanted)])
+    }
+
+    /// Lets the links know whom to reach and to let in.
+    pub(super) fn tell_membership(&mut self) -> Result<(), Fault> {
+        let membership = group::membership(self.view().rows(), &self.group)?;
         self.agreement.keep(|id| membership.members.contains_key(&id));
         self.reach.unreachable.retain(|id, _| membership.members.contains_key(id));
         self.tells.membership.send_replace(Arc::new(membership));
-        let wanted = group::wanted(view.rows())?;
-        self.step([Input::Members(wanted)])
+        Ok(())
     }
 
     /// Tells the others how far this replica has come, and compares what they say.

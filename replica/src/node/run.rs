@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ledger::Fault;
 use ledger::history::{ReplicaId, Verdict};
 use ledger::lock::signatures::Signer;
-use ledger::rows::raft::Ahead;
+use ledger::rows::raft::{Ahead, Group};
 use ledger::rows::{Rows, tables};
 use tokio::sync::{oneshot, watch};
 
@@ -91,6 +91,8 @@ pub(super) struct Loop<D: Disk> {
     pub(super) agreement: Agreement,
     pub(super) fetching: Option<Fetching>,
     pub(super) requests: u64,
+    /// The Raft group, as it is applied here.
+    pub(super) group: Group,
     /// How far records are ahead of the log, as the row says.
     pub(super) ahead: Option<Ahead>,
     /// Term and leader that proposals were handed to last.
@@ -115,6 +117,7 @@ impl<D: Disk> Loop<D> {
     ) -> Result<Self, Fault> {
         Ok(Loop {
             id,
+            group: core.status().group,
             core,
             disk,
             later: Batch::new(),
@@ -342,6 +345,10 @@ impl<D: Disk> Loop<D> {
             let rows: Box<dyn Rows + Send + Sync> = Box::new(self.disk.view());
             self.tells.views.send_replace(Arc::new(View::new(at.index, fold, rows)));
         }
+        if let Some((_, group)) = &write.installed {
+            self.group = group.clone();
+            self.tell_membership()?;
+        }
         Ok(())
     }
 
@@ -368,8 +375,10 @@ impl<D: Disk> Loop<D> {
         self.passed(index);
         let mut batch = std::mem::take(&mut self.later);
         batch.absorb(changes);
-        if let Some(changed) = entries.iter().rev().find_map(|entry| entry.group.as_ref()) {
-            log::group(&mut batch, changed);
+        let group = entries.iter().rev().find_map(|entry| entry.group.as_ref());
+        if let Some(group) = group {
+            log::group(&mut batch, group);
+            self.group = group.clone();
         }
         log::applied(&mut batch, index);
         // The log that says the same is synced already.
@@ -379,6 +388,8 @@ impl<D: Disk> Loop<D> {
         // Whoever hears that somebody is invited, or a member, finds that it is so.
         if members_changed {
             self.members_changed(&view)?;
+        } else if group.is_some() {
+            self.tell_membership()?;
         }
         let mut asked = entries.iter();
         for (position, verdict) in verdicts {

@@ -290,8 +290,8 @@ fn prepare(
     let rows: Box<dyn Rows + Send + Sync> = Box::new(disk.view());
     let fold = Fold::open(&*rows)?;
     let (applied, ahead) = (saved.applied, saved.ahead);
+    let membership = group::membership(&*rows, &saved.group)?;
     let core = Core::new(replica, saved, seed)?;
-    let membership = group::membership(&*rows)?;
     let view = View::new(applied, fold, rows);
     let mut agreement = Agreement::new(cluster, incarnation, replica);
     agreement.reached(&view);
