@@ -19,6 +19,7 @@ pub(super) fn wanted(rows: &dyn Rows) -> Result<Wanted, Fault> {
         let role = match member.standing {
             Standing::Voter => WantedRole::Voter,
             Standing::Learner => WantedRole::Learner,
+            Standing::Removed(_) if planted!(KeepRemoved) => WantedRole::Voter,
             Standing::Pending | Standing::Removed(_) => continue,
         };
         wanted.insert(member.id, role);
@@ -34,6 +35,10 @@ pub(super) fn membership(rows: &dyn Rows) -> Result<Membership, Fault> {
     for member in members::list(rows)? {
         match member.standing {
             Standing::Voter | Standing::Learner => {
+                let address = member.details.address;
+                members.insert(member.id, Peer { key: member.member_key, address });
+            }
+            Standing::Pending if planted!(PendingTakePart) => {
                 let address = member.details.address;
                 members.insert(member.id, Peer { key: member.member_key, address });
             }
