@@ -19,6 +19,7 @@ pub(super) fn wanted(rows: &dyn Rows) -> Result<Wanted, Fault> {
         let role = match member.standing {
             Standing::Voter => WantedRole::Voter,
             Standing::Learner => WantedRole::Learner,
+            Standing::Removed(_) if planted!(KeepRemoved) => WantedRole::Voter,
             Standing::Pending | Standing::Removed(_) => continue,
         };
         wanted.insert(member.id, role);
@@ -45,6 +46,10 @@ pub(super) fn membership(rows: &dyn Rows, group: &Group) -> Result<Membership, F
                 removed.insert(member.member_key, member.id);
             }
             Standing::Voter | Standing::Learner | Standing::Removed(_) => {
+                let address = member.details.address;
+                members.insert(member.id, Peer { key: member.member_key, address });
+            }
+            Standing::Pending if planted!(PendingTakePart) => {
                 let address = member.details.address;
                 members.insert(member.id, Peer { key: member.member_key, address });
             }

@@ -20,14 +20,15 @@ use super::handle::Command;
 use super::keeper::Keeper;
 use super::librarian::Librarian;
 use super::proposals::Proposals;
+use super::surroundings::{Clock, Way};
 use super::{GroupView, Outcome, View, group};
 use crate::core::applier::{Applied, pointer};
 use crate::core::{Committed, Core, Input, LogWrite, Output, ReadId, Role};
 use crate::disk::{Batch, Disk, Durable, log};
-use crate::peers::{Links, Membership, Message, Session};
+use crate::peers::{Membership, Message, Session};
 
 /// Time between two ticks of the core.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 /// How long the loop stays awake for whoever asks on at once: being woken takes a good part of a
 /// sync's time. Others may have its core meanwhile.
 const AWAKE: Duration = Duration::from_micros(100);
@@ -50,7 +51,7 @@ pub(super) struct Tells {
 /// What the loop knows of the links.
 #[derive(Default)]
 pub(super) struct Reach {
-    pub(super) links: Option<Arc<Links>>,
+    pub(super) links: Option<Arc<dyn Way>>,
     pub(super) librarian: Option<Librarian>,
     pub(super) up: BTreeMap<ReplicaId, Session>,
     pub(super) unreachable: BTreeMap<ReplicaId, String>,
@@ -79,11 +80,12 @@ pub(super) struct Loop<D: Disk> {
     pub(super) disk: D,
     /// What nobody relies on yet: it goes with whatever is written next.
     later: Batch,
-    keeper: Keeper,
-    foresight: Foresight,
+    pub(super) keeper: Keeper,
+    pub(super) foresight: Foresight,
     commands: Receiver<Command>,
     pub(super) tells: Tells,
     pub(super) member: Arc<dyn Signer + Send + Sync>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) proposals: Proposals,
     reading: BTreeMap<ReadId, oneshot::Sender<()>>,
     next_read: u64,
@@ -109,23 +111,26 @@ impl<D: Disk> Loop<D> {
         core: Core,
         disk: D,
         keeper: Keeper,
+        foresight: Foresight,
         commands: Receiver<Command>,
         tells: Tells,
         member: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
         agreement: Agreement,
         ahead: Option<Ahead>,
-    ) -> Result<Self, Fault> {
-        Ok(Loop {
+    ) -> Self {
+        Loop {
             id,
             group: core.status().group,
             core,
             disk,
             later: Batch::new(),
             keeper,
-            foresight: Foresight::start()?,
+            foresight,
             commands,
             tells,
             member,
+            clock,
             proposals: Proposals::default(),
             reading: BTreeMap::new(),
             next_read: 0,
@@ -137,14 +142,13 @@ impl<D: Disk> Loop<D> {
             led: (0, None),
             ticks: 0,
             stopping: None,
-        })
+        }
     }
 
     /// Runs until it is stopped, or until it must not acknowledge anything any more. What was
     /// under way then has an unknown outcome.
     pub(super) fn run(mut self) -> Result<(), Fault> {
-        let members = group::wanted(self.view().rows())?;
-        self.step([Input::Members(members)])?;
+        self.begin()?;
         // The first tick comes at once: a member that is alone elects itself.
         let mut next_tick = Instant::now();
         let mut awake = next_tick;
@@ -173,7 +177,13 @@ impl<D: Disk> Loop<D> {
         self.keeper.write(Durable::Now)
     }
 
-    fn tick(&mut self, now: Instant) -> Result<(), Fault> {
+    /// Tells the core who is to be a member.
+    pub(super) fn begin(&mut self) -> Result<(), Fault> {
+        let members = group::wanted(self.view().rows())?;
+        self.step([Input::Members(members)])
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) -> Result<(), Fault> {
         self.ticks += 1;
         self.step([Input::Tick])?;
         self.proposals.tick(now);
@@ -208,8 +218,8 @@ impl<D: Disk> Loop<D> {
     }
 
     /// Takes what has queued up, so that it shares a sync.
-    fn gather(&mut self, first: Command) -> Result<(), Fault> {
-        let now = Instant::now();
+    pub(super) fn gather(&mut self, first: Command) -> Result<(), Fault> {
+        let now = self.clock.now();
         let mut inputs = Vec::new();
         let mut next = Some(first);
         let mut taken = 0;
@@ -224,8 +234,12 @@ impl<D: Disk> Loop<D> {
                 Command::Read { reply } => {
                     self.next_read += 1;
                     let id = ReadId(self.next_read);
-                    self.reading.insert(id, reply);
-                    inputs.push(Input::Read(id));
+                    if planted!(StaleRead) {
+                        let _ = reply.send(());
+                    } else {
+                        self.reading.insert(id, reply);
+                        inputs.push(Input::Read(id));
+                    }
                 }
                 Command::Linked(links) => {
                     self.reach.librarian = Some(Librarian::start(links.clone())?);
@@ -338,7 +352,9 @@ impl<D: Disk> Loop<D> {
         }
         // The mark of the sync before is written by now, and becomes durable with this one.
         self.keeper.write(Durable::Later)?;
-        self.disk.commit(std::mem::take(&mut self.later), Durable::Now)?;
+        let durable =
+            if planted!(AcknowledgeBeforeSync) { Durable::Later } else { Durable::Now };
+        self.disk.commit(std::mem::take(&mut self.later), durable)?;
         self.keeper.synced(write)?;
         if let Some((at, _)) = &write.installed {
             let fold = self.view().fold().clone();
@@ -377,10 +393,14 @@ impl<D: Disk> Loop<D> {
         batch.absorb(changes);
         let group = entries.iter().rev().find_map(|entry| entry.group.as_ref());
         if let Some(group) = group {
-            log::group(&mut batch, group);
+            if !planted!(ConfFromElsewhere) {
+                log::group(&mut batch, group);
+            }
             self.group = group.clone();
         }
-        log::applied(&mut batch, index);
+        if !planted!(ApplyTwice) {
+            log::applied(&mut batch, index);
+        }
         // The log that says the same is synced already.
         self.disk.commit(batch, Durable::Later)?;
         let record = pointer(&fold);
