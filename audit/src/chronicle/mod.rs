@@ -131,6 +131,8 @@ pub struct NodeStory {
     pub name: String,
     /// Its node key now.
     pub node_key: NodeKey,
+    /// The node keys that it had before.
+    pub former: Vec<NodeKey>,
     /// Whether it is let in.
     pub admitted: bool,
     /// Why, in one sentence.
