@@ -48,6 +48,8 @@ const ONLY_READ: &[&str] = &[
     "file:blob.hex",
     // What was signed on another machine.
     "lock submit",
+    // Its exit code says that there is something new.
+    "audit watch",
     "key sign",
 ];
 
