@@ -59,11 +59,14 @@ lock goes on trusting its lock key until that is revoked or removed; the command
 says so and prints what to run.")]
     Remove(MemberChange),
     /// Let another replica lead
-    #[command(name = "transfer-leader", after_help = "Example:
+    #[command(
+        name = "transfer-leader",
+        after_help = "Example:
   lockstep cluster transfer-leader 1
 
 Nothing is recorded by that. A daemon that is stopped hands the leadership over
-by itself.")]
+by itself."
+    )]
     TransferLeader(MemberChange),
     /// Print the fingerprint of this machine's member key
     #[command(after_help = "Examples:

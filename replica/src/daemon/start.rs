@@ -29,9 +29,7 @@ use crate::disk::local_disable::LocalDisable;
 use crate::disk::recovery::StartError;
 use crate::joining::guest::NotLetIn;
 use crate::joining::host;
-use crate::keys::{
-    KeyFileError, Keys, Start, guard_memory, make_member_key, read_member_key,
-};
+use crate::keys::{KeyFileError, Keys, Start, guard_memory, make_member_key, read_member_key};
 use crate::local_api::{self, Access, Api, BindError, random_request_id};
 use crate::node::{Handle, Node, Options, Outcome, Peering, Submission};
 use crate::operations::{Ground, NotPlanned, enrol, was_stale};

@@ -14,11 +14,11 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, header::HeaderMap};
 use tokio::task_local;
 
+use super::Permission;
 use super::headers;
 use super::problem::Problem;
 use super::routes::query;
 use super::server::Call;
-use super::Permission;
 use crate::node::{Handle, Stopped, View};
 
 /// How long a read waits for a majority before it turns local.
@@ -61,7 +61,11 @@ impl Reading {
                 return Err(Problem::bad(text));
             }
         };
-        Ok(Arc::new(Reading { kind, stale: AtomicBool::default(), recorded: AtomicBool::default() }))
+        Ok(Arc::new(Reading {
+            kind,
+            stale: AtomicBool::default(),
+            recorded: AtomicBool::default(),
+        }))
     }
 
     /// Answers a request under this reading, and marks an answer that may be stale.

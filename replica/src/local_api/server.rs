@@ -363,8 +363,7 @@ pub(super) mod tests {
                 assert!(answer.starts_with("HTTP/1.1 405 "), "{uid} {path}: {answer}");
             }
         }
-        for path in
-            ["status", "tka/status", "lockstep/records", "lockstep/nodes", "lockstep/group"]
+        for path in ["status", "tka/status", "lockstep/records", "lockstep/nodes", "lockstep/group"]
         {
             let request = format!("GET /localapi/v0/{path} HTTP/1.1\r\nHost:\r\n\r\n");
             let answer = ask(&api, 1000, &request).await;

@@ -41,8 +41,7 @@ const TAKE_OVER: Duration = Duration::from_secs(5);
 const ANSWERS: Duration = Duration::from_secs(1);
 
 /// What is done to a member by its number.
-type PlanMember =
-    fn(Ground<'_>, ReplicaId, &Seen, bool) -> Result<Event, NotPlanned>;
+type PlanMember = fn(Ground<'_>, ReplicaId, &Seen, bool) -> Result<Event, NotPlanned>;
 
 impl Api {
     pub(super) async fn group(&self, _call: &Call) -> Result<Response<Body>, Problem> {
@@ -88,8 +87,7 @@ impl Api {
     pub(super) async fn group_invite(&self, call: &Call) -> Result<Response<Body>, Problem> {
         let request: InviteRequest = ours(call)?;
         let named = request.named.as_deref();
-        let named: Option<MemberFingerprint> =
-            named.map(|text| parsed("for", text)).transpose()?;
+        let named: Option<MemberFingerprint> = named.map(|text| parsed("for", text)).transpose()?;
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *seed).map_err(|e| Fault::from_error("drawing a secret", e))?;
         let secret = PrivateKey::from_seed(&seed);
