@@ -51,6 +51,11 @@ const ONLY_READ: &[&str] = &[
     // Its exit code says that there is something new.
     "audit watch",
     "key sign",
+    // Other members of the group, and somebody who waits to be one.
+    "cluster approve",
+    "cluster promote",
+    "cluster demote",
+    "cluster remove",
 ];
 
 /// Puts things so that an example of this command can do what it says; returns what stands in
@@ -147,6 +152,7 @@ fn prepared(
         ("tlpub:1234abcdef", first),
         ("tlpub:5678", second),
         ("kABC123CNTRL", auth_key),
+        ("FINGERPRINT", "A".repeat(52)),
         ("disablement-secret:ABC1234", secret),
         ("/var/lib/lockstep", place.data().to_str().unwrap().to_owned()),
         ("/run/tailscale/tailscaled.sock", theirs.socket.to_str().unwrap().to_owned()),
@@ -179,23 +185,20 @@ fn serves(example: &str) {
         .skip(1)
         .map(str::to_owned)
         .collect();
-    let host = words.iter().any(|word| word == "--join").then(|| invited(&place, &words));
+    // Somebody has invited whoever is to join.
+    let host = example.contains("--join").then(|| {
+        let host = Place::new();
+        let daemon = host.start();
+        let fingerprint = place.ok("cluster fingerprint --data-dir ./node2");
+        let token = host.ok(&format!("cluster invite --for {fingerprint}"));
+        place.write("invitation", token);
+        (daemon, host)
+    });
     let mut command = place.command();
     command.args(words);
     let daemon = Daemon::start(&place, command);
     assert_eq!(daemon.terminate().code(), Some(0));
     drop(host);
-}
-
-/// A group that has invited whoever is started with these words, and the invitation in its place.
-fn invited(place: &Place, words: &[String]) -> (Place, Daemon) {
-    let dir = words.iter().skip_while(|word| *word != "--data-dir").nth(1).unwrap();
-    let fingerprint = place.ok(&format!("cluster fingerprint --data-dir {dir}"));
-    let host = Place::new();
-    let daemon = Daemon::start(&host, host.serve());
-    let token = host.ok(&format!("cluster invite --for {}", fingerprint.trim_end()));
-    place.write("invitation", token);
-    (host, daemon)
 }
 
 #[test]

@@ -240,7 +240,11 @@ pub async fn run(
     let own = Own { name: &name, address: &address, peer_addr, joiners };
     let served = serve_node(&config, own, keys, &mut node, stop, ready).await;
     let stopped = node.stop().await.map_err(ServeError::Replica);
-    served.and(stopped)
+    match (served, stopped) {
+        // Why it stopped says more than that it did.
+        (Err(ServeError::EnrolUnknown), Err(fault)) => Err(fault),
+        (served, stopped) => served.and(stopped),
+    }
 }
 
 /// The fingerprint of the member key in a data directory. Both are made if they are not there.

@@ -340,6 +340,12 @@ pub(super) mod tests {
             "lockstep/authkeys/create",
             "lockstep/authkeys/revoke",
             "lockstep/check-disablement",
+            "lockstep/group/invite",
+            "lockstep/group/approve",
+            "lockstep/group/promote",
+            "lockstep/group/demote",
+            "lockstep/group/remove",
+            "lockstep/group/transfer-leader",
         ] {
             // The permission comes before the method, and both before the body.
             for method in ["POST", "GET"] {
@@ -357,8 +363,7 @@ pub(super) mod tests {
                 assert!(answer.starts_with("HTTP/1.1 405 "), "{uid} {path}: {answer}");
             }
         }
-        for path in
-            ["status", "tka/status", "lockstep/records", "lockstep/nodes", "lockstep/authkeys"]
+        for path in ["status", "tka/status", "lockstep/records", "lockstep/nodes", "lockstep/group"]
         {
             let request = format!("GET /localapi/v0/{path} HTTP/1.1\r\nHost:\r\n\r\n");
             let answer = ask(&api, 1000, &request).await;

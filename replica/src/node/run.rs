@@ -187,6 +187,8 @@ impl<D: Disk> Loop<D> {
         self.ticks += 1;
         self.step([Input::Tick])?;
         self.proposals.tick(now);
+        // Without a majority nobody answers a read; whoever has given up waits for none.
+        self.reading.retain(|_, reply| !reply.is_closed());
         self.hand_proposals_over(now)?;
         self.fetch_on(now)?;
         self.compare_heads()?;

@@ -223,3 +223,102 @@ fn keeps_quorum(ground: Ground<'_>, seen: &Seen, change: Change) -> Result<(), N
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger::testing::Group as History;
+
+    use super::*;
+
+    /// A group of which these vote, and of which those are reachable.
+    fn seen(voters: &[u64], reachable: &[u64]) -> Seen {
+        Seen {
+            group: Group { voters: voters.to_vec(), ..Group::default() },
+            reachable: reachable.iter().copied().map(ReplicaId).collect(),
+        }
+    }
+
+    fn ground(history: &History) -> Ground<'_> {
+        Ground { fold: &history.fold, rows: &history.rows }
+    }
+
+    /// A founder and others that were let in.
+    fn history(others: u8) -> History {
+        let mut history = History::new();
+        for seed in 2..2 + others {
+            history.enrol(seed);
+        }
+        history
+    }
+
+    fn lost(planned: Result<Event, NotPlanned>) -> (usize, usize, usize) {
+        match planned {
+            Err(NotPlanned::Group(CannotChange::QuorumLost {
+                voters, needed, reachable, ..
+            })) => (voters, needed, reachable),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_majority_of_the_voters_to_come_must_be_reachable() {
+        let history = history(2);
+        let ground = ground(&history);
+        let all = seen(&[1, 2, 3], &[1, 2, 3]);
+        assert!(remove(ground, ReplicaId(3), &all, false).is_ok());
+        // The one that is gone may go; one of the two that are left may not.
+        let two = seen(&[1, 2, 3], &[1, 2]);
+        assert!(remove(ground, ReplicaId(3), &two, false).is_ok());
+        assert!(demote(ground, ReplicaId(3), &two, false).is_ok());
+        assert_eq!(lost(remove(ground, ReplicaId(2), &two, false)), (2, 2, 1));
+        assert_eq!(lost(demote(ground, ReplicaId(2), &two, false)), (2, 2, 1));
+        let error = demote(ground, ReplicaId(2), &two, false).unwrap_err().to_string();
+        assert!(error.contains("replica 3 cannot be reached"), "{error}");
+        // Unless somebody insists.
+        assert!(remove(ground, ReplicaId(2), &two, true).is_ok());
+        // One that is on record and does not vote yet counts for nothing.
+        let late = seen(&[1, 2], &[1, 2]);
+        assert!(remove(ground, ReplicaId(3), &late, false).is_ok());
+        assert!(remove(ground, ReplicaId(2), &late, false).is_ok());
+    }
+
+    #[test]
+    fn who_is_not_there_is_neither_promoted_nor_approved() {
+        let mut history = history(2);
+        let role = |role| Event::MemberRoleChanged(RoleChange { member: ReplicaId(3), role });
+        history.apply(role(Role::Learner));
+        let ground = ground(&history);
+        let away = promote(ground, ReplicaId(3), &seen(&[1, 2], &[1, 2]), false);
+        assert!(matches!(away, Err(NotPlanned::Group(CannotChange::Unreachable(ReplicaId(3))))));
+        let here = seen(&[1, 2], &[1, 2, 3]);
+        assert_eq!(promote(ground, ReplicaId(3), &here, false).unwrap(), role(Role::Voter));
+        assert!(promote(ground, ReplicaId(3), &seen(&[1, 2], &[1]), true).is_ok());
+
+        let nobody = MemberFingerprint([9; 32]);
+        let unknown = approve(ground, nobody, &here, false);
+        assert!(matches!(unknown, Err(NotPlanned::Group(CannotChange::NobodyWaits(_)))));
+        for plan in [promote, demote, remove] {
+            let unknown = plan(ground, ReplicaId(9), &here, true);
+            assert!(matches!(unknown, Err(NotPlanned::Group(CannotChange::Unknown(_)))));
+        }
+        let learner = may_lead(ground, ReplicaId(3), &here).unwrap_err();
+        assert_eq!(learner.remedy(), Some("promote it first (lockstep cluster promote)"));
+        assert!(may_lead(ground, ReplicaId(2), &here).is_ok());
+    }
+
+    #[test]
+    fn whoever_waits_can_be_reached_once_it_is_approved() {
+        let mut history = History::new();
+        history.apply(ledger::testing::invited(2, None));
+        let joins = history.joining(2, 2);
+        history.apply(joins);
+        let ground = ground(&history);
+        let waits = members::live(ground.rows).unwrap().pop().unwrap();
+        assert_eq!(waits.standing, Standing::Pending);
+        let fingerprint = waits.member_key.fingerprint();
+        let event = approve(ground, fingerprint, &seen(&[1], &[1]), false).unwrap();
+        assert_eq!(event, Event::MemberApproved(waits.id));
+        // It may be sent away whoever is there.
+        assert!(remove(ground, waits.id, &seen(&[1], &[]), false).is_ok());
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use serde_json::Value;
+use serde_json::json;
 
 use super::harness::{Member, end_well, roles, shown, three};
 use crate::harness::{Daemon, node_key};
@@ -11,7 +11,7 @@ use crate::harness::{Daemon, node_key};
 fn a_group_grows_by_invitations_from_one_to_three() {
     let first = Member::founder("alpha");
     let (code, alone) = first.status();
-    assert_eq!((code, &alone["health"]), (0, &Value::from("healthy")), "{alone:#}");
+    assert_eq!((code, &alone["health"]), (0, &json!("healthy")), "{alone:#}");
     assert_eq!(alone["failures_tolerated"], 0);
 
     // The token stands alone on stdout; what to do with it on stderr.
@@ -33,7 +33,7 @@ fn a_group_grows_by_invitations_from_one_to_three() {
         let waits = first.sees("somebody who waits", |s| !roles(s, "pending").is_empty());
         let pending = shown(&waits, "2");
         assert_eq!(pending["fingerprint"], fingerprint, "{waits:#}");
-        assert_eq!((&pending["name"], &pending["reachable"]), (&"beta".into(), &false.into()));
+        assert_eq!((&pending["name"], &pending["reachable"]), (&json!("beta"), &json!(false)));
         let text = first.place.ok("cluster status");
         assert!(text.contains(&fingerprint) && text.contains("waits for approval"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
@@ -62,15 +62,12 @@ fn a_group_grows_by_invitations_from_one_to_three() {
     for (number, member) in all.iter().enumerate() {
         let status = member.is_whole(&["1", "2", "3"]);
         assert_eq!(status["failures_tolerated"], 1, "{status:#}");
-        assert_eq!(
-            (&status["alarms"], &status["warnings"]),
-            (&serde_json::json!([]), &serde_json::json!([]))
-        );
+        assert_eq!((&status["alarms"], &status["warnings"]), (&json!([]), &json!([])));
         assert_eq!(status["cluster_id"], alone["cluster_id"]);
-        assert_eq!((&status["incarnation"], &status["stale"]), (&1.into(), &false.into()));
+        assert_eq!((&status["incarnation"], &status["stale"]), (&json!(1), &json!(false)));
         let id = (number + 1).to_string();
         let own = shown(&status, &id);
-        assert_eq!((&own["self"], &own["reachable"]), (&true.into(), &true.into()));
+        assert_eq!((&own["self"], &own["reachable"]), (&json!(true), &json!(true)));
         assert!(own["disk_bytes"].as_u64().unwrap() > 0, "{own:#}");
         assert_eq!(own["peer_addr"], member.daemon.as_ref().unwrap().ready["peer_addr"]);
         // All say the same of how far they are, as soon as they have said it.
