@@ -30,7 +30,10 @@ struct Found {
 
 /// Who looks.
 enum Eyes {
-    Beside { ahead: Sender<Ahead>, found: Receiver<Found> },
+    Beside {
+        ahead: Sender<Ahead>,
+        found: Receiver<Found>,
+    },
     /// Whoever writes does, at once.
     #[cfg(feature = "testing")]
     AtOnce(VecDeque<Found>),

@@ -19,7 +19,7 @@ mod view;
 pub use agreement::{Disagreement, SignedHead};
 pub use group::introduced;
 pub use handle::{Handle, Outcome, Stopped, Submission};
-pub use start::{Node, Options, Peering, program};
 pub use librarian::Portions;
+pub use start::{Node, Options, Peering, program};
 pub use surroundings::{Clock, Way};
 pub use view::{GroupView, View};

@@ -206,7 +206,8 @@ impl<D: Disk> Loop<D> {
         let same_fold = last.is_none_or(|last| {
             last.record != target.record.record || last.fold == target.record.fold
         });
-        if (same_record && same_fold) || planted!(SkipRecord) || planted!(RecordsUnchecked) {
+        let agreed = (same_record && same_fold) || planted!(SkipRecord);
+        if agreed || planted!(RecordsUnchecked) {
             return Ok(Input::CaughtUp(target.record));
         }
         tracing::error!(
@@ -250,7 +251,8 @@ impl<D: Disk> Loop<D> {
             return Ok(());
         }
         let target = fetching.target;
-        let (fold, changes, wrong) = replay(&view, records, target.record.record, self.foresight.cores())?;
+        let (fold, changes, wrong) =
+            replay(&view, records, target.record.record, self.foresight.cores())?;
         if let Some(wrong) = wrong {
             tracing::warn!(%from, wrong, "a peer sent records that do not verify");
             fetching.give_up(from);

@@ -354,8 +354,7 @@ impl<D: Disk> Loop<D> {
         }
         // The mark of the sync before is written by now, and becomes durable with this one.
         self.keeper.write(Durable::Later)?;
-        let durable =
-            if planted!(AcknowledgeBeforeSync) { Durable::Later } else { Durable::Now };
+        let durable = if planted!(AcknowledgeBeforeSync) { Durable::Later } else { Durable::Now };
         self.disk.commit(std::mem::take(&mut self.later), durable)?;
         self.keeper.synced(write)?;
         if let Some((at, _)) = &write.installed {

@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsStream;
 
 use super::codec::{self, Unsendable};
-use super::frame::{self, FrameError, Kind};
 use super::connection::Received;
+use super::frame::{self, FrameError, Kind};
 use super::hello::{Hello, HelloError, Local, Reason, Session, goodbye, read_goodbye};
 use super::message::Message;
 use super::outgoing::LinkError;

@@ -19,7 +19,10 @@ pub fn an_invitation_lets_in_one(
     };
     if *used || time_ms > *expires {
         let how = if *used { "was used" } else { "had expired" };
-        return Err(broken(NAME, format!("an invitation that {how} let {} in", joined.details.name)));
+        return Err(broken(
+            NAME,
+            format!("an invitation that {how} let {} in", joined.details.name),
+        ));
     }
     *used = true;
     Ok(())

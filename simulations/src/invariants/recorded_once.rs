@@ -43,7 +43,8 @@ pub fn acknowledged_operations_are_recorded(told: Acknowledged<'_>) -> Result<()
         return Err(broken(NAME, what));
     }
     if index < before {
-        let what = format!("request {request} is in record {index}, but {before} were known before");
+        let what =
+            format!("request {request} is in record {index}, but {before} were known before");
         return Err(broken(NAME, what));
     }
     Ok(())

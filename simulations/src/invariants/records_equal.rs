@@ -18,6 +18,8 @@ pub fn records_are_equal(
         Some(known) if *known == hash => Ok(()),
         Some(_) => Err(broken(NAME, format!("machine {who} has another record {index}"))),
         None if index == known.len() as u64 => Ok(()),
-        None => Err(broken(NAME, format!("machine {who} has record {index} without the one before"))),
+        None => {
+            Err(broken(NAME, format!("machine {who} has record {index} without the one before")))
+        }
     }
 }

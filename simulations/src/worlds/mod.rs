@@ -39,14 +39,8 @@ pub struct World {
 }
 
 /// Every world that `--worlds all` runs.
-pub const ALL: [World; 6] = [
-    forks::WORLD,
-    life::WORLD,
-    revocation::WORLD,
-    group::WORLD,
-    membership::WORLD,
-    small::WORLD,
-];
+pub const ALL: [World; 6] =
+    [forks::WORLD, life::WORLD, revocation::WORLD, group::WORLD, membership::WORLD, small::WORLD];
 /// Worlds that are run only by name.
 pub const NAMED: [World; 1] = [small::LARGER];
 

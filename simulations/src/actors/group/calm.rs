@@ -117,9 +117,12 @@ impl<A: std::fmt::Display> Group<'_, A> {
             if view.fold().next_index() == self.looking.replayed.records.len() as u64 {
                 invariants::fold_equals_refold(view.rows(), view.fold(), &self.looking.replayed)?;
             }
-            if self.looking.newest.as_ref().is_some_and(|newest| {
-                newest.fold().next_index() < view.fold().next_index()
-            }) {
+            if self
+                .looking
+                .newest
+                .as_ref()
+                .is_some_and(|newest| newest.fold().next_index() < view.fold().next_index())
+            {
                 return Err(broken("records_are_equal", "somebody has more than was ever seen"));
             }
         }

@@ -128,9 +128,10 @@ impl Clients {
 impl<A: std::fmt::Display> Group<'_, A> {
     /// Somebody wants something recorded.
     pub(crate) fn want(&mut self, want: Want) -> Result<()> {
-        let request: RequestId = want.request.parse().map_err(|why| {
-            broken("requests_have_names", format!("{}: {why:?}", want.request))
-        })?;
+        let request: RequestId = want
+            .request
+            .parse()
+            .map_err(|why| broken("requests_have_names", format!("{}: {why:?}", want.request)))?;
         let digest = requests::digest("simulated", want.request.as_bytes());
         let place = self.clients.ops.len();
         let before = self.clients.known;

@@ -24,7 +24,8 @@ enum Reached {
 impl Site {
     fn local(&self, incarnation: u64, replica: ReplicaId) -> Local {
         let one = Versions { least: 1, most: 1 };
-        let rules = Versions { least: FIRST_RULES, most: self.rules.clamp(FIRST_RULES, KNOWN_RULES) };
+        let rules =
+            Versions { least: FIRST_RULES, most: self.rules.clamp(FIRST_RULES, KNOWN_RULES) };
         let program = Program { wire: one, rules, software: self.name.clone() };
         Local { cluster: CLUSTER, incarnation, replica, program }
     }
@@ -43,7 +44,8 @@ impl<A: std::fmt::Display> Group<'_, A> {
             let gone = !membership.members.contains_key(&peer);
             let other = &self.sites[link.to];
             let ended = other.boot != link.boot || other.machine.is_none();
-            let cut = self.network.is_cut(now, who, link.to) || self.network.is_cut(now, link.to, who);
+            let cut =
+                self.network.is_cut(now, who, link.to) || self.network.is_cut(now, link.to, who);
             link.silent_since = if cut { Some(link.silent_since.unwrap_or(now)) } else { None };
             let silent = link.silent_since.is_some_and(|since| since + SILENCE <= now);
             let shut_out = !cut && !ended && self.holder(link.to, who) != Some(own);
@@ -87,10 +89,18 @@ impl<A: std::fmt::Display> Group<'_, A> {
         self.memberships(of)?.holder(self.sites[who].public)
     }
 
-    fn reach(&self, who: ProcessId, own: ReplicaId, peer: ReplicaId, known: &Peer) -> Result<Reached> {
+    fn reach(
+        &self,
+        who: ProcessId,
+        own: ReplicaId,
+        peer: ReplicaId,
+        known: &Peer,
+    ) -> Result<Reached> {
         let now = self.now();
         let other = self.sites.iter().find(|site| site.public == known.key && site.id != who);
-        let Some(other) = other.filter(|other| other.is_awake(now)) else { return Ok(Reached::Not) };
+        let Some(other) = other.filter(|other| other.is_awake(now)) else {
+            return Ok(Reached::Not);
+        };
         if self.network.is_cut(now, who, other.id) || self.network.is_cut(now, other.id, who) {
             return Ok(Reached::Not);
         }

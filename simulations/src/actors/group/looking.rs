@@ -128,7 +128,8 @@ impl<A: std::fmt::Display> Group<'_, A> {
         let mut without = Vec::new();
         for site in &self.sites {
             let Some(id) = site.replica else { continue };
-            if !has(&site.disk, at).map_err(&fault)? && !site.destroyed && !self.lost.contains(&id) {
+            if !has(&site.disk, at).map_err(&fault)? && !site.destroyed && !self.lost.contains(&id)
+            {
                 without.push(id.0);
             }
         }

@@ -2,7 +2,9 @@
 //! replaced, and disks that are lost.
 
 use ledger::history::members::{self, Member, Standing};
-use ledger::history::{Event, InvitationKey, Invited, MemberFingerprint, ReplicaId, Role, RoleChange};
+use ledger::history::{
+    Event, InvitationKey, Invited, MemberFingerprint, ReplicaId, Role, RoleChange,
+};
 use ledger::lock::signatures::{PrivateKey, Signer};
 use ledger::rows::raft::{Identity, Neighbour};
 use ledger::testing::joined;
@@ -324,14 +326,17 @@ impl<A: std::fmt::Display> Group<'_, A> {
             self.run(until, act)?;
             let voters = self.members()?.iter().filter(|m| m.standing == Standing::Voter).count();
             let here = |site: &super::Site| {
-                site.machine.as_ref().is_some_and(|machine| {
-                    machine.status().group.voters.len() == machines
-                })
+                site.machine
+                    .as_ref()
+                    .is_some_and(|machine| machine.status().group.voters.len() == machines)
             };
             if voters == machines && self.sites[..machines].iter().all(here) {
                 return Ok(());
             }
         }
-        Err(broken("the_group_makes_progress", format!("{machines} machines do not become a group")))
+        Err(broken(
+            "the_group_makes_progress",
+            format!("{machines} machines do not become a group"),
+        ))
     }
 }

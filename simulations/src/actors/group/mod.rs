@@ -102,7 +102,8 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
             request_bytes: random.pick(&[2_000, 8_000, 8 << 20]),
         };
         trace.say(0, format_args!("seed {seed}: {machines} machines, {window:?}, {mix}"));
-        let sites = (0..machines).map(|id| Site::new(seed, id, &mix, base, &clock, rules)).collect();
+        let sites =
+            (0..machines).map(|id| Site::new(seed, id, &mix, base, &clock, rules)).collect();
         let mut agenda = Agenda::default();
         let end = steps.last().map_or(0, |(at, _)| *at);
         for (at, step) in steps {
@@ -135,11 +136,8 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
     fn found(&mut self) -> Result<()> {
         self.start(0)?;
         let site = &self.sites[0];
-        let founder = Founder {
-            id: ReplicaId(1),
-            member_key: site.public,
-            details: site.details(),
-        };
+        let founder =
+            Founder { id: ReplicaId(1), member_key: site.public, details: site.details() };
         self.want(Want::at(0, "group-created", Event::GroupCreated(founder)))
     }
 
@@ -253,7 +251,10 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
         self.say(format_args!("machine {who}: the replica stops: {text}"));
         // Only what happens to its disk may stop it.
         if !text.contains("simulated disk") && !text.contains("power failed") {
-            return Err(broken("replicas_stop_only_for_their_disks", format!("machine {who}: {text}")));
+            return Err(broken(
+                "replicas_stop_only_for_their_disks",
+                format!("machine {who}: {text}"),
+            ));
         }
         self.crash(who, SECOND)
     }
@@ -312,7 +313,10 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
                 site.stalled_until = 0;
                 self.say(format_args!("machine {who} starts"));
                 if destroyed {
-                    return Err(broken("an_old_identity_is_refused", format!("machine {who} goes on")));
+                    return Err(broken(
+                        "an_old_identity_is_refused",
+                        format!("machine {who} goes on"),
+                    ));
                 }
                 if reopened.dropped > 0 && !reopened.lost_synced {
                     self.count("torn tail");

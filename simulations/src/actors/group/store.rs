@@ -61,7 +61,8 @@ impl Rows for StoreView {
         };
         let history = self.history.read().unwrap_or_else(PoisonError::into_inner);
         let rows = history.tables.get(&table).into_iter();
-        let rows = rows.flat_map(|rows| rows.range((Bound::Included(keys.start.to_vec()), end.clone())));
+        let rows =
+            rows.flat_map(|rows| rows.range((Bound::Included(keys.start.to_vec()), end.clone())));
         let found: Vec<_> = rows
             .filter_map(|(key, versions)| {
                 Some((key.clone(), History::at(versions, self.version)?.clone()))
@@ -210,8 +211,10 @@ impl Disk for DataDir {
                 Step::Put(table, key, value) => draft.put(table, key, value),
                 Step::Delete(table, key) => draft.delete(table, key),
                 Step::DeleteRange(table, from, to) => {
-                    let keys: Vec<Vec<u8>> =
-                        draft.scan(table, &from..&to)?.map(|row| row.map(|(key, _)| key)).collect::<Result<_, _>>()?;
+                    let keys: Vec<Vec<u8>> = draft
+                        .scan(table, &from..&to)?
+                        .map(|row| row.map(|(key, _)| key))
+                        .collect::<Result<_, _>>()?;
                     for key in keys {
                         draft.delete(table, key);
                     }
