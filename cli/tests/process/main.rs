@@ -4,6 +4,7 @@
 
 mod adopt;
 mod auth_keys;
+mod checkpoints;
 mod bad_input;
 mod epochs;
 mod faults;

@@ -1,6 +1,7 @@
 //! The daemon: settings, start, stop, health.
 
 pub(crate) mod accounts;
+pub mod checkpoints;
 mod command;
 pub mod config;
 mod escrow;

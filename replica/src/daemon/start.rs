@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use super::config::Config;
 use super::hook::{self, Hook};
 use super::stop::StopSignals;
-use super::{health, invitation, log, peer_port};
+use super::{checkpoints, health, invitation, log, peer_port};
 use crate::disk::identity;
 use crate::disk::local_disable::LocalDisable;
 use crate::disk::recovery::StartError;
@@ -307,6 +307,7 @@ async fn serve_node(
         ended = node.ended() => return Err(ServeError::Replica(ended_of(ended))),
     }
     let enrolling = enrol_own(handle.clone(), name.to_owned(), address.to_owned(), keys.clone());
+    background.spawn(checkpoints::keep(handle.clone(), keys.clone(), config.data_dir.clone()));
     let (tell_enrolled, enrolled) = oneshot::channel();
     background.spawn(async move {
         let _ = tell_enrolled.send(enrolling.await);

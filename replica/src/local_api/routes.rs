@@ -20,6 +20,7 @@ pub(super) enum Endpoint {
     WrapAuthKey,
     Identity,
     Records,
+    Checkpoint,
     EpochLog,
     Epochs,
     Request(String),
@@ -118,6 +119,7 @@ impl Endpoint {
             "tka/submit-recovery-aum" => E::SubmitRevocation,
             "lockstep/identity" => E::Identity,
             "lockstep/records" => E::Records,
+            "lockstep/checkpoint" => E::Checkpoint,
             "lockstep/log" => E::EpochLog,
             "lockstep/epochs" => E::Epochs,
             "lockstep/remove" => E::RemoveKeys,
@@ -183,6 +185,7 @@ impl Endpoint {
             | E::Log
             | E::Identity
             | E::Records
+            | E::Checkpoint
             | E::EpochLog
             | E::Epochs
             | E::Request(_)

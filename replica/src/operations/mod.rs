@@ -6,6 +6,7 @@
 
 pub mod adopt;
 pub mod auth_keys;
+pub mod checkpoint;
 pub mod disable;
 pub mod enrol;
 pub mod init;

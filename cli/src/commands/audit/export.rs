@@ -2,15 +2,19 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use audit::evidence::Evidence;
 use audit::verdict::Verdict;
 use audit::{Options, Progress};
+use replica::daemon::checkpoints::FILE as CHECKPOINT_FILE;
+use replica::local_api::client::Client;
 
 use super::{UNDECIDABLE, failed, source};
 use crate::args::{AuditExport, AuditVkeys};
+use crate::commands;
 use crate::commands::words::bounded_file;
 use crate::exit::Failure;
 use crate::print;
@@ -37,8 +41,9 @@ pub(super) fn run(args: &AuditExport) -> ExitCode {
 }
 
 fn export(args: &AuditExport, evidence: &mut Evidence) -> Result<(), Failure> {
-    if let Some(path) = &args.checkpoint {
-        checkpoint(path, evidence)?;
+    match &args.checkpoint {
+        Some(path) => checkpoint(path, evidence)?,
+        None => checkpoint_beside(&args.source, evidence),
     }
     let size = args.at.unwrap_or(evidence.size());
     let writing = |error: &dyn std::fmt::Display| {
@@ -87,6 +92,33 @@ pub(super) fn checkpoint(path: &Path, evidence: &mut Evidence) -> Result<(), Fai
     evidence
         .use_checkpoint(&bytes)
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+}
+
+/// Takes the signed checkpoint that the source itself has: what a daemon signs now, or has left in
+/// its data directory. Without one there is none; one that does not fit is told.
+///
+/// A checkpoint vouches for the history only to whoever trusts one of its log keys.
+pub(super) fn checkpoint_beside(source: &Path, evidence: &mut Evidence) {
+    let bytes = if source.is_dir() {
+        let path = source.join(CHECKPOINT_FILE);
+        if !path.exists() {
+            return;
+        }
+        bounded_file(&path, CHECKPOINT_BYTES).map_err(|failure| failure.what)
+    } else if source.metadata().is_ok_and(|metadata| metadata.file_type().is_socket()) {
+        let client = Client::new(source);
+        commands::runtime().map_err(|failure| failure.what).and_then(|runtime| {
+            runtime.block_on(client.checkpoint(evidence.size())).map_err(|error| error.to_string())
+        })
+    } else {
+        return;
+    };
+    let used = bytes.and_then(|bytes| {
+        evidence.use_checkpoint(&bytes).map_err(|error| error.to_string())
+    });
+    if let Err(error) = used {
+        print::note(&format!("The source's own checkpoint is not used: {error}"));
+    }
 }
 
 /// The evidence of a source whose history holds; otherwise the code to exit with.

@@ -1,11 +1,12 @@
 //! `audit prove`: proofs in the formats of C2SP.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use audit::Options;
 use audit::evidence::{Evidence, NoEvidence};
 
-use super::export::{checkpoint, evidence};
+use super::export::{checkpoint, checkpoint_beside, evidence};
 use super::{failed, source};
 use crate::args::AuditProve;
 use crate::exit::Failure;
@@ -33,15 +34,21 @@ pub(super) fn run(args: &AuditProve) -> ExitCode {
         Ok(evidence) => evidence,
         Err(code) => return code,
     };
-    match proof(args, index, &mut evidence).and_then(|text| print::stdout(&text)) {
+    match proof(args, index, source, &mut evidence).and_then(|text| print::stdout(&text)) {
         Err(failure) if !failure.what.is_empty() => failed(&failure),
         _ => ExitCode::SUCCESS,
     }
 }
 
-fn proof(args: &AuditProve, index: u64, evidence: &mut Evidence) -> Result<String, Failure> {
-    if let Some(path) = &args.checkpoint {
-        checkpoint(path, evidence)?;
+fn proof(
+    args: &AuditProve,
+    index: u64,
+    source: &Path,
+    evidence: &mut Evidence,
+) -> Result<String, Failure> {
+    match &args.checkpoint {
+        Some(path) => checkpoint(path, evidence)?,
+        None => checkpoint_beside(source, evidence),
     }
     let text = match args.from {
         Some(old) => evidence.consistency(old).map(|proof| proof.to_string()),

@@ -45,6 +45,13 @@ impl Client {
         lines.map(|line| decode(&path, line)).collect()
     }
 
+    /// `GET lockstep/checkpoint`: a signed note over the first `size` records.
+    pub async fn checkpoint(&self, size: u64) -> Result<Vec<u8>, ClientError> {
+        let path = format!("lockstep/checkpoint?size={size}");
+        let (bytes, _) = self.call(Method::GET, &path, Vec::new(), &Asked::default()).await?;
+        Ok(bytes.to_vec())
+    }
+
     /// `GET lockstep/log`: the AUMs of an epoch, as [`log`](Self::log) has them of the present.
     pub async fn epoch_log(&self, epoch: u32, limit: i64) -> Result<Vec<LogEntry>, ClientError> {
         self.get_list(&format!("lockstep/log?epoch={epoch}&limit={limit}")).await

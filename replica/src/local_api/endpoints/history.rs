@@ -1,6 +1,7 @@
 //! What is on record.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::{Response, StatusCode};
 use ledger::Fault;
@@ -19,6 +20,7 @@ use crate::local_api::record_line::disablements;
 use crate::local_api::routes::{decode, query};
 use crate::local_api::server::Call;
 use crate::node::View;
+use crate::operations::checkpoint;
 use crate::operations::enrol::own_node;
 
 /// Records in one answer, at most.
@@ -84,6 +86,23 @@ impl Api {
             Ok(lines)
         });
         Ok(http::whole(StatusCode::OK, "application/x-ndjson", lines.await?))
+    }
+
+    /// A signed note (c2sp.org/signed-note), made now.
+    pub(super) async fn checkpoint(&self, call: &Call) -> Result<Response<Body>, Problem> {
+        let size = match query(call.query.as_deref(), "size") {
+            None => None,
+            Some(text) => Some(text.parse::<u64>().map_err(|_| {
+                Problem::bad("the parameter size is not a number".to_owned())
+            })?),
+        };
+        let keys = self.keys.clone();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let note = self.look(move |ground| Ok(checkpoint::signed(ground, size, &*keys.log, now)?));
+        let note = note.await?.ok_or_else(|| {
+            Problem::new(StatusCode::NOT_FOUND, "there are not so many records".to_owned())
+        })?;
+        Ok(http::whole(StatusCode::OK, "text/plain; charset=utf-8", note))
     }
 
     pub(super) async fn epoch_log(&self, call: &Call) -> Result<Response<Body>, Problem> {

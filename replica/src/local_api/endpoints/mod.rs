@@ -140,6 +140,7 @@ impl Api {
             E::WrapAuthKey => self.wrap_auth_key(call).await,
             E::Identity => self.identity().await,
             E::Records => self.records(call).await,
+            E::Checkpoint => self.checkpoint(call).await,
             E::EpochLog => self.epoch_log(call).await,
             E::Epochs => self.epochs().await,
             E::Request(id) => self.request(id).await,
