@@ -8,6 +8,7 @@ tool (
 )
 
 require (
+	golang.org/x/mod v0.30.0
 	golang.org/x/net v0.48.0
 	tailscale.com v1.96.5
 )
@@ -103,7 +104,6 @@ require (
 	golang.org/x/exp v0.0.0-20250620022241-b7579e27df2b // indirect
 	golang.org/x/exp/typeparams v0.0.0-20240314144324-c7f7c6466f7f // indirect
 	golang.org/x/image v0.27.0 // indirect
-	golang.org/x/mod v0.30.0 // indirect
 	golang.org/x/oauth2 v0.33.0 // indirect
 	golang.org/x/sync v0.19.0 // indirect
 	golang.org/x/sys v0.40.0 // indirect

@@ -6,15 +6,24 @@
 //! nothing here opens a socket or writes a source.
 #![forbid(unsafe_code)]
 
+pub mod accept;
 mod audit;
 pub mod checks;
+pub mod chronicle;
 mod cores;
+pub mod dates;
+pub mod demo;
+pub mod evidence;
+pub mod foreign;
 mod history;
 mod log_tail;
 mod observations;
+pub mod policy;
 mod progress;
+pub mod questions;
 mod records;
 pub mod replay;
+mod replicas;
 pub mod report;
 mod rocks;
 mod scratch;
@@ -23,10 +32,12 @@ pub mod trust_anchor;
 pub mod verdict;
 
 pub use audit::{
-    Live, Options, unreadable, verified_history, verify_aums, verify_data_dir, verify_live,
+    Audited, Live, Options, data_dir_evidence, live_evidence, unreadable, verified_history,
+    verify_aums, verify_bundle, verify_data_dir, verify_live,
 };
 pub use cores::AllCores;
 pub use history::History;
 pub use observations::Claimed;
 pub use progress::Progress;
 pub use records::Stored;
+pub use replicas::compare_replicas;

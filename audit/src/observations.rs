@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::Fault;
 use ledger::history::adoption::{self, Alarm};
-use ledger::history::{Event, Fold, FoldHash, Record, RecordHash};
+use ledger::history::{Event, Fold, FoldHash, LogKey, Record, RecordHash};
 use ledger::ids::AumHash;
 use ledger::lock::{Chain, ChainId};
 use ledger::rows::Rows;
 
+use crate::checks::Uses;
+use crate::chronicle::Collector;
 use crate::replay::{Departure, departure};
 
 /// What is looked out for, and what was seen.
@@ -31,6 +33,13 @@ pub(crate) struct Observations {
     /// Records of a followed lock that brought an AUM which the door would have refused, and the
     /// last such AUM of each.
     pub(crate) objections: Vec<(u64, AumHash)>,
+    /// Log keys that members have or had, each once.
+    pub(crate) log_keys: Vec<LogKey>,
+    known_log_keys: BTreeSet<[u8; 32]>,
+    /// What keys have signed in each epoch, by number.
+    pub(crate) uses: BTreeMap<u32, Uses>,
+    /// Everything, if somebody wants to know it.
+    pub(crate) collector: Option<Box<Collector>>,
 }
 
 /// Hashes at a record, as a daemon says or as they are.
@@ -60,6 +69,11 @@ impl Observations {
         Observations { looked_for, claimed, ..Observations::default() }
     }
 
+    /// The same, with everything kept if `all`.
+    pub(crate) fn keeping(self, all: bool) -> Self {
+        Observations { collector: all.then(Box::default), ..self }
+    }
+
     /// What is claimed, if it is about this history and no record has shown otherwise.
     pub(crate) fn claimed(&self) -> Option<Claimed> {
         self.claimed
@@ -72,6 +86,30 @@ impl Observations {
         }
     }
 
+    fn log_key(&mut self, key: LogKey) {
+        if self.known_log_keys.insert(key.0) {
+            self.log_keys.push(key);
+        }
+    }
+
+    /// What an event's AUMs and signatures for nodes rest on.
+    fn used(&mut self, fold: &Fold, event: &Event, index: u64) {
+        let Some(epoch) = fold.authority().map(|authority| authority.chain_id().0) else { return };
+        let signatures = event.signatures();
+        if event.aums().is_empty() && signatures.is_empty() {
+            return;
+        }
+        let uses = self.uses.entry(epoch).or_default();
+        for aum in event.aums() {
+            uses.aum(aum, Some(index));
+        }
+        for signature in signatures {
+            if let Ok(key) = signature.authorizing_key() {
+                uses.node(key, Some(index));
+            }
+        }
+    }
+
     /// A record was admitted; `rows` and `fold` are as it left them.
     pub(crate) fn record(
         &mut self,
@@ -79,7 +117,15 @@ impl Observations {
         fold: &Fold,
         record: &Record,
     ) -> Result<(), Fault> {
+        if let Some(collector) = &mut self.collector {
+            collector.record(rows, fold, record)?;
+        }
         let index = record.index();
+        match &record.proposal().proposal().event {
+            Event::GroupCreated(founder) => self.log_key(founder.details.log_key),
+            Event::MemberChanged(details) => self.log_key(details.log_key),
+            event => self.used(fold, event, index),
+        }
         if index == 0 {
             self.origin = Some(record.hash());
         }

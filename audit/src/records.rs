@@ -2,6 +2,7 @@
 //!
 //! One thread reads, decodes and checks signatures, on all cores, a batch ahead of the fold.
 
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
@@ -40,7 +41,7 @@ pub(crate) struct Replay {
     /// The fold after the last record that it admitted.
     pub(crate) fold: Fold,
     /// The derived rows there.
-    pub(crate) rows: Scratch,
+    pub(crate) rows: Arc<Scratch>,
     /// Records present.
     pub(crate) present: u64,
     /// AUMs in records that were not admitted.
@@ -113,7 +114,7 @@ where
         }
     });
     let Walk { fold, present, unverified_aums, seen, .. } = walk;
-    Ok(Replay { fold, rows, present, unverified_aums, seen, unread })
+    Ok(Replay { fold, rows: Arc::new(rows), present, unverified_aums, seen, unread })
 }
 
 /// Reads and checks batch after batch until the source ends or nobody takes them any more.

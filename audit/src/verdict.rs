@@ -56,7 +56,8 @@ pub(crate) fn judge(
     } else {
         Verdict::Holds
     };
-    let failing = demands.fail_on.is_some_and(|least| severest >= Some(least));
+    let by_policy = findings.iter().any(|finding| finding.check.is_policy());
+    let failing = by_policy || demands.fail_on.is_some_and(|least| severest >= Some(least));
     let code = match (anchored, verdict) {
         (Anchored::Contradicted { .. }, _) => 5,
         (_, Verdict::Broken) => 1,
@@ -70,7 +71,7 @@ pub(crate) fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::catalog::{AUM_HASH, FORK_TIE, ROOT_SEVERAL};
+    use crate::checks::catalog::{AUM_HASH, FORK_TIE, POLICY_KEY, ROOT_SEVERAL};
 
     #[test]
     fn the_order_of_exit_codes() {
@@ -90,5 +91,7 @@ mod tests {
         assert_eq!(judge(&warning, false, &by, strict), (Verdict::Holds, 4));
         assert_eq!(judge(&warning, false, &by, no), (Verdict::Holds, 0));
         assert_eq!(judge(&[], false, &Anchored::No, no), (Verdict::Holds, 0));
+        let policy = vec![Finding::new(&POLICY_KEY, "")];
+        assert_eq!(judge(&policy, false, &by, no), (Verdict::Holds, 4));
     }
 }

@@ -171,6 +171,7 @@ pub const MUST_OCCUR: &[(&str, &str)] = &[
     ("revocation", "quota of revocations refused"),
     ("revocation", "the door opened later"),
     ("revocation", "came back"),
+    ("revocation", "tried in vain to come back"),
     ("revocation", "told what the door refused"),
     ("revocation", "stranded, begun anew"),
 ];

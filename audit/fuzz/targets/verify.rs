@@ -9,11 +9,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use audit::questions::{self, At, LogFilter};
 use audit::report::Report;
 use audit::source::{Aums, Detected, detect, detect_bytes, tailscaled};
 use audit::verdict::Verdict;
 use audit::{
-    History, Live, Options, Stored, verified_history, verify_aums, verify_data_dir, verify_live,
+    History, Live, Options, Stored, verified_history, verify_aums, verify_bundle, verify_data_dir,
+    verify_live,
 };
 use ledger::formats::chonk_file::{FileRecord, path as file_of};
 use ledger::history::records;
@@ -55,6 +57,13 @@ fuzz_target!(init: { histories(); }, |input: &[u8]| {
 fn bytes(bytes: &[u8]) {
     let read = || match detect_bytes(bytes, Path::new("input")) {
         Ok(Detected::Aums(aums)) => Some(aums),
+        Ok(Detected::Bundle(bundle)) => {
+            let audit = || verify_bundle("input", &bundle, &kept()).report;
+            let report = audit();
+            same(&report, &audit());
+            told(&report);
+            None
+        }
         Ok(other) => panic!("bytes are no {other:?}"),
         Err(error) => {
             assert!(error.to_string().len() < 1000);
@@ -135,13 +144,39 @@ fn log(choices: &mut Choices<'_>) {
 fn audited(first: Aums, second: Aums) {
     let found = first.found.len() as u64;
     let (report, history) = verified_history("input", first, &Options::default());
-    let again = verify_aums("input", second, &Options::default());
+    let again = verify_aums("input", second, &kept());
     same(&report, &again);
+    told(&again);
     assert!(report.verified <= report.aums && report.aums <= found);
     if let Some(history) = history {
         assert_eq!(report.verdict, Verdict::Holds);
         assert_eq!(report.head, Some(history.head));
         holds(&history);
+    }
+}
+
+fn kept() -> Options<'static> {
+    Options { chronicle: true, ..Options::default() }
+}
+
+/// Every question has an answer or none, and every report a form, whatever is in them.
+fn told(report: &Report) {
+    let html = report.to_html();
+    assert!(!html.contains('\x1b') && !html.contains("<script"));
+    let _ = report.to_sarif();
+    let _ = questions::log(report, &LogFilter::default());
+    let _ = questions::forks(report);
+    let _ = questions::state(report, None);
+    let _ = questions::diff(report, At::Index(0), At::Index(1));
+    for chain in report.chronicle.iter().flat_map(|told| &told.chains) {
+        for aum in &chain.aums {
+            let at = At::Hash(aum.aum.hash());
+            let _ = questions::show(report, at);
+            let _ = questions::state(report, Some(at));
+        }
+        for life in chain.lives(0) {
+            let _ = questions::key(report, life.key);
+        }
     }
 }
 
@@ -215,10 +250,11 @@ fn live(choices: &mut Choices<'_>) {
     let stored = changed(choices);
     let audit = || {
         let records = Box::new(stored.clone().into_iter().map(Ok));
-        verify_live("input", Live { records, claimed: None, shown: None }, &Options::default())
+        verify_live("input", Live { records, claimed: None, shown: None }, &kept())
     };
     let report = audit();
     same(&report, &audit());
+    told(&report);
     if report.verdict == Verdict::Holds {
         // Then it is a beginning of one of the histories, since nobody else can sign.
         let whole = |history: &ledger_fuzz::History| {

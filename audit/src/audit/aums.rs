@@ -2,15 +2,19 @@
 
 use ledger::ids::AumHash;
 
+use super::conclude::{Conclusion, conclude};
 use super::{Options, compare_lock, trusted_keys};
 use crate::checks::catalog::{EXPORT_RESPELLED, ROOT_SEVERAL};
-use crate::checks::{Finding, chain, fork, forks_of, shown_nodes, standing, unreadable};
+use crate::checks::{
+    Finding, Uses, chain, fork, forks_of, preauth_old, shown_nodes, standing, unreadable,
+};
+use crate::chronicle::of_aums;
 use crate::history::History;
 use crate::replay::{Replayed, Root, Standing, replay};
-use crate::report::{Report, Unchecked};
-use crate::source::{Aums, Kind};
+use crate::report::{Grounds, Report, Unchecked, vouched};
+use crate::source::{Aums, Kind, Shown};
 use crate::trust_anchor::{Anchorable, AnchorableChain, Anchored, Whereabouts, compare};
-use crate::verdict::{Verdict, judge};
+use crate::verdict::Verdict;
 
 /// Audits a source of AUMs alone. `name` is what the user called the source.
 pub fn verify_aums(name: &str, aums: Aums, options: &Options<'_>) -> Report {
@@ -33,7 +37,8 @@ pub fn verified_history(
 
 /// The report, all AUMs judged, and the root of the chain that the report is about.
 fn audited(name: &str, aums: Aums, options: &Options<'_>) -> (Report, Replayed, Option<usize>) {
-    let Aums { kind, sha256, found, oldest, one_branch, mut findings, unread, shown } = aums;
+    let Aums { kind, sha256, found, oldest, one_branch, mut findings, unread, shown, beside } =
+        aums;
     unreadable(&found, &mut findings);
     let readable = found.iter().filter(|found| found.aum.is_ok()).count();
     let first = found.iter().find_map(|found| found.aum.as_ref().ok()).map(|aum| aum.hash());
@@ -62,15 +67,43 @@ fn audited(name: &str, aums: Aums, options: &Options<'_>) -> (Report, Replayed, 
     let hash = |node: usize| replayed.nodes[node].aum.hash();
     if let Some(Root { state, head, length, .. }) = root.map(|root| &replayed.roots[root]) {
         standing(state, hash(*head), *length, &mut findings);
+        preauth_old(state, options.now_ms, &mut findings);
         if let Some(shown) = &shown {
             compare_lock(shown, Some((hash(*head), state)), &mut findings);
             shown_nodes(&shown.nodes, state, &mut findings);
         }
     }
+    if let Some(root) = root {
+        signed_and_lost(&replayed, root, &mut findings);
+    }
+    let beside = match (root, &beside) {
+        (Some(root), Some(status)) => Beside::check(&replayed, root, status, &mut findings),
+        (None, Some(_)) => Beside::OtherMoment,
+        (_, None) => Beside::None,
+    };
     let chain = root.map(|root| anchorable(&replayed, root, options.anchors.head));
     let history = Anchorable { chains: chain.into_iter().collect(), ..Anchorable::default() };
     let anchored = compare(&options.anchors, &history, &mut findings);
-    let (verdict, exit_code) = judge(&findings, !undecided.is_empty(), &anchored, options.demands);
+    let nodes = shown.is_some() || matches!(beside, Beside::Checked(_));
+    let mut unchecked =
+        unchecked(one_branch, nodes, root.map(|root| &replayed.roots[root]), &anchored);
+    beside.unchecked(&mut unchecked);
+    let mut chronicle = options.keeps_chronicle().then(|| of_aums(&replayed, root));
+    if let (Some(chronicle), Some(state)) = (&mut chronicle, root) {
+        let state = &replayed.roots[state].state;
+        let shown = shown.iter().map(|shown| &shown.nodes).chain(beside.nodes());
+        chronicle.nodes.extend(shown.flatten().map(|node| crate::checks::told(node, state)));
+    }
+    let undecidable = !undecided.is_empty();
+    let Conclusion { findings, accepted, verdict, exit_code } =
+        conclude(findings, undecidable, &anchored, chronicle.as_ref(), &mut unchecked, options);
+    let vouched = vouched(&Grounds {
+        kind,
+        anchored: &anchored,
+        nodes,
+        checkpoint: false,
+        unchecked: &unchecked,
+    });
     let chosen = root;
     let root = root.map(|root| &replayed.roots[root]);
     let report = Report {
@@ -87,12 +120,73 @@ fn audited(name: &str, aums: Aums, options: &Options<'_>) -> (Report, Replayed, 
         epochs: u64::from(root.is_some()),
         trusted_keys: root.map(|root| trusted_keys(&root.state)).unwrap_or_default(),
         findings,
-        unchecked: unchecked(one_branch, shown.is_some(), root, &anchored),
+        accepted,
+        vouched,
+        unchecked,
         undecided,
         anchored,
         ledger: None,
+        chronicle,
     };
     (report, replayed, chosen)
+}
+
+/// What keys have signed on the chain of a root that are not trusted at its end.
+fn signed_and_lost(replayed: &Replayed, root: usize, findings: &mut Vec<Finding>) {
+    let mut uses = Uses::default();
+    for node in &replayed.nodes {
+        if matches!(node.standing, Standing::Verified { root: of, .. } if of == root) {
+            uses.aum(&node.aum, None);
+        }
+    }
+    uses.lost(&replayed.roots[root].state, findings);
+}
+
+/// What was made of a status that came beside the source.
+enum Beside<'a> {
+    None,
+    /// Its nodes were checked.
+    Checked(&'a Shown),
+    /// It shows a head that is not in the source.
+    OtherMoment,
+}
+
+impl<'a> Beside<'a> {
+    /// Checks nodes against the authority as it was when the status was taken.
+    fn check(
+        replayed: &Replayed,
+        root: usize,
+        status: &'a Shown,
+        findings: &mut Vec<Finding>,
+    ) -> Self {
+        let state = match status.head {
+            None => None,
+            Some(head) => replayed.state_at(root, head),
+        };
+        match state {
+            Some(state) => {
+                shown_nodes(&status.nodes, &state, findings);
+                Beside::Checked(status)
+            }
+            None => Beside::OtherMoment,
+        }
+    }
+
+    fn nodes(&self) -> Option<&'a Vec<crate::source::ShownNode>> {
+        match self {
+            Beside::Checked(status) => Some(&status.nodes),
+            _ => None,
+        }
+    }
+
+    fn unchecked(&self, unchecked: &mut Vec<Unchecked>) {
+        if let Beside::OtherMoment = self {
+            unchecked.retain(|item| item.id != "nodes");
+            let reason = "the status that was given shows a head that this history does not have; \
+                          take both at one time";
+            unchecked.push(Unchecked { id: "nodes", reason: reason.to_owned() });
+        }
+    }
 }
 
 /// The root of the chain that the report is about: the one that the source names; without one,

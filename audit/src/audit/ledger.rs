@@ -3,23 +3,19 @@
 use std::path::Path;
 
 use ::ledger::Fault;
-use ::ledger::history::RecordHash;
-use ::ledger::history::lifecycle::Lifecycle;
 use ::ledger::history::roster;
-use ::ledger::ids::AumHash;
-use ::ledger::lock::{Authority, Chain, ChainId};
 
-use super::{Options, compare_lock, trusted_keys, unreadable};
-use crate::checks::catalog::{CACHE_DIFFERS, SOURCE_UNREADABLE};
-use crate::checks::{self, Finding, Fork, Headcount, Sibling};
+use super::summing_up::report;
+use super::{Options, compare_lock, unreadable};
+use crate::checks::catalog::CACHE_DIFFERS;
+use crate::checks::{self, Finding};
+use crate::evidence::{Bundle, Evidence, Filling, compare_files, compare_head};
 use crate::log_tail::{LogTail, Rest};
-use crate::observations::{Claimed, EpochSeen, Observations};
+use crate::observations::{Claimed, Observations};
 use crate::records::{Replay, Stored, replay};
-use crate::report::{LedgerFacts, Report, Unchecked};
+use crate::report::Report;
 use crate::scratch::Scratch;
-use crate::source::{DataDir, Kind, Place, Shown};
-use crate::trust_anchor::{Anchorable, AnchorableChain, Anchored, Whereabouts, compare};
-use crate::verdict::judge;
+use crate::source::{DataDir, Kind, Shown};
 
 /// What a running daemon serves: its records, and what it says of them.
 pub struct Live<'a> {
@@ -37,59 +33,148 @@ impl std::fmt::Debug for Live<'_> {
     }
 }
 
+/// A report, and the ledger that it is about, if that was asked for and there is one.
+#[derive(Debug)]
+pub struct Audited {
+    /// The report.
+    pub report: Report,
+    /// The records that were verified, to make evidence of.
+    pub evidence: Option<Evidence>,
+}
+
 /// Audits a replica's data directory. It is only read, whatever state it is in, and byte for byte
 /// the same afterwards.
 pub fn verify_data_dir(name: &str, dir: &Path, options: &Options<'_>) -> Report {
+    data_dir(name, dir, options, false).report
+}
+
+/// As [`verify_data_dir`], and keeps the evidence.
+pub fn data_dir_evidence(name: &str, dir: &Path, options: &Options<'_>) -> Audited {
+    data_dir(name, dir, options, true)
+}
+
+fn data_dir(name: &str, dir: &Path, options: &Options<'_>, keep: bool) -> Audited {
     let kind = Kind::DataDir;
     let opened = match DataDir::open(dir) {
         Ok(opened) => opened,
-        Err(fault) => return unreadable(name, Some(kind), &fault.to_string()),
+        Err(fault) => return failed(name, kind, &fault),
     };
-    let mut findings = Vec::new();
-    let mut tail = LogTail::read(&opened.rows, &mut findings);
-    tail.promised(opened.watermark, &mut findings);
-    let seen = Observations::new(options.anchors.head, None);
-    let scratch = Scratch::new(options.tmp.clone());
-    let audited =
-        replay(opened.records(), scratch, seen, &mut tail, &options.progress, &mut findings)
-            .and_then(|replay| {
-                let mut rest = Rest::default();
-                if replay.is_whole() && replay.unread.is_none() {
-                    rest = tail.after(&replay.fold, &replay.rows, &mut findings)?;
-                    options
-                        .progress
-                        .tell("records replayed; comparing derived rows of", replay.present);
-                    checks::derived(&replay.rows, &opened.rows, &mut findings)?;
-                }
-                opened.identity(replay.fold.cluster(), &mut findings);
-                report(name, kind, &replay, findings, options).map(|report| (report, rest))
-            });
-    match audited {
-        Ok((mut report, rest)) => {
-            if let Some(facts) = &mut report.ledger {
-                facts.waiting = rest.waiting;
-                facts.holder = opened.holder;
-            }
-            report
+    let audited = Filled::new(keep, options).and_then(|filled| {
+        let mut findings = Vec::new();
+        let mut tail = LogTail::read(&opened.rows, &mut findings);
+        tail.promised(opened.watermark, &mut findings);
+        let mut replay =
+            filled.replay(opened.records(), None, &mut tail, options, &mut findings)?;
+        let mut rest = Rest::default();
+        if replay.is_whole() && replay.unread.is_none() {
+            rest = tail.after(&replay.fold, &*replay.rows, &mut findings)?;
+            let doing = "records replayed; comparing derived rows of";
+            options.progress.tell(doing, replay.present);
+            checks::derived(&*replay.rows, &opened.rows, &mut findings)?;
         }
-        Err(fault) => unreadable(name, Some(kind), &fault.to_string()),
-    }
+        opened.identity(replay.fold.cluster(), &mut findings);
+        let evidence = filled.evidence(&replay)?;
+        let mut report = report(name, kind, &mut replay, None, findings, options)?;
+        if let Some(facts) = &mut report.ledger {
+            facts.waiting = rest.waiting;
+            facts.holder = opened.holder;
+        }
+        Ok(Audited { report, evidence })
+    });
+    audited.unwrap_or_else(|fault| failed(name, kind, &fault))
 }
 
 /// Audits what a running daemon serves.
 pub fn verify_live(name: &str, live: Live<'_>, options: &Options<'_>) -> Report {
+    daemon(name, live, options, false).report
+}
+
+/// As [`verify_live`], and keeps the evidence.
+pub fn live_evidence(name: &str, live: Live<'_>, options: &Options<'_>) -> Audited {
+    daemon(name, live, options, true)
+}
+
+fn daemon(name: &str, live: Live<'_>, options: &Options<'_>, keep: bool) -> Audited {
     let kind = Kind::Daemon;
     let Live { records, claimed, shown } = live;
-    let mut findings = Vec::new();
-    let seen = Observations::new(options.anchors.head, claimed);
-    let scratch = Scratch::new(options.tmp.clone());
-    let mut no_tail = LogTail::default();
-    let audited = replay(records, scratch, seen, &mut no_tail, &options.progress, &mut findings)
-        .and_then(|replay| {
-            compare_claims(&replay, shown.as_ref(), &mut findings)?;
-            report(name, kind, &replay, findings, options)
-        });
-    audited.unwrap_or_else(|fault| unreadable(name, Some(kind), &fault.to_string()))
+    let audited = Filled::new(keep, options).and_then(|filled| {
+        let (mut findings, mut no_tail) = (Vec::new(), LogTail::default());
+        let mut replay = filled.replay(records, claimed, &mut no_tail, options, &mut findings)?;
+        compare_claims(&replay, shown.as_ref(), &mut findings)?;
+        let evidence = filled.evidence(&replay)?;
+        let report = report(name, kind, &mut replay, None, findings, options)?;
+        Ok(Audited { report, evidence })
+    });
+    audited.unwrap_or_else(|fault| failed(name, kind, &fault))
+}
+
+/// Audits an evidence bundle: its records, and whether everything else in it follows from them.
+pub fn verify_bundle(name: &str, bundle: &Bundle, options: &Options<'_>) -> Audited {
+    let kind = Kind::Bundle;
+    let audited = Filled::new(true, options).and_then(|filled| {
+        let (mut findings, mut no_tail) = (Vec::new(), LogTail::default());
+        let mut replay =
+            filled.replay(bundle.records(), None, &mut no_tail, options, &mut findings)?;
+        let mut evidence = filled.evidence(&replay)?;
+        let mut compared = None;
+        if let Some(evidence) = &mut evidence {
+            let fault = |error| Fault::from_error("compare the bundle", error);
+            compare_files(bundle, evidence, &mut findings).map_err(fault)?;
+            let witnesses = &options.anchors.vkeys;
+            compared = compare_head(bundle, evidence, witnesses, &mut findings).map_err(fault)?;
+            if let Some(seen) = compared.as_ref().filter(|seen| seen.holds) {
+                evidence.found(seen);
+            }
+        }
+        let mut report = report(name, kind, &mut replay, compared.as_ref(), findings, options)?;
+        report.sha256 = bundle.sha256();
+        Ok(Audited { report, evidence })
+    });
+    audited.unwrap_or_else(|fault| failed(name, kind, &fault))
+}
+
+fn failed(name: &str, kind: Kind, fault: &Fault) -> Audited {
+    Audited { report: unreadable(name, Some(kind), &fault.to_string()), evidence: None }
+}
+
+/// Where the records are kept meanwhile, if evidence is to be made of them.
+struct Filled(Option<Filling>);
+
+impl Filled {
+    fn new(keep: bool, options: &Options<'_>) -> Result<Self, Fault> {
+        let filling = keep.then(|| Filling::new(options.tmp.as_deref()));
+        Ok(Filled(filling.transpose()?))
+    }
+
+    /// Replays records, and keeps them as they pass.
+    fn replay<I>(
+        &self,
+        records: I,
+        claimed: Option<Claimed>,
+        tail: &mut LogTail,
+        options: &Options<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Replay, Fault>
+    where
+        I: Iterator<Item = Result<Stored, Fault>> + Send,
+    {
+        let seen = Observations::new(options.anchors.head, claimed);
+        let seen = seen.keeping(options.keeps_chronicle());
+        let scratch = Scratch::new(options.tmp.clone());
+        let progress = &options.progress;
+        match &self.0 {
+            Some(filling) => replay(filling.tee(records), scratch, seen, tail, progress, findings),
+            None => replay(records, scratch, seen, tail, progress, findings),
+        }
+    }
+
+    fn evidence(&self, replay: &Replay) -> Result<Option<Evidence>, Fault> {
+        let (Some(filling), Some(record_0)) = (&self.0, replay.seen.origin) else {
+            return Ok(None);
+        };
+        let rows = replay.rows.clone();
+        Evidence::new(rows, filling, replay.fold.next_index(), record_0).map(Some)
+    }
 }
 
 /// Whether a daemon says of its history what its records give.
@@ -116,7 +201,7 @@ fn compare_claims(
     let Some(shown) = shown.filter(|_| same_moment) else { return Ok(()) };
     compare_lock(shown, replay.fold.authority().map(|a| (a.head(), a.state())), findings);
     for node in &shown.nodes {
-        let ours = roster::by_node_key(&replay.rows, node.node_key)?;
+        let ours = roster::by_node_key(&*replay.rows, node.node_key)?;
         let same = ours.is_some_and(|ours| {
             // A signature that lets nobody in need not be shown.
             let signed =
@@ -134,173 +219,4 @@ fn compare_claims(
         }
     }
     Ok(())
-}
-
-/// Sums up a replay.
-fn report(
-    name: &str,
-    kind: Kind,
-    replay: &Replay,
-    mut findings: Vec<Finding>,
-    options: &Options<'_>,
-) -> Result<Report, Fault> {
-    let Replay { fold, rows, present, seen, unread, .. } = replay;
-    let mut chains = Vec::new();
-    let mut verified = 0;
-    let mut last = None;
-    let mut assumed = Vec::new();
-    for epoch in 1..=fold.epoch().map_or(0, |epoch| epoch.0) {
-        let Some(authority) = Authority::open(rows, ChainId(epoch))? else { continue };
-        let chain = authority.chain(rows);
-        for node in chain.nodes()? {
-            node?;
-            verified += 1;
-        }
-        if let Some(seen) = seen.epochs.get(&epoch) {
-            forks_and_departures(chain, seen, &mut findings)?;
-        }
-        if cut(chain, &authority)? {
-            assumed.push(epoch);
-            findings.push(checks::assumed_root(authority.oldest().hash, epoch));
-        }
-        chains.push(anchorable(chain, &authority, options.anchors.head)?);
-        last = Some(authority);
-    }
-    findings.extend(seen.alarms.iter().map(|(record, alarm)| checks::alarm(*record, *alarm)));
-    findings.extend(seen.objections.iter().map(|(record, aum)| checks::objection(*record, *aum)));
-    let on = fold.authority();
-    let mut nodes = Headcount::default();
-    if let Some(authority) = on {
-        let place = authority.head_place();
-        let length = place.height.saturating_add(1);
-        checks::standing(authority.state(), place.hash, length, &mut findings);
-        nodes = checks::roster(rows, authority.state(), &mut findings)?;
-    }
-    let history = Anchorable { chains, origin: seen.origin, record: seen.found };
-    let anchored = compare(&options.anchors, &history, &mut findings);
-    let mut undecided = Vec::new();
-    if let Some(fault) = unread {
-        let reason = format!("The records from {present} on cannot be read: {fault}");
-        findings.push(Finding::new(&SOURCE_UNREADABLE, reason.as_str()));
-        undecided.push(reason);
-    } else if *present == 0 {
-        undecided.push("There is no record in it".to_owned());
-    }
-    let (verdict, exit_code) = judge(&findings, !undecided.is_empty(), &anchored, options.demands);
-    let genesis = history.chains.last().map(|chain| chain.oldest);
-    Ok(Report {
-        source: name.to_owned(),
-        kind: Some(kind),
-        sha256: None,
-        verdict,
-        exit_code,
-        oldest: genesis,
-        head: last.as_ref().map(Authority::head),
-        state_id: last.as_ref().map(|authority| authority.state().state_id()),
-        aums: verified + replay.unverified_aums,
-        verified,
-        epochs: history.chains.len() as u64,
-        trusted_keys: on.map(|authority| trusted_keys(authority.state())).unwrap_or_default(),
-        findings,
-        unchecked: unchecked(kind, &assumed, &anchored),
-        undecided,
-        anchored,
-        ledger: Some(LedgerFacts {
-            origin: seen.origin,
-            records: *present,
-            verified_records: fold.next_index(),
-            root: fold.merkle_root(),
-            record_hash: fold.last_hash(),
-            fold_hash: fold.fold_hash(),
-            lock: match fold.lifecycle() {
-                Lifecycle::Off => "never initialized",
-                Lifecycle::On(_) => "on",
-                Lifecycle::Retired(_) => "off",
-            },
-            nodes,
-            waiting: 0,
-            holder: None,
-        }),
-    })
-}
-
-/// Findings about what is out of the ordinary in one epoch's chain.
-fn forks_and_departures(
-    chain: Chain<'_>,
-    seen: &EpochSeen,
-    findings: &mut Vec<Finding>,
-) -> Result<(), Fault> {
-    let place = |hash: &AumHash| {
-        let departed = seen.departs.get(hash).map(|(_, record)| *record);
-        let record = departed.or_else(|| seen.records.get(hash).copied());
-        Place { record, ..Place::default() }
-    };
-    for (hash, (departs, _)) in &seen.departs {
-        let parent = chain.node(hash)?.and_then(|node| node.parent);
-        let forked = match parent {
-            Some(parent) => chain.children(&parent)?.len() > 1,
-            None => false,
-        };
-        let about = |finding: Finding| finding.aum(*hash).at(&place(hash));
-        findings.extend(checks::departure(*departs, forked).map(about));
-    }
-    for at in &seen.forks {
-        let mut siblings = Vec::new();
-        for aum in chain.children(at)? {
-            let Some(node) = chain.node(&aum)? else { continue };
-            let departs = seen.departs.get(&aum).map(|(departs, _)| *departs);
-            let (kind, weight) = (node.kind, node.weight);
-            siblings.push(Sibling { aum, place: place(&aum), kind, weight, departs });
-        }
-        checks::fork(&Fork { at: *at, siblings }, findings);
-    }
-    Ok(())
-}
-
-/// Whether something came before the oldest AUM.
-fn cut(chain: Chain<'_>, authority: &Authority) -> Result<bool, Fault> {
-    Ok(chain.node(&authority.oldest().hash)?.is_some_and(|node| node.parent.is_some()))
-}
-
-fn anchorable(
-    chain: Chain<'_>,
-    authority: &Authority,
-    named: Option<AumHash>,
-) -> Result<AnchorableChain, Fault> {
-    let head = authority.head();
-    let named = match named {
-        Some(hash) if chain.is_ancestor(&hash, &head)? => Whereabouts::Active,
-        Some(hash) if chain.node(&hash)?.is_some() => Whereabouts::Beaten,
-        _ => Whereabouts::Absent,
-    };
-    Ok(AnchorableChain {
-        oldest: authority.oldest().hash,
-        cut: cut(chain, authority)?,
-        head,
-        state_id: authority.state().state_id(),
-        named,
-    })
-}
-
-fn unchecked(kind: Kind, assumed: &[u32], anchored: &Anchored) -> Vec<Unchecked> {
-    let mut unchecked = Vec::new();
-    let mut add = |id, reason: &str| unchecked.push(Unchecked { id, reason: reason.to_owned() });
-    match kind {
-        Kind::Daemon => {
-            add("freshness", "a daemon can withhold its newest records; that cannot be seen here")
-        }
-        _ => add("freshness", "whether another replica has newer records cannot be seen here"),
-    }
-    if !assumed.is_empty() {
-        add("before-root", "what came before the oldest AUM of an adopted lock is not on record");
-    }
-    if *anchored == Anchored::No {
-        add("anchor", "nothing from outside says whose history this is");
-    }
-    unchecked
-}
-
-/// The identity of a ledger in signed notes: constant across its epochs.
-pub(crate) fn origin(record_0: &RecordHash) -> String {
-    format!("lockstep/{record_0}")
 }

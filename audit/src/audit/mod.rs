@@ -1,15 +1,19 @@
 //! One audit from source to report.
 
 mod aums;
+mod conclude;
 mod ledger;
+mod summing_up;
 
 use std::path::PathBuf;
 
 use ::ledger::ids::AumHash;
 use ::ledger::lock::{Key, State};
 
+use crate::accept::Acceptances;
 use crate::checks::Finding;
 use crate::checks::catalog::{CACHE_DIFFERS, SOURCE_UNREADABLE};
+use crate::policy::Policy;
 use crate::progress::Progress;
 use crate::report::{Report, TrustedKey, tlpub};
 use crate::source::{Kind, Shown};
@@ -17,8 +21,9 @@ use crate::trust_anchor::{Anchored, Anchors};
 use crate::verdict::{Demands, Verdict};
 
 pub use aums::{verified_history, verify_aums};
-pub(crate) use ledger::origin;
-pub use ledger::{Live, verify_data_dir, verify_live};
+pub use ledger::{
+    Audited, Live, data_dir_evidence, live_evidence, verify_bundle, verify_data_dir, verify_live,
+};
 
 /// What the auditor brings along.
 #[derive(Debug, Clone, Default)]
@@ -29,8 +34,23 @@ pub struct Options<'a> {
     pub demands: Demands,
     /// Where long histories may have scratch files; the system's place if not given.
     pub tmp: Option<PathBuf>,
+    /// What is demanded of the history itself.
+    pub policy: Option<Policy>,
+    /// What the auditor has looked at and accepts.
+    pub accept: Option<Acceptances>,
+    /// The auditor's clock, in milliseconds since 1970.
+    pub now_ms: u64,
+    /// Whether everything that happened is to be kept for questions and reports.
+    pub chronicle: bool,
     /// Whom to tell how far the work is.
     pub progress: Progress<'a>,
+}
+
+impl Options<'_> {
+    /// Whether everything that happened has to be kept.
+    fn keeps_chronicle(&self) -> bool {
+        self.chronicle || self.policy.is_some()
+    }
 }
 
 /// The report on a source that cannot be read at all.
@@ -50,9 +70,12 @@ pub fn unreadable(name: &str, kind: Option<Kind>, reason: &str) -> Report {
         epochs: 0,
         trusted_keys: Vec::new(),
         findings: vec![Finding::new(&SOURCE_UNREADABLE, reason)],
+        accepted: Vec::new(),
+        vouched: Vec::new(),
         unchecked: Vec::new(),
         undecided: vec![reason.to_owned()],
         ledger: None,
+        chronicle: None,
     }
 }
 

@@ -49,6 +49,11 @@ pub struct Check {
 }
 
 impl Check {
+    /// Whether it says that a policy is not kept.
+    pub fn is_policy(&self) -> bool {
+        self.id.starts_with("policy.")
+    }
+
     /// Where it is explained: a section of the audit manual, named by the identifier.
     pub fn doc(&self) -> String {
         format!("docs/audit.md#{}", self.id.replace('.', ""))
@@ -160,6 +165,46 @@ catalog! {
         "Read that record, and ask whoever runs the coordination server what happened.";
     HEAD_REWRITTEN = Warning "head.rewritten",
         "The AUM that you remember is on a branch that lost. Find out what undid it.";
+    KEY_REVOKED_LATER = Note "key.revoked-later",
+        "Read what it signed while it was trusted: nothing of that ended by itself.";
+    KEY_PREAUTH_OLD = Note "key.preauth-old",
+        "Remove it if its auth key has expired (lockstep lock remove --unused-preauth-keys).";
+    DISABLEMENT_FEW = Note "disablement.few",
+        "If the one secret is lost, nobody can switch the lock off. Keep two in two places.";
+    HEAD_SIGNATURE = Error "head.signature",
+        "Somebody has altered the checkpoint or forged its signature. Get it again.";
+    HEAD_ROOT = Error "head.root",
+        "A log key signed another history than this one. Keep both as evidence.";
+    HEAD_STALE = Warning "head.stale",
+        "The history ends before what was signed or remembered. Audit another replica.";
+    HEAD_UNSIGNED = Note "head.unsigned",
+        "Nothing but the hash chain fixes the end. Remember it and give it with --head.";
+    BUNDLE_FORMAT = Error "bundle.format",
+        "No bundle of ours has such bytes. Copy it again, or export it anew.";
+    BUNDLE_DIFFERS = Error "bundle.differs",
+        "A file of the bundle was altered. Export it anew from the records.";
+    REPLICA_DIVERGED = Error "replica.diverged",
+        "The replicas do not hold the same history. Keep both, and stop relying on either.";
+    ACCEPT_ERROR = Warning "accept.error",
+        "Errors cannot be accepted. Take it out of the file, and follow the finding's remedy.";
+    ACCEPT_EXPIRED = Note "accept.expired",
+        "Look at the finding again, then accept it anew or act on it.";
+    ACCEPT_UNUSED = Note "accept.unused",
+        "Take it out of the file.";
+    POLICY_CAPACITY = Warning "policy.capacity",
+        "The history is larger than the policy allows.";
+    POLICY_CHECKPOINT = Warning "policy.checkpoint",
+        "Ask the signers why the checkpoint falls short of the policy.";
+    POLICY_KEY = Warning "policy.key",
+        "Bring the trusted keys in line with the policy.";
+    POLICY_KEY_AGE = Warning "policy.key-age",
+        "Replace the key, or the limit in the policy.";
+    POLICY_METADATA = Warning "policy.metadata",
+        "Change the key's metadata, or remove and add the key.";
+    POLICY_NODES = Warning "policy.nodes",
+        "Sign the nodes afresh or remove them.";
+    POLICY_TWO_PERSONS = Warning "policy.two-persons",
+        "Find out who signed alone, and whether a second person agreed.";
     SOURCE_UNREADABLE = Warning "source.unreadable",
         "Make the source readable for this user, or copy it again.";
 }

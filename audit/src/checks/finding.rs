@@ -28,6 +28,8 @@ pub struct Finding {
     pub file: Option<String>,
     /// The byte offset in that file, or in the source if it is one file.
     pub offset: Option<u64>,
+    /// What else it is about that has no field of its own, such as a rule of a policy.
+    pub subject: Option<String>,
 }
 
 impl Finding {
@@ -44,6 +46,7 @@ impl Finding {
             row: None,
             file: None,
             offset: None,
+            subject: None,
         }
     }
 
@@ -70,6 +73,11 @@ impl Finding {
     /// The finding, about a row of a database, or a whole table if the key is empty.
     pub fn row(self, table: Table, key: &[u8]) -> Self {
         Finding { row: Some(format!("{}/{}", table.0, HEXLOWER.encode(key))), ..self }
+    }
+
+    /// The finding, about something that has no field of its own.
+    pub fn subject(self, subject: impl Into<String>) -> Self {
+        Finding { subject: Some(subject.into()), ..self }
     }
 
     /// The finding, about a place in a file.
@@ -108,11 +116,15 @@ impl Finding {
         if let Some(row) = &self.row {
             field("row", row.as_bytes());
         }
+        if let Some(subject) = &self.subject {
+            field("subject", subject.as_bytes());
+        }
         let located = self.aum.is_some()
             || self.record.is_some()
             || self.key.is_some()
             || self.node.is_some()
-            || self.row.is_some();
+            || self.row.is_some()
+            || self.subject.is_some();
         if !located {
             field("file", self.file.as_deref().unwrap_or_default().as_bytes());
             field("offset", &self.offset.unwrap_or_default().to_be_bytes());

@@ -8,7 +8,9 @@ mod export;
 mod finding;
 mod forks;
 mod nodes;
+mod policy;
 pub(crate) mod records;
+mod signers;
 mod standing;
 
 pub(crate) use adoption::{alarm, assumed_root, objection};
@@ -19,5 +21,7 @@ pub(crate) use export::{exported, listing};
 pub use finding::Finding;
 pub(crate) use forks::{Fork, Sibling, fork, forks_of};
 pub use nodes::Headcount;
-pub(crate) use nodes::{roster, shown_nodes};
+pub(crate) use nodes::{preauth_old, roster, shown_nodes, standing_of, told};
+pub(crate) use policy::policy;
+pub(crate) use signers::Uses;
 pub(crate) use standing::standing;

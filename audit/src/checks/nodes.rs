@@ -6,20 +6,23 @@ use ledger::Fault;
 use ledger::history::roster::{self, Node, Reason};
 use ledger::ids::{LockKey, NodeKey};
 use ledger::lock::State;
-use ledger::lock::node_keys::{NodeKeySignature, SigKind, authorize};
+use ledger::lock::node_keys::{NodeKeySignature, SigKind, authorize, is_pre_auth};
 use ledger::lock::signatures::{Unverified, is_weak, verify_one};
 use ledger::rows::Rows;
 
 use super::Finding;
 use super::catalog::{
-    KEY_PREAUTH_UNUSED, NODE_DEPTH, NODE_LOCKED_OUT, NODE_SIGNATURE, NODE_UNSIGNED,
-    NODE_WRAPPING_SHARED, NODE_WRAPPING_WEAK,
+    KEY_PREAUTH_OLD, KEY_PREAUTH_UNUSED, NODE_DEPTH, NODE_LOCKED_OUT, NODE_SIGNATURE,
+    NODE_UNSIGNED, NODE_WRAPPING_SHARED, NODE_WRAPPING_WEAK,
 };
+use crate::chronicle::{NodeStory, levels};
 use crate::source::ShownNode;
 
 /// Levels of a signature from which on it nears the decoder's 16. The original's tool for finding
 /// such chains counts from here too (spec 8.3).
 const MANY_LEVELS: usize = 11;
+/// Days that an auth key lives at most: Tailscale's limit.
+const AUTH_KEY_DAYS: u64 = 90;
 
 /// Who of a roster is in and who is out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -93,10 +96,55 @@ pub(crate) fn shown_nodes(nodes: &[ShownNode], state: &State, findings: &mut Vec
     signatures.preauth(state, findings);
 }
 
+/// Trusted keys that were made for auth keys longer ago than any auth key lives.
+pub(crate) fn preauth_old(state: &State, now_ms: u64, findings: &mut Vec<Finding>) {
+    for key in state.keys() {
+        let (Some(id), Some(meta)) = (key.lock_key(), &key.meta) else { continue };
+        let created = meta.0.get("wrapper_createtime").and_then(|s| s.parse::<u64>().ok());
+        let Some(created) = created.filter(|_| is_pre_auth(&meta.0)) else { continue };
+        let days = (now_ms / 1000).saturating_sub(created) / 86_400;
+        if days > AUTH_KEY_DAYS {
+            let message = format!(
+                "a key that was made for an auth key {days} days ago is still trusted; auth keys \
+                 live for at most {AUTH_KEY_DAYS}"
+            );
+            findings.push(Finding::new(&KEY_PREAUTH_OLD, message).key(id));
+        }
+    }
+}
+
+/// A node that a status shows, as the chronicle has it.
+pub(crate) fn told(node: &ShownNode, state: &State) -> NodeStory {
+    let verdict = node.signature.as_ref().map(|signature| {
+        verify_one(Unverified::new(signature.clone()))
+            .and_then(|verified| authorize(&verified, node.node_key, state))
+    });
+    let why = match verdict {
+        None => "it has no signature".to_owned(),
+        Some(Ok(_)) => "its signature holds".to_owned(),
+        Some(Err(refusal)) => format!("its signature does not let it in: {refusal}"),
+    };
+    NodeStory {
+        name: node.name.clone(),
+        node_key: node.node_key,
+        admitted: node.admitted,
+        why,
+        since: None,
+        levels: node.signature.iter().flat_map(levels).collect(),
+        rests_on: node.signature.as_ref().and_then(|sig| sig.authorizing_key().ok()),
+    }
+}
+
 fn locked_out(node: &Node) -> String {
     let since = node.standing.since_record;
-    let why = match &node.standing.reason {
-        Reason::LockOff | Reason::Signed { .. } => "it is not".to_owned(),
+    format!("{} is locked out since record {since}: {}", node.name, standing_of(node))
+}
+
+/// Why a node of the roster is in or out.
+pub(crate) fn standing_of(node: &Node) -> String {
+    match &node.standing.reason {
+        Reason::LockOff => "there is no lock".to_owned(),
+        Reason::Signed { key } => format!("its signature rests on {key}, which is trusted"),
         Reason::NeverSigned => "nobody has signed it".to_owned(),
         Reason::NodeKeyChanged { .. } => {
             "its node key was replaced and the new one is not signed".to_owned()
@@ -104,8 +152,7 @@ fn locked_out(node: &Node) -> String {
         Reason::SignerNotTrusted { key, .. } => {
             format!("{key}, on which its signature rests, is not trusted any more")
         }
-    };
-    format!("{} is locked out since record {since}: {why}", node.name)
+    }
 }
 
 /// What the signatures of many nodes have in common.
@@ -161,11 +208,8 @@ impl Signatures {
     /// Findings about trusted keys that exist for auth keys, and that let no node in.
     fn preauth(&self, state: &State, findings: &mut Vec<Finding>) {
         for key in state.keys() {
-            let purpose = key.meta.as_ref().and_then(|meta| meta.0.get("purpose"));
-            let Some(id) = key.lock_key().filter(|_| purpose.is_some_and(|p| p == "pre-auth key"))
-            else {
-                continue;
-            };
+            let made_for_one = key.meta.as_ref().is_some_and(|meta| is_pre_auth(&meta.0));
+            let Some(id) = key.lock_key().filter(|_| made_for_one) else { continue };
             if !self.rest_on.contains(&id) {
                 let message = "no node's signature rests on this key, which was made for an auth \
                                key";

@@ -5,10 +5,13 @@ use ledger::limits::{KEYS_WARNING, MAX_KEYS};
 use ledger::lock::State;
 
 use super::Finding;
-use super::catalog::{CAPACITY_KEYS, CAPACITY_WALK, KEY_OUTWEIGHS};
+use super::catalog::{CAPACITY_KEYS, CAPACITY_WALK, DISABLEMENT_FEW, KEY_OUTWEIGHS};
 
 /// AUMs that the original client walks when it opens a chain, at most (spec 5.6).
 const ORIGINAL_WALK: u64 = 2000;
+
+/// Disablement values with which the loss of one secret is no disaster.
+const ENOUGH_DISABLEMENT_VALUES: usize = 2;
 
 /// Findings about the end of a chain of `length` AUMs: the state at its head.
 pub(crate) fn standing(state: &State, head: AumHash, length: u64, findings: &mut Vec<Finding>) {
@@ -26,6 +29,11 @@ pub(crate) fn standing(state: &State, head: AumHash, length: u64, findings: &mut
     if keys.len() >= KEYS_WARNING {
         let message = format!("{} of at most {MAX_KEYS} keys are trusted", keys.len());
         findings.push(Finding::new(&CAPACITY_KEYS, message));
+    }
+    let values = state.disablement_values().count();
+    if values < ENOUGH_DISABLEMENT_VALUES {
+        let message = format!("the lock can be switched off by {values} secret only");
+        findings.push(Finding::new(&DISABLEMENT_FEW, message).aum(head));
     }
     if length.saturating_mul(5) >= ORIGINAL_WALK * 4 {
         let message = format!(

@@ -128,6 +128,28 @@ impl Replayed {
         }
     }
 
+    /// The state after an AUM of the root's chain that was verified.
+    pub fn state_at(&self, root: usize, hash: AumHash) -> Option<State> {
+        if self.root_of(hash)? != root {
+            return None;
+        }
+        let mut path = Vec::new();
+        let mut at = Some(self.find(hash)?);
+        while let Some(node) = at {
+            path.push(node);
+            // A checkpoint carries a whole state.
+            if self.nodes[node].aum.state.is_some() {
+                break;
+            }
+            at = self.nodes[node].parent;
+        }
+        let mut state = State::at_checkpoint(&self.nodes[path.pop()?].aum)?;
+        for node in path.into_iter().rev() {
+            state.apply(&self.nodes[node].aum).ok()?;
+        }
+        Some(state)
+    }
+
     /// Whether the AUM is on the active branch of the root.
     pub fn is_active(&self, root: usize, hash: AumHash) -> bool {
         let mut at = Some(self.roots[root].node);

@@ -1,14 +1,24 @@
 //! The report as JSON, schema `lockstep.audit/1`.
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use ledger::formats::tlog::origin;
 use serde_json::{Map, Value, json};
 
 use super::Report;
-use crate::audit::origin;
+use crate::accept::Accepted;
+
 use crate::checks::Finding;
 use crate::trust_anchor::Anchored;
 
 impl Report {
+    /// The end of the history the last time, if this audit goes on from there.
+    fn resumed(&self) -> Option<&str> {
+        match &self.anchored {
+            Anchored::By { kind: "resume", value } => Some(value),
+            _ => None,
+        }
+    }
+
     /// The report as a JSON document. Counts are numbers; what can pass 2^53 is a string.
     pub fn to_json(&self) -> Value {
         let ledger = self.ledger.as_ref();
@@ -21,6 +31,8 @@ impl Report {
         let keys = self.trusted_keys.iter().map(|key| json!({"key": key.key, "votes": key.votes}));
         let unchecked =
             self.unchecked.iter().map(|item| json!({"id": item.id, "reason": item.reason}));
+        let vouched = self.vouched.iter();
+        let vouched = vouched.map(|it| json!({"fact": it.fact, "by": it.by, "why": it.why}));
         json!({
             "schema": "lockstep.audit/1",
             "source": source,
@@ -30,6 +42,7 @@ impl Report {
             "origin": ledger.and_then(|facts| facts.origin.as_ref()).map(origin),
             "size": ledger.map(|facts| facts.verified_records),
             "root": ledger.map(|facts| hash(&facts.root)),
+            "resumed_from": self.resumed(),
             "oldest": self.oldest.map(|hash| hash.to_string()),
             "head": self.head.map(|hash| hash.to_string()),
             "state_id": self.state_id.map(|(a, b)| format!("{a}:{b}")),
@@ -43,11 +56,16 @@ impl Report {
                 "admitted": facts.nodes.admitted,
                 "locked_out": facts.nodes.locked_out,
             })),
+            "checkpoint": ledger.and_then(|facts| facts.checkpoint.as_ref()).map(|seen| json!({
+                "size": seen.size,
+                "signers": seen.signers,
+            })),
             "waiting": ledger.map(|facts| facts.waiting),
             "epochs": self.epochs,
             "trusted_keys": keys.collect::<Vec<_>>(),
             "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
-            "accepted": [],
+            "accepted": self.accepted.iter().map(accepted).collect::<Vec<_>>(),
+            "vouched": vouched.collect::<Vec<_>>(),
             "unchecked": unchecked.collect::<Vec<_>>(),
             "undecided": self.undecided,
         })
@@ -63,6 +81,13 @@ fn anchor(anchored: &Anchored) -> Value {
             json!({"kind": kind, "value": value, "matches": false, "found": found})
         }
     }
+}
+
+fn accepted(accepted: &Accepted) -> Value {
+    let mut object = finding(&accepted.finding);
+    object["reason"] = json!(accepted.by.reason);
+    object["expires"] = json!(accepted.by.expires);
+    object
 }
 
 fn finding(finding: &Finding) -> Value {
@@ -84,6 +109,7 @@ fn finding(finding: &Finding) -> Value {
     set("node", finding.node.map(|key| json!(key.to_string())));
     set("row", finding.row.as_ref().map(|row| json!(row)));
     set("file", finding.file.as_ref().map(|file| json!(file)));
+    set("subject", finding.subject.as_ref().map(|subject| json!(subject)));
     set("offset", finding.offset.map(|offset| json!(offset)));
     Value::Object(object)
 }

@@ -1,15 +1,25 @@
 //! The outcome of an audit, and its forms.
 
+mod facts;
+mod html;
 mod json;
+pub(crate) mod lines;
+mod sarif;
 mod text;
 
-use ledger::history::{FoldHash, RecordHash};
+use ledger::formats::tlog::{Checkpoint, origin};
+use ledger::history::{FoldHash, LogKey, RecordHash};
 use ledger::ids::{AumHash, LockKey};
 
+use crate::accept::Accepted;
 use crate::checks::{Finding, Headcount};
+use crate::chronicle::Chronicle;
 use crate::source::Kind;
 use crate::trust_anchor::Anchored;
 use crate::verdict::Verdict;
+
+pub use facts::Vouched;
+pub(crate) use facts::{Grounds, vouched};
 
 /// A fact that the source cannot show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,14 +68,30 @@ pub struct Report {
     pub epochs: u64,
     /// Keys trusted at the head, in the order of the state.
     pub trusted_keys: Vec<TrustedKey>,
-    /// What was found.
+    /// What was found, and not accepted.
     pub findings: Vec<Finding>,
+    /// What was found and accepted.
+    pub accepted: Vec<Accepted>,
+    /// What vouches for what.
+    pub vouched: Vec<Vouched>,
     /// What could not be checked. Never changes the verdict.
     pub unchecked: Vec<Unchecked>,
     /// Why the verdict is undecidable, if it is and not for want of an anchor.
     pub undecided: Vec<String>,
     /// What records say, if the source has them.
     pub ledger: Option<LedgerFacts>,
+    /// Everything that happened, if it was asked for.
+    pub chronicle: Option<Chronicle>,
+}
+
+impl Report {
+    /// The end of the history, to be remembered until the next audit; none if it does not hold or
+    /// has no records.
+    pub fn end(&self) -> Option<Checkpoint> {
+        let facts = self.ledger.as_ref().filter(|_| self.verdict == Verdict::Holds)?;
+        let (size, root) = (facts.verified_records, facts.root);
+        Some(Checkpoint { origin: origin(&facts.origin?), size, root })
+    }
 }
 
 /// What only records can say.
@@ -87,10 +113,23 @@ pub struct LedgerFacts {
     pub lock: &'static str,
     /// The nodes of the roster while the lock is on.
     pub nodes: Headcount,
+    /// Log keys that members have or had, in the order of their records.
+    pub log_keys: Vec<LogKey>,
+    /// A checkpoint that came with the source, if there was one.
+    pub checkpoint: Option<SeenCheckpoint>,
     /// Proposals in the replica's log that have not been judged yet.
     pub waiting: u64,
     /// The process that is using the data directory.
     pub holder: Option<u32>,
+}
+
+/// A checkpoint that came with a source, or that somebody remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenCheckpoint {
+    /// The records that it covers.
+    pub size: u64,
+    /// Keys whose signatures on it hold, as verifier keys.
+    pub signers: Vec<String>,
 }
 
 /// `tlpub:` and hex, for keys of any length.

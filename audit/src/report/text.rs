@@ -4,15 +4,14 @@ use std::fmt::Write as _;
 
 use data_encoding::BASE32_NOPAD;
 
+use super::lines::{field, some, wrapped};
 use super::{LedgerFacts, Report};
-use crate::audit::origin;
 use crate::checks::catalog::SOURCE_UNREADABLE;
 use crate::checks::{Finding, Headcount, Severity};
+use crate::foreign::plain;
 use crate::trust_anchor::Anchored;
 use crate::verdict::Verdict;
-
-/// Columns of the text.
-const WIDTH: usize = 80;
+use ledger::formats::tlog::origin;
 
 impl Report {
     /// The report as text of at most 80 columns, unless a single word is longer. Text that comes
@@ -40,7 +39,9 @@ impl Report {
         }
         field(&mut out, "counts", &self.counts());
         self.write_keys(&mut out);
+        self.write_vouched(&mut out);
         self.write_findings(&mut out);
+        self.write_accepted(&mut out);
         self.write_unchecked(&mut out);
         out
     }
@@ -52,7 +53,7 @@ impl Report {
         format!("{} ({kind}{holder})", plain(&self.source))
     }
 
-    fn status(&self) -> String {
+    pub(super) fn status(&self) -> String {
         let mut text = match self.verdict {
             Verdict::Holds => match &self.ledger {
                 Some(facts) => format!(
@@ -98,7 +99,7 @@ impl Report {
         text
     }
 
-    fn action(&self) -> String {
+    pub(super) fn action(&self) -> String {
         match (&self.anchored, self.verdict) {
             (Anchored::Contradicted { .. }, _) => {
                 "Find out where this source comes from; do not rely on it."
@@ -170,6 +171,28 @@ impl Report {
         }
     }
 
+    fn write_vouched(&self, out: &mut String) {
+        if self.vouched.is_empty() {
+            return;
+        }
+        field(out, "vouched", "");
+        for item in &self.vouched {
+            wrapped(out, &format!("  {}: ", item.fact), 4, &format!("{}; {}", item.by, item.why));
+        }
+    }
+
+    fn write_accepted(&self, out: &mut String) {
+        if self.accepted.is_empty() {
+            return;
+        }
+        field(out, "accepted", &self.accepted.len().to_string());
+        for item in &self.accepted {
+            let first = format!("  {} {}: ", item.finding.check.severity, item.finding.check.id);
+            let why = format!("{} (until {})", plain(&item.by.reason), item.by.expires);
+            wrapped(out, &first, 4, &why);
+        }
+    }
+
     fn write_unchecked(&self, out: &mut String) {
         if self.unchecked.is_empty() {
             return;
@@ -213,6 +236,9 @@ fn write_finding(out: &mut String, finding: &Finding) {
     if let Some(file) = &finding.file {
         place.push(format!("file {}", plain(file)));
     }
+    if let Some(subject) = &finding.subject {
+        place.push(plain(subject));
+    }
     if let Some(offset) = finding.offset {
         place.push(format!("byte {offset}"));
     }
@@ -220,76 +246,5 @@ fn write_finding(out: &mut String, finding: &Finding) {
         wrapped(out, "    at ", 7, &place.join(", "));
     }
     wrapped(out, "    ", 4, finding.check.remedy);
-}
-
-fn some(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// A line `name: text`, its colon in the column of all others.
-fn field(out: &mut String, name: &str, text: &str) {
-    wrapped(out, &format!("{name:>8}: "), 10, text);
-}
-
-/// Breaks `text` between words; further lines are indented.
-fn wrapped(out: &mut String, first: &str, indent: usize, text: &str) {
-    out.push_str(first);
-    let mut column = first.chars().count();
-    let mut fresh = true;
-    for word in text.split_whitespace() {
-        let len = word.chars().count();
-        if !fresh && column + 1 + len > WIDTH {
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', indent));
-            (column, fresh) = (indent, true);
-        }
-        if !fresh {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += len;
-        fresh = false;
-    }
-    while out.ends_with(' ') {
-        out.pop();
-    }
-    out.push('\n');
-}
-
-/// Foreign text without anything that a terminal would obey or that hides or reorders text.
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let hidden = c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e0fff}');
-        if hidden {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_text_is_inert() {
-        let hostile = "a\u{1b}[31mred\u{7}\u{202e}txt\u{200b}\u{e0041}\nü";
-        assert_eq!(plain(hostile), "a\\u{1b}[31mred\\u{7}\\u{202e}txt\\u{200b}\\u{e0041}\\u{a}ü");
-    }
-
-    #[test]
-    fn lines_break_between_words() {
-        let mut out = String::new();
-        field(&mut out, "status", &"word ".repeat(40));
-        assert!(out.lines().all(|line| line.chars().count() <= WIDTH && !line.ends_with(' ')));
-        assert_eq!(out.lines().count(), 3);
-        assert!(out.lines().skip(1).all(|line| line.starts_with("          word")));
-    }
+    wrapped(out, "    fingerprint ", 4, &finding.fingerprint());
 }

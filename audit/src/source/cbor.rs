@@ -38,6 +38,7 @@ pub(super) fn read(bytes: &[u8]) -> Aums {
         findings: Vec::new(),
         unread,
         shown: None,
+        beside: None,
     }
 }
 

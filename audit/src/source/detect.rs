@@ -1,20 +1,25 @@
 //! Telling the forms apart by what is there, not by names.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::{Aums, MAX_FILE_BYTES, cbor, log_json, state_dir};
+use crate::evidence::{Bundle, is_bundle};
+
+/// Bytes at the beginning of a file by which a bundle is recognized.
+const START_BYTES: u64 = 512;
 
 /// What a path or a stream turned out to be.
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 #[derive(Debug)]
 pub enum Detected {
     /// A socket: a live daemon, which the caller asks.
     Socket(PathBuf),
     /// The data directory of a Lockstep replica.
     DataDir(PathBuf),
+    /// An evidence bundle, indexed.
+    Bundle(Bundle),
     /// AUMs, read.
     Aums(Aums),
 }
@@ -35,8 +40,8 @@ pub enum Unreadable {
     TooBig(PathBuf),
     /// It is none of the forms.
     #[error(
-        "{0} is none of: a socket, a data directory, the output of `lock log --json`, a \
-         tailscaled state directory, a file of CBOR AUMs"
+        "{0} is none of: a socket, a data directory, an evidence bundle, the output of `lock log \
+         --json`, a tailscaled state directory, a file of CBOR AUMs"
     )]
     Unknown(PathBuf),
     /// There are several, and nobody said which.
@@ -62,16 +67,31 @@ pub fn detect(path: &Path) -> Result<Detected, Unreadable> {
         }
         return state_dir::read(path).map(Detected::Aums);
     }
-    detect_stream(File::open(path).map_err(io)?, path)
+    let mut file = File::open(path).map_err(io)?;
+    let mut start = Vec::new();
+    (&mut file).take(START_BYTES).read_to_end(&mut start).map_err(io)?;
+    if metadata.is_file() && is_bundle(&start) {
+        file.seek(SeekFrom::Start(0)).map_err(io)?;
+        // Not read into memory: it may be larger than that.
+        return Bundle::of_file(file).map(Detected::Bundle).map_err(io);
+    }
+    detect_stream(start.as_slice().chain(file), path)
 }
 
 /// Reads a stream to its end and recognizes it by its content. `path` only serves messages.
 pub fn detect_stream(from: impl Read, path: &Path) -> Result<Detected, Unreadable> {
-    detect_bytes(&read_whole(from, path)?, path)
+    let bytes = read_whole(from, path)?;
+    if is_bundle(&bytes) {
+        return Ok(Detected::Bundle(Bundle::of_bytes(bytes)));
+    }
+    detect_bytes(&bytes, path)
 }
 
 /// Recognizes the content of a file or stream.
 pub fn detect_bytes(bytes: &[u8], path: &Path) -> Result<Detected, Unreadable> {
+    if is_bundle(bytes) {
+        return Ok(Detected::Bundle(Bundle::of_bytes(bytes.to_vec())));
+    }
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => Ok(Detected::Aums(log_json::read(bytes))),
         // A CBOR map of two to eight pairs: every AUM begins so.

@@ -18,6 +18,7 @@ pub(super) fn read(bytes: &[u8]) -> Aums {
         findings: Vec::new(),
         unread: None,
         shown: None,
+        beside: None,
     };
     match log_json::read(bytes) {
         Ok(export) => {

@@ -35,6 +35,8 @@ pub enum Kind {
     Tailscaled,
     /// A Lockstep data directory.
     DataDir,
+    /// An evidence bundle.
+    Bundle,
     /// The output of `lock log --json`.
     LogJson,
     /// A tailscaled's state directory.
@@ -49,6 +51,7 @@ impl fmt::Display for Kind {
             Kind::Daemon => "daemon",
             Kind::Tailscaled => "tailscaled",
             Kind::DataDir => "data-dir",
+            Kind::Bundle => "bundle",
             Kind::LogJson => "log-json",
             Kind::StateDir => "state-dir",
             Kind::Cbor => "cbor",
@@ -119,4 +122,6 @@ pub struct Aums {
     pub unread: Option<String>,
     /// What the source says of the lock as it stands.
     pub shown: Option<Shown>,
+    /// What a status that came beside the source says, perhaps of another moment.
+    pub beside: Option<Shown>,
 }

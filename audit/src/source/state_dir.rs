@@ -53,6 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Aums, Unreadable> {
         findings,
         unread: None,
         shown: None,
+        beside: None,
     })
 }
 

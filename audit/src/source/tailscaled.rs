@@ -31,5 +31,6 @@ pub fn tailscaled(log: impl IntoIterator<Item = (AumHash, Vec<u8>)>, shown: Opti
         findings,
         unread: None,
         shown,
+        beside: None,
     }
 }

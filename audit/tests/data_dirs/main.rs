@@ -105,7 +105,7 @@ fn anchors_may_name_records_and_every_epoch() {
     let group = history();
     let directory = Directory::of(&group);
     let code = |genesis: Option<AumHash>, head: Option<AumHash>, state_id| {
-        let anchors = Anchors { genesis, head, state_id };
+        let anchors = Anchors { genesis, head, state_id, ..Anchors::default() };
         let options = Options { anchors, ..Options::default() };
         verify_data_dir("dir", directory.path(), &options).exit_code
     };

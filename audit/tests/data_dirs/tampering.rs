@@ -310,7 +310,8 @@ fn records_of_another_ledger_or_epoch_do_not_fit() {
 
 #[test]
 fn every_derived_row_counts() {
-    let group = history();
+    let mut group = history();
+    group.apply(ledger::testing::invited(20, None));
     let whole = Directory::of(&group);
     let directory = whole.copied();
     let mut seen = BTreeSet::new();

@@ -268,7 +268,8 @@ pub(crate) struct Log {
     /// Maximum number of changes to list
     #[arg(long, value_name = "N", default_value = "50", allow_hyphen_values = true)]
     pub(crate) limit: i64,
-    /// List a past epoch, one that `lock disable` has ended (Lockstep only)
+    /// List the lock of that epoch: each that began here, by `lock init` or by
+    /// `adopt`, has a number, from 1 on (Lockstep only)
     #[arg(long, value_name = "N")]
     pub(crate) epoch: Option<u32>,
     #[command(flatten)]

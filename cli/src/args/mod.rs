@@ -18,7 +18,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use adopt::Adopt;
-pub(crate) use audit::{AuditCommand, Verify};
+pub(crate) use audit::{
+    AuditCheckProof, AuditCommand, AuditDemo, AuditDiff, AuditExport, AuditHow, AuditKey, AuditLog,
+    AuditNode, AuditProve, AuditShow, AuditSource, AuditState, AuditVkeys, Verify,
+};
 pub(crate) use auth_key::{AuthKeyCommand, AuthKeyCreate, AuthKeyList, AuthKeyRevoke};
 pub(crate) use cluster::{
     Approve, ClusterCommand, Fingerprint, GroupStatus, Inspect, Invite, MemberChange, Records,
@@ -143,9 +146,10 @@ What the history rests on is shown first; on a terminal [y/N] is asked,
 otherwise the line is shown that carries it out. If it is cut short, run the
 same command again: nothing is in force before the history is complete.")]
     Adopt(Adopt),
-    /// Replay and check a lock's history
-    #[command(after_help = "Example:
-  lockstep audit verify export.json")]
+    /// Replay and check a lock's history, and ask it questions
+    #[command(after_help = "Examples:
+  lockstep audit verify export.json
+  lockstep audit log /var/lib/lockstep")]
     Audit {
         #[command(subcommand)]
         command: AuditCommand,

@@ -13,10 +13,11 @@ mod node;
 mod outside;
 mod pull;
 mod serve;
+mod status_file;
 mod theirs;
 mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use replica::daemon::config::{Given, Surroundings, resolve_client_socket};
@@ -30,6 +31,9 @@ use crate::print;
 /// Runs a command to its end.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let Cli { global, command } = cli;
+    if let Some(socket) = &global.socket {
+        print::commands_repeat(socket_words(socket));
+    }
     let done = match command {
         Command::Audit { command } => return audit::run(command),
         Command::Key { command } => key::run(command),
@@ -100,10 +104,14 @@ impl Session {
     /// What a printed command that is meant for this machine ends with.
     fn socket_words(&self) -> String {
         match &self.socket_flag {
-            Some(socket) => format!(" --socket {}", words::quoted(&socket.to_string_lossy())),
+            Some(socket) => socket_words(socket),
             None => String::new(),
         }
     }
+}
+
+fn socket_words(socket: &Path) -> String {
+    format!(" --socket {}", words::quoted(&socket.to_string_lossy()))
 }
 
 /// What waits for a daemon's answers.

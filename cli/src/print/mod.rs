@@ -1,6 +1,7 @@
 //! Text and JSON for people and programs. Everything here only formats.
 
 mod auth_keys;
+mod commands;
 pub(crate) mod everyone;
 mod foreign;
 pub(crate) mod group;
@@ -14,14 +15,26 @@ pub(crate) mod status;
 mod table;
 
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
+use clap::CommandFactory;
 use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use auth_keys::auth_keys;
 pub(crate) use foreign::{line, lines};
 
+use crate::args::Cli;
 use crate::exit::Failure;
+
+/// What commands within notes end with: ` --socket PATH`, if this command was given one.
+static SOCKET: OnceLock<String> = OnceLock::new();
+
+/// From now on the commands within notes repeat these words. Said once, before anything is printed.
+pub(crate) fn commands_repeat(socket: String) {
+    // The first one stays: there is one command line.
+    let _ = SOCKET.set(socket);
+}
 
 /// Writes to stdout and flushes it: when this returns, whoever reads has it.
 pub(crate) fn stdout(text: &str) -> Result<(), Failure> {
@@ -40,9 +53,14 @@ pub(crate) fn stderr(text: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::new(format!("writing to stderr: {error}")))
 }
 
-/// A message on stderr: made safe for terminals, without the secrets that somebody typed.
+/// A message on stderr: made safe for terminals, without the secrets that somebody typed. Commands
+/// in it that are meant for this machine repeat `--socket`, also those in a daemon's words.
 pub(crate) fn note(text: &str) {
     let text = foreign::lines(&foreign::without_secrets(text));
+    let text = match SOCKET.get() {
+        Some(socket) => commands::naming_the_socket(&text, &Cli::command(), socket),
+        None => text,
+    };
     // There is no other place to complain.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

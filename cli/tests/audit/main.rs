@@ -3,6 +3,7 @@
 
 mod codes;
 mod daemons;
+mod evidence;
 mod sources;
 mod tailscaled;
 mod text;

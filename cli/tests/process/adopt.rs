@@ -222,6 +222,20 @@ fn an_adoption_can_be_given_up() {
 }
 
 #[test]
+fn it_is_refused_before_its_plan_while_the_lock_is_set_aside() {
+    let place = Place::new();
+    let _daemon = place.start();
+    place.init("");
+    place.ok("lock local-disable");
+    for more in ["", "--confirm"] {
+        let ran = place.run(&adopt(&export(&place, "chain-linear"), more));
+        assert_eq!(ran.stdout, "");
+        let stderr = ran.fails(1);
+        assert!(stderr.starts_with("tailnet lock is on, but set aside on this node"), "{stderr}");
+    }
+}
+
+#[test]
 fn the_status_brings_nodes_and_says_who_is_out() {
     let place = Place::new();
     let _daemon = place.start();

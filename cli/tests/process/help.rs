@@ -90,6 +90,15 @@ fn prepared(
     if path == "lock local-enable" {
         place.ok("lock local-disable");
     }
+    if path.starts_with("audit ") {
+        // Evidence with a signed checkpoint, and a proof from it.
+        let _ = fs::remove_file(place.file("evidence.tar"));
+        if path != "audit export" {
+            place.ok("audit demo stolen-key story");
+            fs::copy(place.file("story/history.tar"), place.file("evidence.tar")).unwrap();
+            place.write("record.tlog-proof", place.ok("audit prove 7 evidence.tar"));
+        }
+    }
     // An example that makes something finds it absent, one that uses something present.
     for file in ["request.json", "offline.key"] {
         let _ = fs::remove_file(place.file(file));
@@ -165,7 +174,7 @@ fn runs(place: &Place, theirs: &Tailscaled, path: &str, example: &str) {
     }
 }
 
-/// A daemon that serves, and stops when it is told to.
+/// A daemon that serves, and stops when it is told to. One that joins is invited first.
 fn serves(example: &str) {
     let place = Place::new();
     let words: Vec<String> = example
@@ -174,20 +183,23 @@ fn serves(example: &str) {
         .skip(1)
         .map(str::to_owned)
         .collect();
-    // Somebody has invited whoever is to join.
-    let host = example.contains("--join").then(|| {
-        let host = Place::new();
-        let daemon = host.start();
-        let fingerprint = place.ok("cluster fingerprint --data-dir ./node2");
-        let token = host.ok(&format!("cluster invite --for {fingerprint}"));
-        place.write("invitation", token);
-        (daemon, host)
-    });
+    let host = words.iter().any(|word| word == "--join").then(|| invited(&place, &words));
     let mut command = place.command();
     command.args(words);
     let daemon = Daemon::start(&place, command);
     assert_eq!(daemon.terminate().code(), Some(0));
     drop(host);
+}
+
+/// A group that has invited whoever is started with these words, and the invitation in its place.
+fn invited(place: &Place, words: &[String]) -> (Place, Daemon) {
+    let dir = words.iter().skip_while(|word| *word != "--data-dir").nth(1).unwrap();
+    let fingerprint = place.ok(&format!("cluster fingerprint --data-dir {dir}"));
+    let host = Place::new();
+    let daemon = Daemon::start(&host, host.serve());
+    let token = host.ok(&format!("cluster invite --for {}", fingerprint.trim_end()));
+    place.write("invitation", token);
+    (host, daemon)
 }
 
 #[test]

@@ -234,7 +234,9 @@ fn addresses_names_and_groups_that_cannot_be() {
         (["--peer-listen", "127.0.0.1"], 2, "--peer-listen: it is not an address and a port"),
         (["--operator", "nobody-of-that-name"], 2, "--operator: \"nobody-of-that-name\" is"),
         (["--socket-group", "no-such-group"], 2, "--socket-group: \"no-such-group\" is"),
-        (["--join", "-"], 1, "--join: this version runs groups of one"),
+        (["--join", "lockstep-invite-AAAA"], 2, "--join: give file:PATH, or - for stdin"),
+        (["--peer-address", "nowhere"], 2, "--peer-address: \"nowhere\" is not a host and a port"),
+        (["--peer-listen", "0.0.0.0:0"], 2, "--peer-address: --peer-listen 0.0.0.0:0 listens"),
     ] {
         let stderr = with(&words).fails(code);
         assert!(stderr.starts_with(what), "{stderr}");

@@ -269,14 +269,17 @@ fn stand(step: &mut Step<'_>, member: Member, standing: Standing) {
 }
 
 /// Refuses a key that another member has or had, or that this one has or had for another purpose.
-/// A removed member keeps its keys.
+/// A removed member keeps its keys, but for the lock key: its machine may come back with that one
+/// under a new number, because the lock trusts it and it signs nothing of ours.
 fn unused(step: &Step<'_>, member: &Member) -> Result<(), Failure> {
+    let lock = Purpose::Lock.number();
     for (key, purpose) in member.keys() {
-        match holder(&step.rows, key)? {
-            Some((id, known)) if (id, known) != (member.id, purpose.number()) => {
-                return Err(EventRefusal::KeyOfMember { key: purpose.name(), member: id }.into());
-            }
-            _ => {}
+        let Some((id, known)) = holder(&step.rows, key)? else { continue };
+        let its_own = (id, known) == (member.id, purpose.number());
+        let left = (known, purpose.number()) == (lock, lock)
+            && !promised(&step.rows, id)?.standing.is_live();
+        if !its_own && !left {
+            return Err(EventRefusal::KeyOfMember { key: purpose.name(), member: id }.into());
         }
     }
     Ok(())

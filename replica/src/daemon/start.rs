@@ -17,7 +17,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::config::Config;
@@ -283,9 +284,18 @@ async fn serve_node(
     let handle = node.handle().clone();
     let Own { name, address, peer_addr, mut joiners } = own;
     let hosting = handle.clone();
-    tokio::spawn(async move {
-        while let Some(stream) = joiners.recv().await {
-            tokio::spawn(host::receive(hosting.clone(), *stream));
+    // Whatever still goes on in it when this daemon has served goes with it.
+    let mut background = JoinSet::new();
+    background.spawn(async move {
+        let mut guests = JoinSet::new();
+        loop {
+            tokio::select! {
+                stream = joiners.recv() => match stream {
+                    Some(stream) => drop(guests.spawn(host::receive(hosting.clone(), *stream))),
+                    None => break,
+                },
+                Some(_) = guests.join_next() => {}
+            }
         }
     });
     tokio::select! {
@@ -297,9 +307,12 @@ async fn serve_node(
         ended = node.ended() => return Err(ServeError::Replica(ended_of(ended))),
     }
     let enrolling = enrol_own(handle.clone(), name.to_owned(), address.to_owned(), keys.clone());
-    let mut enrolling = tokio::spawn(enrolling);
+    let (tell_enrolled, enrolled) = oneshot::channel();
+    background.spawn(async move {
+        let _ = tell_enrolled.send(enrolling.await);
+    });
     // A group without a majority cannot record anything; this replica can still be asked.
-    match timeout(ENROL, &mut enrolling).await {
+    match timeout(ENROL, enrolled).await {
         Ok(enrolled) => enrolled.unwrap_or(Err(ServeError::EnrolUnknown))?,
         Err(_) => tracing::warn!("the group does not answer: too few members are up"),
     }
@@ -371,6 +384,7 @@ async fn serve_node(
         tracing::warn!(%error, "the socket could not be removed");
     }
     let _ = tell_stop.send(true);
+    background.shutdown().await;
     for task in [local, health, hook] {
         if let Err(error) = task.await {
             tracing::warn!(%error, "a listener ended badly");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use ledger::Fault;
 use ledger::history::{ReplicaId, records};
@@ -31,13 +31,15 @@ pub(super) struct Wanted {
 /// A thread that reads records and sends them.
 #[derive(Debug)]
 pub(super) struct Librarian {
-    requests: SyncSender<Wanted>,
+    /// None once it is to end.
+    requests: Option<SyncSender<Wanted>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Librarian {
     pub(super) fn start(links: Arc<Links>) -> Result<Self, Fault> {
         let (requests, to_do) = sync_channel::<Wanted>(WAITING);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("librarian".into())
             .spawn(move || {
                 for wanted in to_do {
@@ -48,12 +50,23 @@ impl Librarian {
                 }
             })
             .map_err(|e| Fault::from_error("start the thread that sends records", e))?;
-        Ok(Librarian { requests })
+        Ok(Librarian { requests: Some(requests), thread: Some(thread) })
     }
 
     /// Serves a request as soon as the others before it are served. Says whether there was room.
     pub(super) fn ask(&self, wanted: Wanted) -> bool {
-        !matches!(self.requests.try_send(wanted), Err(TrySendError::Full(_)))
+        let Some(requests) = &self.requests else { return true };
+        !matches!(requests.try_send(wanted), Err(TrySendError::Full(_)))
+    }
+}
+
+/// Nothing of the database is in use any more when it is gone.
+impl Drop for Librarian {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

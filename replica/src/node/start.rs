@@ -16,6 +16,7 @@ use ledger::rows::raft::{Identity, Neighbour};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
 use super::agreement::Agreement;
 use super::handle::{Command, queue};
@@ -88,6 +89,8 @@ impl std::fmt::Debug for Options {
 pub struct Node {
     handle: Handle,
     links: Option<Arc<Links>>,
+    /// Carries what happens on the links to the loop and the joiners to their host.
+    carrier: Option<JoinHandle<()>>,
     /// `None` once the end has been told.
     ended: Option<oneshot::Receiver<Result<(), Fault>>>,
 }
@@ -124,7 +127,7 @@ impl Node {
         });
         loops.map_err(|e| Fault::from_error("start the replica's thread", e))?;
         let (handle, membership) = started.await.unwrap_or_else(|_| Err(panicked().into()))?;
-        let mut node = Node { handle, links: None, ended: Some(ended) };
+        let mut node = Node { handle, links: None, carrier: None, ended: Some(ended) };
         if let Some(peering) = peering {
             node.link(peering, member, membership)?;
         }
@@ -159,8 +162,7 @@ impl Node {
             .map_err(|e| Fault::from_error("listen for peers", e))?;
         let links = Arc::new(links);
         let (commands, joiners) = (self.handle.commands.clone(), peering.joiners);
-        // They end with the loop, or with the links.
-        tokio::spawn(async move {
+        let carrier = tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 let taken = match event {
                     LinkEvent::Joiner(stream) => joiners.send(stream).is_ok(),
@@ -172,7 +174,7 @@ impl Node {
             }
         });
         let _ = self.handle.commands.send(Command::Linked(links.clone()));
-        self.links = Some(links);
+        (self.links, self.carrier) = (Some(links), Some(carrier));
         Ok(())
     }
 
@@ -205,6 +207,10 @@ impl Node {
         let ended = self.ended().await;
         if let Some(links) = self.links.take().and_then(Arc::into_inner) {
             links.stop().await;
+        }
+        if let Some(carrier) = self.carrier.take() {
+            carrier.abort();
+            let _ = carrier.await;
         }
         ended
     }
@@ -251,6 +257,9 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         let _ = self.handle.commands.send(Command::Stop);
+        if let Some(carrier) = &self.carrier {
+            carrier.abort();
+        }
     }
 }
 

@@ -18,8 +18,8 @@ const PLACES: usize = 4;
 /// where whoever does it has the member's key.
 ///
 /// Reason: a history that can be rewritten proves nothing. Tries every kind of edit at places drawn
-/// by chance. Source: issue "any single edit, swap or removal before the last record fails it".
-/// How many changes were tried.
+/// by chance, and returns how many changes it has tried. Source: issue "any single edit, swap or
+/// removal before the last record fails it".
 pub fn tampering_is_noticed(
     records: &[Verified<Record>],
     member: &PrivateKey,

@@ -12,6 +12,7 @@ use self::members::Members;
 use self::plan::Plan;
 use super::Session;
 use super::change::{Done, Request};
+use super::lock;
 use super::words::{can_ask, confirmed, quoted};
 use crate::args::Adopt;
 use crate::exit::Failure;
@@ -69,6 +70,7 @@ fn asked(args: &Adopt, plan: &Plan, request: &Request, session: &Session) -> Res
              signing node.",
         ));
     }
+    lock::not_set_aside(session)?;
     request.say(&plan.text())?;
     if args.confirm {
         return Ok(true);

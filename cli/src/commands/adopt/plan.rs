@@ -46,6 +46,10 @@ impl Plan {
                 "Follow the lock of a running tailscaled with --follow, or export it first: \
                      tailscale lock log --json --limit 100000 > export.json",
             )),
+            Detected::Bundle(_) => Err(Failure::new(format!(
+                "{name} is a bundle of a Lockstep ledger, which has a history of its own"
+            ))
+            .remedy("Give an export of the lock that is to be adopted.")),
             Detected::DataDir(_) => Err(Failure::new(format!(
                 "{name} is the data directory of a Lockstep replica, which has a history of its own"
             ))
@@ -63,7 +67,7 @@ impl Plan {
         let anchors = Anchors {
             genesis: hash("genesis", args.genesis.as_deref())?,
             head: hash("head", args.head.as_deref())?,
-            state_id: None,
+            ..Anchors::default()
         };
         let options = Options { anchors, ..Options::default() };
         let (report, history) = verified_history(name, aums, &options);

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-use audit::report::Report;
 use audit::source::Kind;
-use audit::{Claimed, Live, Options, Stored, unreadable, verify_aums, verify_live};
+use audit::{
+    Audited, Claimed, Live, Options, Stored, live_evidence, unreadable, verify_aums, verify_live,
+};
 use ledger::Fault;
 use ledger::history::{FoldHash, RecordHash};
 use replica::local_api::bodies::{Identity, RecordLine};
@@ -17,15 +18,24 @@ use crate::commands::theirs::{self, shown};
 /// Records of one page.
 const PAGE: u64 = 1000;
 
-/// Audits the daemon that listens at `socket`.
-pub(super) fn audit(name: &str, socket: &Path, runtime: &Runtime, options: &Options<'_>) -> Report {
+/// Audits the daemon that listens at `socket`. `keep` asks for the evidence too.
+pub(super) fn audit(
+    name: &str,
+    socket: &Path,
+    runtime: &Runtime,
+    options: &Options<'_>,
+    keep: bool,
+) -> Audited {
     let client = Client::new(socket);
     let asked = match runtime.block_on(client.identity()) {
-        Ok(identity) => ours(name, &client, runtime, &identity, options),
+        Ok(identity) => ours(name, &client, runtime, &identity, (options, keep)),
         Err(ClientError::NeedsLockstep { .. }) => theirs(name, &client, runtime, options),
         Err(error) => Err((Kind::Daemon, error)),
     };
-    asked.unwrap_or_else(|(kind, error)| unreadable(name, Some(kind), &error.to_string()))
+    asked.unwrap_or_else(|(kind, error)| {
+        let report = unreadable(name, Some(kind), &error.to_string());
+        Audited { report, evidence: None }
+    })
 }
 
 /// A daemon of ours: its records, and whether its status says what they say.
@@ -34,8 +44,8 @@ fn ours(
     client: &Client,
     runtime: &Runtime,
     identity: &Identity,
-    options: &Options<'_>,
-) -> Result<Report, (Kind, ClientError)> {
+    (options, keep): (&Options<'_>, bool),
+) -> Result<Audited, (Kind, ClientError)> {
     let failed = |error| (Kind::Daemon, error);
     let status = runtime.block_on(client.lock_status()).map_err(failed)?;
     let after = runtime.block_on(client.identity()).map_err(failed)?;
@@ -45,7 +55,10 @@ fn ours(
         // Only if nothing was recorded while it was asked for.
         shown: (after.record_hash == identity.record_hash).then(|| shown(&status)),
     };
-    Ok(verify_live(name, live, options))
+    if keep {
+        return Ok(live_evidence(name, live, options));
+    }
+    Ok(Audited { report: verify_live(name, live, options), evidence: None })
 }
 
 /// What a daemon says of its last record.
@@ -64,13 +77,14 @@ fn theirs(
     client: &Client,
     runtime: &Runtime,
     options: &Options<'_>,
-) -> Result<Report, (Kind, ClientError)> {
+) -> Result<Audited, (Kind, ClientError)> {
     let kind = Kind::Tailscaled;
     let failed = |error| (kind, error);
-    Ok(match runtime.block_on(theirs::history(client)).map_err(failed)? {
+    let report = match runtime.block_on(theirs::history(client)).map_err(failed)? {
         Some(aums) => verify_aums(name, aums, options),
         None => unreadable(name, Some(kind), "the lock is not on there: there is no history"),
-    })
+    };
+    Ok(Audited { report, evidence: None })
 }
 
 /// The records of a daemon, page by page.

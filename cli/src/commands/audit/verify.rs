@@ -1,53 +1,49 @@
 //! `audit verify`: a source in, a verdict out.
 
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
+use audit::accept::{self, Acceptances};
+use audit::policy::{self, Policy};
 use audit::report::Report;
-use audit::source::{Detected, Kind, Unreadable, detect, detect_stream};
 use audit::trust_anchor::Anchors;
 use audit::verdict::Demands;
-use audit::{Options, Progress, unreadable, verify_aums, verify_data_dir};
+use audit::{Audited, Options, Progress, compare_replicas};
+use ledger::formats::tlog::{Checkpoint, VerifierKey};
 use ledger::ids::AumHash;
 
-use super::daemon;
+use super::{UNDECIDABLE, source};
 use crate::args::Verify;
-use crate::commands;
+use crate::commands::words::bounded_file;
 use crate::exit::Failure;
 use crate::print;
 
-/// The exit code for what could not be decided.
-const UNDECIDABLE: u8 = 3;
-
-/// How long nothing is said about progress.
-const QUIET: Duration = Duration::from_secs(1);
+/// Bytes of a file that remembers a history's end, at most.
+const RESUME_BYTES: u64 = 4096;
 
 pub(super) fn run(args: Verify) -> ExitCode {
-    let said = Mutex::new(Instant::now());
-    let progress = |what: &str, count: u64| {
-        // Whoever panicked while holding it only wrote to stderr.
-        let mut said = said.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if said.elapsed() >= QUIET {
-            print::note(&format!("{count} {what}"));
-            *said = Instant::now();
-        }
-    };
-    let progress = if args.progress { Progress::to(&progress) } else { Progress::default() };
+    let listener = source::progress();
+    let progress = if args.progress { Progress::to(&listener) } else { Progress::default() };
     let options = match options(&args, progress) {
         Ok(options) => options,
-        Err(failure) => return failure.report(),
+        Err(failure) => return Failure { code: crate::exit::Code::Usage, ..failure }.report(),
     };
-    // A bug met on hostile input must not pass for one of the verdicts.
-    let report = catch_unwind(AssertUnwindSafe(|| audit(&args.source, &options)));
-    let report = report.unwrap_or_else(|_| {
-        let name = args.source.to_string_lossy();
-        unreadable(&name, None, "the audit itself failed; please report this as a bug")
-    });
-    match show(&report, args.json) {
+    let beside = match source::beside(args.status.as_deref()) {
+        Ok(beside) => beside,
+        Err(failure) => return Failure { code: crate::exit::Code::Usage, ..failure }.report(),
+    };
+    let compare = !args.replica.is_empty();
+    let mut audited = source::audit(&args.source, beside, &options, compare);
+    if compare {
+        let of = |path: &std::path::PathBuf| source::audit(path, None, &options, true);
+        let others: Vec<Audited> = args.replica.iter().map(of).collect();
+        if let Err(fault) = compare_replicas(&mut audited, &others, &options) {
+            return super::failed(&Failure::new(fault.to_string()));
+        }
+    }
+    let report = audited.report;
+    match show(&report, &args) {
         Ok(()) => ExitCode::from(report.exit_code),
         // Nobody reads the report any more; the code still says what it says.
         Err(failure) if failure.what.is_empty() => ExitCode::from(report.exit_code),
@@ -73,16 +69,58 @@ fn options<'a>(args: &Verify, progress: Progress<'a>) -> Result<Options<'a>, Fai
             Failure::usage(format!("invalid value {text:?} for -fail-on: {what}"))
         })?),
     };
+    let policy = file(args.policy.as_deref(), policy::MAX_BYTES, Policy::parse)?;
+    let accept = file(args.accept.as_deref(), accept::MAX_BYTES, Acceptances::parse)?;
     Ok(Options {
         anchors: Anchors {
             genesis: hash("genesis", &args.genesis)?,
             head: hash("head", &args.head)?,
             state_id,
+            vkeys: args.vkey.iter().map(|text| vkey(text)).collect::<Result<_, _>>()?,
+            remembered: remembered(args.resume.as_deref())?,
         },
         demands: Demands { anchor: args.require_anchor, fail_on },
         tmp: args.tmp.clone(),
+        policy,
+        accept,
+        now_ms: source::now_ms(),
+        chronicle: args.html.is_some(),
         progress,
     })
+}
+
+/// A verifier key as somebody typed it.
+pub(super) fn vkey(text: &str) -> Result<VerifierKey, Failure> {
+    text.parse().map_err(|error| {
+        Failure::usage(format!("invalid value for -vkey: {error}"))
+            .remedy("Give a key as 'lockstep audit vkeys' prints it.")
+    })
+}
+
+/// A TOML file of the auditor's.
+fn file<T, E: std::fmt::Display>(
+    path: Option<&Path>,
+    max: u64,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Option<T>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let wrong =
+        |what: &dyn std::fmt::Display| Failure::usage(format!("{}: {what}", path.display()));
+    let text = String::from_utf8(bounded_file(path, max)?).map_err(|error| wrong(&error))?;
+    parse(&text)
+        .map(Some)
+        .map_err(|error| wrong(&error).remedy("docs/audit.md describes the file."))
+}
+
+/// Where a history ended the last time; none before the first time.
+fn remembered(path: Option<&Path>) -> Result<Option<Checkpoint>, Failure> {
+    let Some(path) = path.filter(|path| path.exists()) else { return Ok(None) };
+    let wrong = |what: &dyn std::fmt::Display| {
+        Failure::usage(format!("{}: {what}", path.display()))
+            .remedy("Give a file that --resume has written, or one that is not there yet.")
+    };
+    let text = String::from_utf8(bounded_file(path, RESUME_BYTES)?).map_err(|e| wrong(&e))?;
+    Checkpoint::of_text(&text).map(Some).map_err(|error| wrong(&error))
 }
 
 /// The two halves of a state ID, decimal with a colon between.
@@ -95,29 +133,32 @@ fn state_id(text: &str) -> Result<(u64, u64), Failure> {
     })
 }
 
-fn audit(source: &Path, options: &Options<'_>) -> Report {
-    let (name, detected) = if source == Path::new("-") {
-        ("stdin".to_owned(), detect_stream(io::stdin().lock(), Path::new("stdin")))
-    } else {
-        (source.to_string_lossy().into_owned(), detect(source))
-    };
-    match detected {
-        Ok(Detected::Aums(aums)) => verify_aums(&name, aums, options),
-        Ok(Detected::DataDir(dir)) => verify_data_dir(&name, &dir, options),
-        Ok(Detected::Socket(socket)) => match commands::runtime() {
-            Ok(runtime) => daemon::audit(&name, &socket, &runtime, options),
-            Err(failure) => unreadable(&name, Some(Kind::Daemon), &failure.what),
-        },
-        Err(error) => {
-            let kind = match &error {
-                Unreadable::SeveralProfiles { .. } => Some(Kind::StateDir),
-                _ => None,
-            };
-            unreadable(&name, kind, &error.to_string())
-        }
+fn show(report: &Report, args: &Verify) -> Result<(), Failure> {
+    if let Some(path) = &args.sarif {
+        write(path, &print::json(&report.to_sarif())?)?;
     }
+    if let Some(path) = &args.html {
+        write(path, &report.to_html())?;
+    }
+    // Only a history that holds and is the one that was named is remembered.
+    if let (Some(path), Some(end)) = (&args.resume, report.end())
+        && matches!(report.exit_code, 0 | 4)
+    {
+        replace(path, &end.to_string())?;
+    }
+    print::stdout(&if args.json { print::json(&report.to_json())? } else { report.to_text() })
 }
 
-fn show(report: &Report, json: bool) -> Result<(), Failure> {
-    print::stdout(&if json { print::json(&report.to_json())? } else { report.to_text() })
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text)
+        .map_err(|error| Failure::new(format!("writing {}: {error}", path.display())))
+}
+
+/// Replaces a file whole, so that a crash leaves the old one or the new one.
+fn replace(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    write(Path::new(&name), text)?;
+    fs::rename(&name, path)
+        .map_err(|error| Failure::new(format!("writing {}: {error}", path.display())))
 }

@@ -46,11 +46,17 @@ fn enabled(session: &Session) -> Result<LockStatus, Failure> {
     if status.enabled {
         return Ok(status);
     }
-    if let Off::SetAside = Off::here(session)? {
-        return Err(set_aside(session));
-    }
+    not_set_aside(session)?;
     let line = format!("lockstep lock init{}", session.socket_words());
     Err(Failure::new("tailnet lock is not enabled").remedy(format!("Run '{line}' to turn it on.")))
+}
+
+/// Refuses if the lock is on and set aside on this machine; the daemon has said that it is off.
+pub(super) fn not_set_aside(session: &Session) -> Result<(), Failure> {
+    match Off::here(session)? {
+        Off::SetAside => Err(set_aside(session)),
+        Off::Never | Off::Ended(_) | Off::Untold => Ok(()),
+    }
 }
 
 /// Why a daemon says that the lock is off.

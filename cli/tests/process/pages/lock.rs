@@ -182,8 +182,10 @@ fn local_disable() {
     seen.run("lock sign --locked-out");
     seen.run("lock log");
     seen.run("lock local-disable");
-    seen.remark("The line to run repeats --socket if it was given.");
+    seen.remark("What is to be run repeats --socket if it was given, in the daemon's words too.");
     seen.run("lock log --socket s.sock");
+    seen.run("lock status --socket s.sock");
+    seen.run(&format!("lock sign {} --socket s.sock", node_key(1)));
     seen.remark("And back.");
     seen.run("lock local-enable");
     seen.run("lock status");

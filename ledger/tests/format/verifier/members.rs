@@ -119,8 +119,11 @@ impl Verifier {
     }
 
     fn its_own(&self, id: u64, member: &Member) -> Result<()> {
-        let taken = |(key, purpose): &(Hash, Purpose)| {
-            self.member_keys.get(key).is_some_and(|known| *known != (id, *purpose))
+        let left = |id: &u64| self.members.get(id).is_some_and(|member| member.standing == REMOVED);
+        let taken = |(key, purpose): &(Hash, Purpose)| match self.member_keys.get(key) {
+            Some((holder, Purpose::Lock)) if *purpose == Purpose::Lock && left(holder) => false,
+            Some(known) => *known != (id, *purpose),
+            None => false,
         };
         check(!member.keys().iter().any(taken), "a key that another member has or had")
     }

@@ -198,6 +198,8 @@ impl War {
         let Some(head) = town.ledger.head() else { return Ok(()) };
         let line = town.truth.line(&head);
         let (mut candidates, mut must) = (Vec::new(), false);
+        // From where they had more votes once, but lost that before the thief acted alone.
+        let mut in_vain = Vec::new();
         for point in &line {
             let Some(aum) = self.sweep(town, *point, Side::Honest) else { continue };
             let foretold = self.foretold(town, *point, Side::Honest);
@@ -213,7 +215,17 @@ impl War {
             must |= foretold == Some(true);
             if admitted {
                 candidates.push((*point, aum));
+            } else {
+                in_vain.push((*point, aum));
             }
+        }
+        // Of its own, so that what follows is the same with it and without.
+        let mut hope = Random::new(line.len() as u64, "in vain");
+        if !in_vain.is_empty() {
+            let (point, aum) = hope.pick(&in_vain);
+            let signers = self.trusted(town, &point);
+            town.count("tried in vain to come back");
+            self.finish(town, &aum, point, &signers, self.listed(town, &line))?;
         }
         if candidates.is_empty() {
             town.count(if must { "must come back" } else { "no way back" });

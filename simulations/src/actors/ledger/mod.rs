@@ -3,22 +3,26 @@
 //! What is decided here beyond the fold is what a coordination server decides: which lock a node
 //! is told of, and that AUMs which nodes send are proposed as they come.
 
+mod answers;
+mod mending;
+
 use ledger::history::adoption::{self, Adoption};
 use ledger::history::door::SINCE_RULES;
-use ledger::history::lifecycle::{self, Lifecycle};
 use ledger::history::{
-    Actor, AumsAdded, ClusterId, Epoch, Event, Fold, Founder, LogKey, MemberDetails, MemberKey,
-    NodeId, Proposal, Record, RecordHash, ReplicaId, SignedProposal, Verdict, Who, records, roster,
+    Actor, AumsAdded, ClusterId, Event, Fold, Founder, LogKey, MemberDetails, MemberKey, NodeId,
+    Proposal, Record, RecordHash, ReplicaId, SignedProposal, Verdict, Who, records, roster,
 };
 use ledger::ids::AumHash;
-use ledger::lock::client::{Bootstrap, Peer, Question, Reply, Told};
+use ledger::lock::client::{Question, Reply};
 use ledger::lock::signatures::{PrivateKey, Signer, Unverified, verify_all};
-use ledger::lock::{Authority, Chain, ChainId, Sealed};
-use ledger::rows::watermark::{FILE_BYTES, SLOT_BYTES, Watermark, slot_offset};
-use ledger::rows::{Changes, Draft, Memory, Rows, tables};
-use ledger::{Failure, Fault, Refusal};
+use ledger::lock::{Authority, Sealed};
+use ledger::rows::Draft;
+use ledger::rows::watermark::{FILE_BYTES, SLOT_BYTES, slot_offset};
+use ledger::{Fault, Refusal};
 
-use super::client;
+use self::answers::answered;
+pub use self::mending::Mended;
+use self::mending::promise;
 use super::images::Remembering;
 use super::keys;
 use super::wire::{Answer, Ask};
@@ -62,15 +66,6 @@ pub struct OnWornDisk {
     pub to: &'static str,
     /// Whether it would have said the same, had nothing been wrong.
     pub same: bool,
-}
-
-/// How a ledger that did not start was mended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mended {
-    /// All records were there: everything else was folded from them again.
-    Refolded,
-    /// Records were missing or damaged, and came from the copy.
-    Restored,
 }
 
 /// What the ledger was asked that concerns the door.
@@ -171,66 +166,6 @@ impl Ledger {
     /// The key of its one member.
     pub fn member(&self) -> &PrivateKey {
         &self.member
-    }
-
-    /// Everything that lies on its disk is to be read at its next start: it has failed, or somebody
-    /// wants to be sure.
-    pub fn suspect(&mut self) {
-        self.suspect = true;
-    }
-
-    /// It starts again, or refuses to: with the reason, and down. It does not go on with what it
-    /// cannot read, nor short of what it has acknowledged.
-    pub fn start(&mut self) -> Result<(), Fault> {
-        self.process.start();
-        let opened = self.open();
-        if opened.is_err() {
-            self.crash();
-        }
-        opened
-    }
-
-    fn open(&mut self) -> Result<(), Fault> {
-        let rows = self.process.disk.rows();
-        let fold = Fold::open(rows)?;
-        if let Some((_, mark)) = Watermark::from_file(&self.mark.0)
-            && !mark.kept_by(&promise(fold.next_index()))
-        {
-            return Err(Fault::new("the records end before the watermark"));
-        }
-        if self.suspect {
-            for table in tables::ALL {
-                for row in rows.scan(*table, &[][..]..&[][..])? {
-                    row?;
-                }
-            }
-            self.suspect = false;
-        }
-        self.fold = Some(fold);
-        Ok(())
-    }
-
-    /// Its operator mends it, on a new disk: from its own records if they are all there and hold,
-    /// from the copy otherwise. It does not run yet.
-    pub fn mend(&mut self) -> Result<Mended, Fault> {
-        self.process.start();
-        let own: Result<Vec<Record>, Fault> =
-            records::from(self.process.disk.rows(), 0).and_then(Iterator::collect);
-        let own = own.map(|records| records.iter().map(|r| r.bytes().to_vec()).collect());
-        let whole = |own: &Vec<Vec<u8>>| own.len() == self.copy.len();
-        let refolded = own.ok().filter(whole).and_then(|own| folded(&own).ok());
-        let (how, batches) = match refolded {
-            Some(batches) => (Mended::Refolded, batches),
-            None => (Mended::Restored, folded(&self.copy)?),
-        };
-        self.process.disk.wipe();
-        self.process.disk.set_full(false);
-        for changes in batches {
-            self.process.disk.commit(changes, Durable::Now)?;
-        }
-        self.suspect = false;
-        self.process.crash();
-        Ok(how)
     }
 
     /// Proposes an event under a request ID of its own.
@@ -407,105 +342,4 @@ impl Ledger {
 
 fn down() -> Fault {
     Fault::new("the ledger is down")
-}
-
-/// What the watermark says of a ledger of one member with so many records.
-fn promise(records: u64) -> Watermark {
-    Watermark { term: 1, vote: 1, last_term: 1, last_index: records }
-}
-
-/// The rows that records come to, a batch a record, if they hold.
-fn folded(records: &[Vec<u8>]) -> Result<Vec<Changes>, Fault> {
-    let bad = |why: Refusal| Fault::from_error("a damaged record", why);
-    let decoded = records.iter().map(|bytes| Record::decode(bytes).map(Unverified::new));
-    let decoded = decoded.collect::<Result<Vec<_>, _>>().map_err(bad)?;
-    let mut rows = Memory::new();
-    let mut fold = Fold::open(&rows)?;
-    let mut batches = Vec::new();
-    for record in verify_all(decoded, &Remembering) {
-        let mut draft = Draft::on(&rows);
-        match fold.replay(&mut draft, &record.map_err(bad)?)? {
-            Verdict::Sealed(_) => {}
-            Verdict::Refused(why) => return Err(bad(why)),
-            Verdict::Repeated { .. } => return Err(Fault::new("a record repeats another")),
-        }
-        let changes = draft.finish();
-        rows.apply(changes.clone());
-        batches.push(changes);
-    }
-    Ok(batches)
-}
-
-/// What a node is answered to anything but what it sends.
-fn answered(rows: &dyn Rows, fold: &Fold, ask: &Ask) -> Result<Answer, Fault> {
-    match ask {
-        Ask::Map { head, node_key } => {
-            let told = told(rows, fold, *head)?;
-            let peers = roster::list(rows)?.into_iter();
-            let peers = peers.filter(|node| node.node_key != *node_key).map(|node| Peer {
-                node_key: node.node_key,
-                signature: node.signature.map(|signature| signature.to_cbor()),
-            });
-            Ok(Answer::Map { told, peers: peers.collect() })
-        }
-        Ask::Round(Question::Bootstrap { head }) => {
-            Ok(Answer::Round(Reply::Bootstrap(bootstrap(rows, fold, *head)?)))
-        }
-        Ask::Round(Question::Offer(theirs)) => {
-            let Some(authority) = fold.authority() else { return Ok(Answer::Refused) };
-            match client::offer(rows, authority, theirs) {
-                Ok(answer) => Ok(answer),
-                Err(Failure::Refused(_)) => Ok(Answer::Refused),
-                Err(Failure::Fault(fault)) => Err(fault),
-            }
-        }
-        Ask::Round(Question::Send { .. }) => Ok(Answer::Refused),
-    }
-}
-
-/// The lock that has or had that AUM.
-fn epoch_of(rows: &dyn Rows, fold: &Fold, aum: AumHash) -> Result<Option<Epoch>, Fault> {
-    let last = fold.epoch().map_or(0, |epoch| epoch.0);
-    for number in (1..=last).rev() {
-        if Chain::new(rows, ChainId(number)).node(&aum)?.is_some() {
-            return Ok(Some(Epoch(number)));
-        }
-    }
-    Ok(None)
-}
-
-/// What a node is told that has `head`. One whose lock has ended while another began hears of
-/// the end first.
-fn told(rows: &dyn Rows, fold: &Fold, head: Option<AumHash>) -> Result<Told, Fault> {
-    let (Some(authority), Lifecycle::On(now)) = (fold.authority(), fold.lifecycle()) else {
-        return Ok(Told::Off);
-    };
-    if let Some(head) = head
-        && epoch_of(rows, fold, head)?.is_some_and(|epoch| epoch != now)
-    {
-        return Ok(Told::Off);
-    }
-    Ok(Told::On(authority.head()))
-}
-
-/// How the lock that is on began, and how the one that the node has ended.
-fn bootstrap(rows: &dyn Rows, fold: &Fold, head: Option<AumHash>) -> Result<Bootstrap, Fault> {
-    let mut answer = Bootstrap::default();
-    if let Lifecycle::On(epoch) = fold.lifecycle()
-        && let Some(entry) = lifecycle::epoch(rows, epoch)?
-    {
-        answer.genesis = Chain::new(rows, ChainId(epoch.0)).aum(&entry.genesis)?;
-    }
-    let ended = match head {
-        Some(head) => epoch_of(rows, fold, head)?,
-        None => None,
-    };
-    if let Some(epoch) = ended
-        && let Some(ended) = lifecycle::epoch(rows, epoch)?.and_then(|entry| entry.ended)
-        && let Some(record) = records::record(rows, ended)?
-        && let Event::LockDisabled(disablement) = &record.proposal().proposal().event
-    {
-        answer.secret = Some(disablement.secret.clone());
-    }
-    Ok(answer)
 }
