@@ -33,8 +33,8 @@ pub(crate) struct Observations {
     /// Records of a followed lock that brought an AUM which the door would have refused, and the
     /// last such AUM of each.
     pub(crate) objections: Vec<(u64, AumHash)>,
-    /// Log keys that members have or had, each once.
-    pub(crate) log_keys: Vec<LogKey>,
+    /// Log keys that members have or had, each once, and the records that brought them.
+    pub(crate) log_keys: Vec<(u64, LogKey)>,
     known_log_keys: BTreeSet<[u8; 32]>,
     /// What keys have signed in each epoch, by number.
     pub(crate) uses: BTreeMap<u32, Uses>,
@@ -86,9 +86,9 @@ impl Observations {
         }
     }
 
-    fn log_key(&mut self, key: LogKey) {
+    fn log_key(&mut self, index: u64, key: LogKey) {
         if self.known_log_keys.insert(key.0) {
-            self.log_keys.push(key);
+            self.log_keys.push((index, key));
         }
     }
 
@@ -122,8 +122,8 @@ impl Observations {
         }
         let index = record.index();
         match &record.proposal().proposal().event {
-            Event::GroupCreated(founder) => self.log_key(founder.details.log_key),
-            Event::MemberChanged(details) => self.log_key(details.log_key),
+            Event::GroupCreated(founder) => self.log_key(index, founder.details.log_key),
+            Event::MemberChanged(details) => self.log_key(index, details.log_key),
             event => self.used(fold, event, index),
         }
         if index == 0 {

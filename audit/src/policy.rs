@@ -99,6 +99,18 @@ impl Policy {
 mod tests {
     use super::*;
 
+    /// The manual's two examples are what it says they are.
+    #[test]
+    fn the_manuals_examples_are_read() {
+        let manual = include_str!("../../docs/audit.md");
+        let mut examples =
+            manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let policy = Policy::parse(examples.next().unwrap()).unwrap();
+        assert_ne!(policy, Policy::default());
+        assert!(crate::accept::Acceptances::parse(examples.next().unwrap()).is_ok());
+        assert_eq!(examples.next(), None);
+    }
+
     #[test]
     fn every_key_is_known_and_none_other() {
         let whole = "

@@ -1,4 +1,5 @@
-//! Bugs on purpose, of which one at a time can be switched on, for the simulations to find.
+//! Bugs on purpose, of which one at a time can be switched on, for the simulations to find: those of the ledger,
+//! and those of the replica above it.
 //!
 //! Only in builds with the feature `planted`, which no program may be built with: the package `cli`
 //! refuses to compile beside it.
@@ -74,12 +75,46 @@ pub enum Plant {
     SkipDamaged,
     /// Whoever has lost what was acknowledged does not notice.
     IgnoreWatermark,
+    /// A replica answers before its log is synced.
+    AcknowledgeBeforeSync,
+    /// Term and vote are not written to the log.
+    DropHardState,
+    /// How far the log is applied is not written, so that it is applied again after a crash.
+    ApplyTwice,
+    /// A read is answered from what is here.
+    StaleRead,
+    /// Catching up ends one record early.
+    SkipRecord,
+    /// A snapshot is stepped before its records are there.
+    SnapshotEarly,
+    /// An invitation that was used or has expired lets somebody in.
+    StaleInvitation,
+    /// A member of another incarnation is let in.
+    ForgetIncarnation,
+    /// That records are ahead of the log is not written down.
+    ForgetAhead,
+    /// A vote is forgotten at the next start.
+    VoteTwice,
+    /// The group is written as it was before the change.
+    ConfFromElsewhere,
+    /// A request that is asked again gets an ID of its own.
+    ResubmitAnew,
+    /// What stood in the log stays there when it begins anew behind records.
+    KeepOldLog,
+    /// An old identity goes on on a fresh disk.
+    FreshDisk,
+    /// Whoever waits for approval is linked to as a member.
+    PendingTakePart,
+    /// A removed member stays in the Raft group.
+    KeepRemoved,
+    /// Whoever catches up takes another record for the last one.
+    RecordsUnchecked,
 }
 
 #[cfg(feature = "planted")]
 impl Plant {
     /// Every bug.
-    pub const ALL: [Plant; 25] = [
+    pub const ALL: [Plant; 42] = [
         Plant::ForgetSignature,
         Plant::IgnoreVotes,
         Plant::HighestHash,
@@ -105,6 +140,23 @@ impl Plant {
         Plant::IgnoreLinks,
         Plant::SkipDamaged,
         Plant::IgnoreWatermark,
+        Plant::AcknowledgeBeforeSync,
+        Plant::DropHardState,
+        Plant::ApplyTwice,
+        Plant::StaleRead,
+        Plant::SkipRecord,
+        Plant::SnapshotEarly,
+        Plant::StaleInvitation,
+        Plant::ForgetIncarnation,
+        Plant::ForgetAhead,
+        Plant::VoteTwice,
+        Plant::ConfFromElsewhere,
+        Plant::ResubmitAnew,
+        Plant::KeepOldLog,
+        Plant::FreshDisk,
+        Plant::PendingTakePart,
+        Plant::KeepRemoved,
+        Plant::RecordsUnchecked,
     ];
 
     /// Its name on the command line of the simulations.
@@ -135,6 +187,23 @@ impl Plant {
             Plant::IgnoreLinks => "ignore-links",
             Plant::SkipDamaged => "skip-damaged",
             Plant::IgnoreWatermark => "ignore-watermark",
+            Plant::AcknowledgeBeforeSync => "acknowledge-before-sync",
+            Plant::DropHardState => "drop-hard-state",
+            Plant::ApplyTwice => "apply-twice",
+            Plant::StaleRead => "stale-read",
+            Plant::SkipRecord => "skip-record",
+            Plant::SnapshotEarly => "snapshot-early",
+            Plant::StaleInvitation => "stale-invitation",
+            Plant::ForgetIncarnation => "forget-incarnation",
+            Plant::ForgetAhead => "forget-ahead",
+            Plant::VoteTwice => "vote-twice",
+            Plant::ConfFromElsewhere => "conf-from-elsewhere",
+            Plant::ResubmitAnew => "resubmit-anew",
+            Plant::KeepOldLog => "keep-old-log",
+            Plant::FreshDisk => "fresh-disk",
+            Plant::PendingTakePart => "pending-take-part",
+            Plant::KeepRemoved => "keep-removed",
+            Plant::RecordsUnchecked => "records-unchecked",
         }
     }
 }
@@ -151,6 +220,6 @@ pub fn plant(plant: Option<Plant>) {
 
 #[cfg(feature = "planted")]
 /// Whether that bug is switched on.
-pub(crate) fn has(plant: Plant) -> bool {
+pub fn has(plant: Plant) -> bool {
     ON.load(Ordering::Relaxed) == plant as usize + 1
 }

@@ -1,5 +1,19 @@
 //! A signing node: the ledger replicated with Raft into RocksDB, and its daemon.
 
+/// Whether that bug is switched on (`ledger::planted`): never, in builds without the feature.
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($plant:ident) => {
+        ledger::planted::has(ledger::planted::Plant::$plant)
+    };
+}
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($plant:ident) => {
+        false
+    };
+}
+
 pub mod core;
 pub mod daemon;
 pub mod disk;

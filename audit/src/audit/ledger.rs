@@ -173,7 +173,8 @@ impl Filled {
             return Ok(None);
         };
         let rows = replay.rows.clone();
-        Evidence::new(rows, filling, replay.fold.next_index(), record_0).map(Some)
+        let log_keys = replay.seen.log_keys.clone();
+        Evidence::new(rows, filling, replay.fold.next_index(), record_0, log_keys).map(Some)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a replay of records comes to: the report.
 
 use ::ledger::Fault;
+use ::ledger::history::LogKey;
 use ::ledger::history::lifecycle::Lifecycle;
 use ::ledger::history::merkle;
 use ::ledger::ids::AumHash;
@@ -66,6 +67,7 @@ pub(super) fn report(
         nodes = checks::roster(rows, authority.state(), &mut findings)?;
     }
     let size = fold.next_index();
+    let log_keys: Vec<LogKey> = seen.log_keys.iter().map(|(_, key)| *key).collect();
     let end = options.anchors.remembered.as_ref();
     let then = match end.filter(|end| end.size <= size) {
         Some(end) => Some(merkle::root_at(rows, end.size)?),
@@ -77,7 +79,7 @@ pub(super) fn report(
         chains,
         origin: seen.origin,
         record: seen.found,
-        log_keys: seen.log_keys.clone(),
+        log_keys: log_keys.clone(),
         signers: checkpoint.map(|seen| seen.signers.clone()).unwrap_or_default(),
     };
     let anchored = compare(&options.anchors, &history, &mut findings);
@@ -135,7 +137,7 @@ pub(super) fn report(
                 Lifecycle::Retired(_) => "off",
             },
             nodes,
-            log_keys: seen.log_keys.clone(),
+            log_keys,
             checkpoint: checkpoint.map(|seen| SeenCheckpoint {
                 size: seen.checkpoint.size,
                 signers: seen.signers.iter().map(ToString::to_string).collect(),

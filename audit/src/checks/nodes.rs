@@ -127,6 +127,7 @@ pub(crate) fn told(node: &ShownNode, state: &State) -> NodeStory {
     NodeStory {
         name: node.name.clone(),
         node_key: node.node_key,
+        former: Vec::new(),
         admitted: node.admitted,
         why,
         since: None,

@@ -131,6 +131,8 @@ pub struct NodeStory {
     pub name: String,
     /// Its node key now.
     pub node_key: NodeKey,
+    /// The node keys that it had before.
+    pub former: Vec<NodeKey>,
     /// Whether it is let in.
     pub admitted: bool,
     /// Why, in one sentence.
@@ -250,6 +252,32 @@ impl ChainStory {
             open.extend(&self.aums[at].children);
         }
         size
+    }
+
+    /// Keys that branches added which lost, and the entries between which they were trusted: from
+    /// where they were added to where the branch that won came, if it came later.
+    pub fn undone_keys(&self) -> Vec<(LockKey, usize, usize)> {
+        let beaten = |aum: &&AumStory| !aum.active && aum.standing == AumStanding::Verified;
+        let added = self.aums.iter().filter(beaten).filter_map(|aum| {
+            let key = aum.aum.key.as_ref()?.lock_key()?;
+            let mut fork = aum.parent?;
+            while !self.aums[fork].active {
+                fork = self.aums[fork].parent?;
+            }
+            let winner = self.aums[fork].children.iter().find(|child| self.aums[**child].active)?;
+            let until = self.aums[*winner].entry;
+            (until > aum.entry).then_some((key, aum.entry, until))
+        });
+        added.collect()
+    }
+
+    /// Trusted keys that a checkpoint takes the trust from, against what came before it.
+    pub fn dropped(&self, at: usize) -> Vec<LockKey> {
+        let story = &self.aums[at];
+        let before = story.parent.and_then(|parent| self.state_at(parent));
+        let (Some(before), Some(after)) = (before, &story.aum.state) else { return Vec::new() };
+        let keys = before.keys().iter().filter_map(|key| key.lock_key());
+        keys.filter(|key| after.key(&key.0).is_none()).collect()
     }
 
     /// Times of trust in keys on the active branch.

@@ -29,6 +29,8 @@ pub(crate) struct Collector {
     holders: BTreeMap<LockKey, String>,
     /// Names of nodes, by number, those that have left included.
     names: BTreeMap<u64, String>,
+    /// Node keys of nodes, by number, in the order in which they had them.
+    node_keys: BTreeMap<u64, Vec<NodeKey>>,
     /// The head and the trusted keys after the last record, while the lock is on.
     lock: Option<(AumHash, BTreeSet<LockKey>)>,
 }
@@ -101,7 +103,14 @@ impl Collector {
         if let Event::NodeAdded(node) = event
             && let Some(added) = roster::by_name(rows, &node.name)?
         {
+            self.node_keys.insert(added.id.0, vec![added.node_key]);
             self.names.insert(added.id.0, added.name);
+        }
+        if let Event::NodeChanged(changed) = event {
+            let keys = self.node_keys.entry(changed.node.0).or_default();
+            if keys.last() != Some(&changed.node_key) {
+                keys.push(changed.node_key);
+            }
         }
         let mut what = match event {
             Event::NodeRemoved(node) => {
@@ -244,20 +253,22 @@ fn nodes_of(event: &Event, rows: &dyn Rows) -> Result<Vec<NodeKey>, Fault> {
 
 /// The chronicle, once all records have been replayed onto `rows`.
 pub(crate) fn finish(
-    collector: Collector,
+    mut collector: Collector,
     rows: &dyn Rows,
     seen: &Observations,
 ) -> Result<Chronicle, Fault> {
     let mut chronicle = Chronicle {
-        entries: collector.entries,
-        holders: collector.holders,
+        entries: std::mem::take(&mut collector.entries),
+        holders: std::mem::take(&mut collector.holders),
         has_records: true,
         ..Chronicle::default()
     };
-    for (epoch, hashes) in collector.aums {
+    for (epoch, hashes) in &collector.aums {
+        let epoch = *epoch;
         let chain = Chain::new(rows, ChainId(epoch));
         let mut aums = Vec::new();
         for (hash, entry) in hashes {
+            let (hash, entry) = (*hash, *entry);
             // A lock whose adoption was given up leaves no AUMs.
             let (Some(aum), Some(node)) = (chain.aum(&hash)?, chain.node(&hash)?) else { continue };
             let departs = seen.epochs.get(&epoch).and_then(|seen| seen.departs.get(&hash));
@@ -289,6 +300,10 @@ pub(crate) fn finish(
             since: Some(node.standing.since_record),
             levels: node.signature.iter().flat_map(levels).collect(),
             rests_on: node.signature.as_ref().and_then(|sig| sig.authorizing_key().ok()),
+            former: {
+                let keys = collector.node_keys.get(&node.id.0).into_iter().flatten();
+                keys.filter(|key| **key != node.node_key).copied().collect()
+            },
             node_key: node.node_key,
             name: node.name,
         });

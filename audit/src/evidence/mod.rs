@@ -11,7 +11,6 @@ mod spool;
 mod ustar;
 mod write;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ledger::Fault;
@@ -19,7 +18,7 @@ use ledger::formats::tlog::{
     Checkpoint, ConsistencyProof, InclusionProof, KeyType, Note, Standing, VerifierKey, origin,
 };
 use ledger::history::merkle::{self, MerkleHash};
-use ledger::history::{Event, LogKey, Record, RecordHash};
+use ledger::history::{LogKey, Record, RecordHash};
 
 use crate::scratch::Scratch;
 
@@ -47,6 +46,8 @@ pub struct Evidence {
     /// The records that were verified.
     size: u64,
     record_0: RecordHash,
+    /// Log keys that members have or had, each once, and the records that brought them.
+    log_keys: Vec<(u64, LogKey)>,
     /// A checkpoint that came with the source and holds.
     checkpoint: Option<(Checkpoint, Note)>,
 }
@@ -91,10 +92,11 @@ impl Evidence {
         records: &Filling,
         size: u64,
         record_0: RecordHash,
+        log_keys: Vec<(u64, LogKey)>,
     ) -> Result<Self, Fault> {
         let records = records.done()?;
         let size = size.min(records.len());
-        Ok(Evidence { rows, records, size, record_0, checkpoint: None })
+        Ok(Evidence { rows, records, size, record_0, log_keys, checkpoint: None })
     }
 
     /// A checkpoint came with the source and holds.
@@ -147,16 +149,12 @@ impl Evidence {
     }
 
     /// Keys that members have or had to sign checkpoints within the first records, each once.
-    pub fn vkeys(&self, size: u64) -> Result<Vec<VerifierKey>, NoEvidence> {
-        let (mut keys, mut known) = (Vec::new(), BTreeSet::new());
-        for index in 0..size {
-            if let Some(key) = log_key(&self.decoded(index)?)
-                && known.insert(key.0)
-            {
-                keys.push(key);
-            }
-        }
-        Ok(verifier_keys(&self.record_0, &keys))
+    pub fn vkeys(&self, size: u64) -> Vec<VerifierKey> {
+        let origin = self.origin();
+        let within = self.log_keys.iter().filter(|(record, _)| *record < size);
+        // The origin is a name without spaces or pluses.
+        let key = |key: &LogKey| VerifierKey::new(&origin, KeyType::Ed25519, key.0).ok();
+        within.filter_map(|(_, log_key)| key(log_key)).collect()
     }
 
     fn decoded(&self, index: u64) -> Result<Record, NoEvidence> {
@@ -174,7 +172,7 @@ impl Evidence {
         if checkpoint.root != self.root_at(checkpoint.size)? {
             return Err(NoEvidence::OtherHistory("its root is not that of these records"));
         }
-        let keys = self.vkeys(checkpoint.size)?;
+        let keys = self.vkeys(checkpoint.size);
         if !keys.iter().any(|key| matches!(note.by(key), Standing::Signed(_))) {
             return Err(NoEvidence::OtherHistory("no log key of this ledger has signed it"));
         }
@@ -216,20 +214,4 @@ impl Evidence {
         };
         Ok(ConsistencyProof { old, hashes, checkpoint: note.clone() })
     }
-}
-
-/// The log key that a record gives a member.
-fn log_key(record: &Record) -> Option<LogKey> {
-    match &record.proposal().proposal().event {
-        Event::GroupCreated(founder) => Some(founder.details.log_key),
-        Event::MemberChanged(details) => Some(details.log_key),
-        _ => None,
-    }
-}
-
-/// The verifier keys of log keys: their name is the origin.
-fn verifier_keys(record_0: &RecordHash, keys: &[LogKey]) -> Vec<VerifierKey> {
-    let origin = origin(record_0);
-    let key = |key: &LogKey| VerifierKey::new(&origin, KeyType::Ed25519, key.0).ok();
-    keys.iter().filter_map(key).collect()
 }

@@ -29,8 +29,23 @@ pub fn key(report: &Report, key: LockKey) -> Result<Answer, NoAnswer> {
     for life in &lives {
         wrapped(&mut text, "    life: ", 10, &told_life(told, life));
     }
-    if lives.is_empty() {
-        text += &fields([("life", "never trusted on the active branch".to_owned())]);
+    let numbers = |entry: usize| told.entries.get(entry).map_or(entry as u64, |e| e.number);
+    let undone_lives: Vec<_> = told
+        .chains
+        .iter()
+        .flat_map(|chain| chain.undone_keys().into_iter().map(|times| (chain.epoch, times)))
+        .filter(|(_, (undone, ..))| *undone == key)
+        .map(|(epoch, (_, from, until))| (epoch, numbers(from), numbers(until)))
+        .collect();
+    for (epoch, from, until) in &undone_lives {
+        let what = format!(
+            "in epoch {epoch}, from number {from} to number {until}, when the branch that trusted \
+             it lost"
+        );
+        wrapped(&mut text, "    life: ", 10, &what);
+    }
+    if lives.is_empty() && undone_lives.is_empty() {
+        text += &fields([("life", "never trusted".to_owned())]);
     }
     let undone = signed.iter().filter(|(_, active)| !active).count();
     text += &fields([
@@ -70,6 +85,15 @@ pub fn key(report: &Report, key: LockKey) -> Result<Answer, NoAnswer> {
             ("key", json!(key.to_tlpub())),
             ("trusted", json!(trusted)),
             ("lives", lives.iter().map(life).collect()),
+            (
+                "undone_lives",
+                undone_lives
+                    .iter()
+                    .map(|(epoch, from, until)| {
+                        json!({"epoch": epoch, "from_number": from, "until_number": until})
+                    })
+                    .collect(),
+            ),
             ("signed", json!(signed)),
             ("nodes", json!(nodes.iter().map(|node| &node.name).collect::<Vec<_>>())),
             ("entries", about.iter().map(|entry| entry_json(entry)).collect()),

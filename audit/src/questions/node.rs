@@ -1,5 +1,6 @@
 //! `audit node`: why a node is in or out.
 
+use ledger::ids::NodeKey;
 use serde_json::json;
 
 use super::{Answer, NoAnswer, chronicle, entry_json, fields, write_entry};
@@ -12,16 +13,22 @@ use crate::report::lines::wrapped;
 /// to the trusted key.
 pub fn node(report: &Report, named: &str) -> Result<Answer, NoAnswer> {
     let told = chronicle(report)?;
-    let is = |node: &&NodeStory| node.name == named || node.node_key.to_string() == named;
-    let node = told.nodes.iter().find(is);
-    let key = match node {
-        Some(node) => Some(node.node_key),
-        None => named.parse().ok(),
+    let asked: Option<NodeKey> = named.parse().ok();
+    let is = |node: &&NodeStory| {
+        node.name == named
+            || asked.is_some_and(|key| node.node_key == key || node.former.contains(&key))
+    };
+    // The key that it has now before one that another node had once.
+    let current = |node: &&NodeStory| is(node) && asked.is_none_or(|key| node.node_key == key);
+    let node = told.nodes.iter().find(current).or_else(|| told.nodes.iter().find(is));
+    let keys: Vec<NodeKey> = match node {
+        Some(node) => node.former.iter().copied().chain([node.node_key]).collect(),
+        None => asked.into_iter().collect(),
     };
     let about: Vec<&Entry> = told
         .entries
         .iter()
-        .filter(|entry| key.is_some_and(|key| entry.nodes.contains(&key)))
+        .filter(|entry| keys.iter().any(|key| entry.nodes.contains(key)))
         .collect();
     if node.is_none() && about.is_empty() {
         return Err(NoAnswer::NotThere(format!("node {}", plain(named))));
@@ -30,12 +37,15 @@ pub fn node(report: &Report, named: &str) -> Result<Answer, NoAnswer> {
     if let Some(node) = node {
         let since = node.since.map_or(String::new(), |record| format!(", since record {record}"));
         let is = if node.admitted { "let in" } else { "locked out" };
-        text += &fields([
+        let former: Vec<String> = node.former.iter().map(ToString::to_string).collect();
+        let lines = [
             ("node", plain(&node.name)),
             ("key", node.node_key.to_string()),
+            ("before", former.join(" ")),
             ("is", format!("{is}{since}")),
             ("because", plain(&node.why)),
-        ]);
+        ];
+        text += &fields(lines.into_iter().filter(|(_, text)| !text.is_empty()));
         for (level, what) in node.levels.iter().enumerate() {
             wrapped(&mut text, &format!("{:>9} ", if level == 0 { "by" } else { "on" }), 10, what);
         }
@@ -54,6 +64,7 @@ pub fn node(report: &Report, named: &str) -> Result<Answer, NoAnswer> {
         json!({
             "name": node.name,
             "node_key": node.node_key.to_string(),
+            "former_keys": node.former.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "admitted": node.admitted,
             "because": node.why,
             "since_record": node.since,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Report;
 use crate::checks::{Check, Finding, Severity, catalog};
+use crate::foreign::plain;
 
 /// The name under which fingerprints are kept.
 const FINGERPRINT: &str = "lockstepFinding/v1";
@@ -33,7 +34,7 @@ impl Report {
             .unchecked
             .iter()
             .map(|item| {
-                let text = format!("not checked: {}: {}", item.id, item.reason);
+                let text = format!("not checked: {}: {}", item.id, plain(&item.reason));
                 json!({"level": "note", "message": {"text": text}})
             })
             .collect();
@@ -105,7 +106,7 @@ impl Report {
         let mut result = json!({
             "ruleId": finding.check.id,
             "level": level(finding.check.severity),
-            "message": {"text": finding.message},
+            "message": {"text": plain(&finding.message)},
             "locations": [location],
             "partialFingerprints": {FINGERPRINT: finding.fingerprint()},
         });

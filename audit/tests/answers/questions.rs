@@ -6,7 +6,7 @@ use ledger::lock::signatures::Signer;
 use ledger::testing::{genesis, key, node_key};
 
 use super::history::history;
-use super::{kept, of_export, of_group};
+use super::{kept, of_export, of_group, of_story};
 
 #[test]
 fn the_timeline_has_every_record_and_can_be_narrowed() {
@@ -106,6 +106,10 @@ fn keys_nodes_and_forks_are_explained() {
     assert_eq!(own.json["trusted"], true);
     assert_eq!(own.json["lives"].as_array().unwrap().len(), 2, "one in each epoch");
     assert!(questions::key(&report, key(0x70).public()).is_err());
+    let thief = questions::key(&of_story(&kept()), key(9).public()).unwrap();
+    assert_eq!(thief.json["lives"].as_array().unwrap().len(), 0);
+    let undone = &thief.json["undone_lives"][0];
+    assert_eq!((&undone["from_number"], &undone["until_number"]), (&9.into(), &14.into()));
 
     let laptop = questions::node(&report, "laptop").unwrap();
     assert_eq!(laptop.json["node"]["admitted"], true);
@@ -115,6 +119,13 @@ fn keys_nodes_and_forks_are_explained() {
     assert_eq!(server.json["node"]["admitted"], false);
     assert!(server.text.contains("not trusted any more"), "{}", server.text);
     assert!(questions::node(&report, "nobody").is_err());
+    // By the key that it had before, and with what happened under that key.
+    let before = questions::node(&report, &node_key(0x21).to_string()).unwrap();
+    assert_eq!(before.json["node"], laptop.json["node"]);
+    assert_eq!(laptop.json["node"]["former_keys"][0], node_key(0x21).to_string());
+    let kinds = laptop.json["entries"].as_array().unwrap().iter().map(|entry| &entry["kind"]);
+    let kinds: Vec<_> = kinds.collect();
+    assert!(kinds.contains(&&"node-added".into()) && kinds.contains(&&"node-changed".into()));
 
     let forks = questions::forks(&report).unwrap();
     let fork = &forks.json["forks"][0];

@@ -70,7 +70,7 @@ fn verifier_keys_are_anchors() {
         VerifierKey::new(name, KeyType::Ed25519, key(seed).public().0).unwrap()
     };
     let kind = |kind: &str| Some(kind.to_owned());
-    assert_eq!(evidence.vkeys(1).unwrap(), [named(&origin, 0xe2)]);
+    assert_eq!(evidence.vkeys(1), [named(&origin, 0xe2)]);
     assert_eq!(code(vec![named(&origin, 0xe2)], &bytes), (0, kind("checkpoint")));
     let unsigned = bundle(&evidence, evidence.size());
     assert_eq!(code(vec![named(&origin, 0xe2)], &unsigned), (0, kind("vkey")));

@@ -68,6 +68,14 @@ Whoever has no history gives the log's keys with --vkey, as 'audit vkeys'
 printed them for somebody whom they trust."
     )]
     CheckProof(AuditCheckProof),
+    /// Audit a source again and again, and tell what is new
+    #[command(after_help = "Examples:
+  lockstep audit watch --once --resume watch.json /var/lib/lockstep
+  lockstep audit watch --once --silence 90d --json /var/lib/lockstep
+
+Each pass verifies everything again and demands that the history goes on from
+the pass before. Without --once it goes on until it is stopped.")]
+    Watch(AuditWatch),
     /// Make a sample history and its report
     #[command(after_help = "Example:
   lockstep audit demo stolen-key demo")]
@@ -335,6 +343,39 @@ pub(crate) struct AuditCheckProof {
     /// Print the outcome as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Audits a source again and again, and tells what is new.
+#[derive(Debug, Args)]
+pub(crate) struct AuditWatch {
+    /// As of 'audit verify', such as a daemon's socket
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: PathBuf,
+    /// Time between two passes (default: 30s)
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) interval: Option<String>,
+    /// Also tell if nothing new comes for so long
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) silence: Option<String>,
+    /// Look once and exit: with the verdict's code, or 4 if there is news
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Remember in FILE what was told and where the history ended, and go on
+    /// from there the next time
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume: Option<PathBuf>,
+    /// Program to run for each alert, which it gets as JSON on stdin
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) exec: Option<PathBuf>,
+    /// Keep figures for Prometheus in FILE (textfile collector)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
+    /// Print alerts as JSON, one a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Directory for scratch files of long histories (default: the system's)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tmp: Option<PathBuf>,
 }
 
 /// Makes a sample history and its report.

@@ -269,3 +269,67 @@ fn replicas_are_compared() {
     let output = lockstep().arg("audit").args(words).output().unwrap();
     assert_eq!(code(&output), 3);
 }
+
+/// Runs `audit watch --once` and gives the alerts and the exit code.
+fn look(words: &[&str]) -> (Vec<Value>, i32) {
+    let output = audit(&[&["watch", "--once", "--json"], words].concat());
+    let text = stdout(&output);
+    let alerts = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (alerts, code(&output))
+}
+
+#[test]
+fn a_watch_tells_each_thing_once_and_goes_on_where_it_stopped() {
+    let story = Story::new();
+    let (watched, memory) = (story.path("watched.tar"), story.path("memory.json"));
+    let (metrics, heard) = (story.path("metrics"), story.path("heard"));
+    let listener = story.write("listener.sh", &format!("#!/bin/sh\ncat >> '{heard}'\n"));
+    let runs = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&listener, runs).unwrap();
+    let words = ["--resume", &memory, "--metrics", &metrics, "--exec", &listener, &watched];
+    audit(&["export", &watched, &story.bundle(), "--at", "9"]);
+    let (alerts, exit) = look(&words);
+    assert_eq!(exit, 4);
+    assert!(alerts.iter().any(|alert| alert["id"] == "head.unsigned"), "{alerts:?}");
+    assert_eq!(look(&words), (Vec::new(), 0), "nothing is new");
+    // The theft and what came of it.
+    std::fs::copy(story.bundle(), &watched).unwrap();
+    let (alerts, exit) = look(&words);
+    assert_eq!(exit, 4);
+    let told: Vec<_> = alerts.iter().map(|alert| alert["id"].as_str().unwrap()).collect();
+    assert!(told.contains(&"revocation.won") && told.contains(&"node.locked-out"), "{told:?}");
+    let figures = std::fs::read_to_string(&metrics).unwrap();
+    assert!(figures.contains("lockstep_audit_records 21\n"), "{figures}");
+    assert!(figures.contains("lockstep_audit_verdict{verdict=\"holds\"} 1\n"));
+    assert!(std::fs::read_to_string(&heard).unwrap().contains("revocation.won"));
+    // The end is gone again.
+    std::fs::remove_file(&watched).unwrap();
+    audit(&["export", &watched, &story.bundle(), "--at", "9"]);
+    let (alerts, exit) = look(&words);
+    assert_eq!(exit, 3);
+    assert!(alerts.iter().any(|alert| alert["id"] == "head.stale"), "{alerts:?}");
+    std::fs::remove_file(&watched).unwrap();
+    let (alerts, exit) = look(&words);
+    assert_eq!((exit, &alerts[0]["id"]), (3, &"source.unreadable".into()));
+}
+
+#[test]
+fn silence_is_told_once() {
+    let story = Story::new();
+    let memory = story.path("memory.json");
+    let bundle = story.bundle();
+    let words = ["--resume", &memory, "--silence", "90d", &bundle];
+    assert!(look(&words).0.iter().all(|alert| alert["event"] == "finding"));
+    // The last change was long ago.
+    let mut kept: Value = serde_json::from_slice(&std::fs::read(&memory).unwrap()).unwrap();
+    kept["changed_ms"] = 1.into();
+    story.write("memory.json", &kept.to_string());
+    let (alerts, exit) = look(&words);
+    assert_eq!((exit, alerts.len(), &alerts[0]["event"]), (4, 1, &"silence".into()));
+    assert_eq!(look(&words), (Vec::new(), 0));
+    let text = stdout(&audit(&["watch", "--once", &bundle]));
+    assert!(text.lines().any(|line| line.contains("note revocation.won: ")), "{text}");
+    assert_eq!(code(&audit(&["watch", "--once", "--silence", "soon", &bundle])), 2);
+    story.write("memory.json", "{}");
+    assert_eq!(code(&audit(&["watch", "--once", "--resume", &memory, &bundle])), 2);
+}

@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64, BASE64URL, HEXLOWER_PERMISSIVE};
 use ledger::formats::chonk_file::FileRecord;
+use ledger::formats::tlog::{
+    Checkpoint, ConsistencyProof, InclusionProof, KeyType, Note, VerifierKey,
+};
 use ledger::history::records;
 use ledger::ids::AumHash;
 use ledger::lock::Sealed;
 use ledger::lock::node_keys::NodeKeySignature;
+use ledger::lock::signatures::Signer;
 use ledger_fuzz::{AUTH_KEY, histories};
 use serde_json::Value;
 
@@ -286,6 +290,28 @@ fn lives(seeds: &mut Seeds) {
     }
 }
 
+/// Signed notes, checkpoints and proofs.
+fn logs(seeds: &mut Seeds) {
+    let head = Checkpoint { origin: "lockstep/log".into(), size: 9, root: [3; 32] };
+    let signatures = vec![
+        head.sign(ledger_fuzz::lock_key(2)).unwrap(),
+        head.cosign("w", 1, ledger_fuzz::lock_key(3)).unwrap(),
+    ];
+    let checkpoint = Note::new(head.to_string(), signatures);
+    seeds.put("ledger", "texts", checkpoint.to_string());
+    let hashes = vec![[1; 32]; 3];
+    let extra = Some(b"a record".to_vec());
+    let proof =
+        InclusionProof { extra, index: 4, hashes: hashes.clone(), checkpoint: checkpoint.clone() };
+    seeds.put("ledger", "texts", proof.to_string());
+    seeds.put("ledger", "texts", ConsistencyProof { old: 4, hashes, checkpoint }.to_string());
+    let vkey =
+        VerifierKey::new("lockstep/log", KeyType::Ed25519, ledger_fuzz::lock_key(2).public().0)
+            .unwrap();
+    seeds.put("ledger", "texts", vkey.to_string());
+    seeds.put("ledger", "texts", "tile/0/x001/234.p/5");
+}
+
 /// Files and words that people write.
 fn texts(seeds: &mut Seeds) {
     let hex = "0123456789abcdef".repeat(4);
@@ -316,6 +342,7 @@ fn texts(seeds: &mut Seeds) {
         login_name: "ada@example.com".into(),
     };
     seeds.put("ledger", "texts", link.to_url(7).unwrap());
+    logs(seeds);
     let mut file = |which: u8, content: &str| {
         seeds.put("replica", "files", [&[which], content.as_bytes()].concat());
     };

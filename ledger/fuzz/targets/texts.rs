@@ -1,11 +1,14 @@
 //! Everything that people and programs write as text: hashes, keys, IDs, secrets, auth keys,
-//! deeplinks. What parses has one canonical text, and that parses to the same.
+//! deeplinks, signed notes and proofs. What parses has one canonical text, and that parses to the same.
 #![no_main]
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use ledger::formats::deeplink::Deeplink;
+use ledger::formats::tlog::{
+    Checkpoint, KeyType, Note, Proof, Standing, Tile, VerifierKey, begins_with, root_of_inclusion,
+};
 use ledger::history::{
     AuthKeyHash, AuthKeyId, ClusterId, InvitationKey, LogKey, MemberFingerprint, MemberKey,
     RecordHash, RequestId,
@@ -14,12 +17,13 @@ use ledger::ids::{AumHash, LockKey, NodeKey};
 use ledger::limits::{AUTH_KEY_ID_BYTES, REQUEST_ID_BYTES};
 use ledger::lock::disablement::{DisablementText, secret_to_text, value_to_text};
 use ledger::lock::node_keys::{AuthKey, auth_key_meta, is_wrapped, pre_auth_id};
-use ledger::lock::signatures::PrivateKey;
-use ledger::testing::node_key;
+use ledger::lock::signatures::{PrivateKey, Signer};
+use ledger::testing::{key, node_key};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     binary(bytes);
+    transparency(bytes);
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     // One text per value.
     exact::<AumHash>(text);
@@ -28,6 +32,8 @@ fuzz_target!(|bytes: &[u8]| {
     exact::<MemberFingerprint>(text);
     exact::<RequestId>(text);
     exact::<AuthKeyId>(text);
+    exact::<VerifierKey>(text);
+    exact::<Tile>(text);
     // Hex digits in either case.
     canonical::<NodeKey>(text);
     canonical::<MemberKey>(text);
@@ -50,6 +56,30 @@ fuzz_target!(|bytes: &[u8]| {
         deeplink(text, state_id);
     }
 });
+
+/// Notes, checkpoints and proofs have one spelling, and none holds that nobody has signed.
+fn transparency(bytes: &[u8]) {
+    if let Ok(note) = Note::parse(bytes) {
+        assert_eq!(note.to_string().as_bytes(), bytes);
+        let key = VerifierKey::new("log", KeyType::Ed25519, key(1).public().0).expect("a name");
+        assert!(!matches!(note.by(&key), Standing::Signed(_)));
+    }
+    if let Ok((checkpoint, note)) = Checkpoint::of_note(bytes) {
+        assert_eq!(checkpoint.to_string(), note.text());
+    }
+    match Proof::parse(bytes) {
+        Ok(Proof::Inclusion(proof)) => {
+            assert_eq!(proof.to_string().as_bytes(), bytes);
+            let _ = root_of_inclusion([7; 32], proof.index, proof.index | 1, &proof.hashes);
+        }
+        Ok(Proof::Consistency(proof)) => {
+            assert_eq!(proof.to_string().as_bytes(), bytes);
+            let new = (proof.old.saturating_mul(3), &[7; 32]);
+            let _ = begins_with(new, (proof.old, &[9; 32]), &proof.hashes);
+        }
+        Err(_) => {}
+    }
+}
 
 fn exact<T>(text: &str)
 where

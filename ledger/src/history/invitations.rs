@@ -195,6 +195,9 @@ pub(super) fn judge(step: &Step<'_>, joined: &Joined, time_ms: u64) -> Result<bo
     let key = joined.invitation;
     let found = invitation(&step.rows, key)?;
     let found = found.ok_or_else(|| refused(key, InvitationRefusal::Unknown))?;
+    if planted!(StaleInvitation) {
+        return Ok(found.named.is_some());
+    }
     if let Some(member) = found.used {
         return Err(refused(key, InvitationRefusal::Used(member)));
     }

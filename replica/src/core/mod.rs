@@ -24,6 +24,7 @@ pub use ledger::rows::raft::RecordPointer;
 pub use members::{Wanted, WantedRole};
 pub use peers::{Misbehaviour, PeerMessage};
 pub use raft_group::{Core, Role, Status};
+pub use window::WindowLimits;
 
 /// Names a proposal between the shell and the core, as long as both run. The shell chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

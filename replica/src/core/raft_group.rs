@@ -17,7 +17,7 @@ use super::members::{self, Missing};
 use super::peers::Receiver;
 use super::proposals::{Fate, Proposals};
 use super::reads::Reads;
-use super::window::{Window, from_raft};
+use super::window::{Window, WindowLimits, from_raft};
 use super::{
     Committed, Input, LogWrite, Output, PeerMessage, ProposalId, ReadId, Rejection, Saved, Ticket,
     Wanted,
@@ -113,6 +113,16 @@ impl Core {
     /// The member `id`, as its disk remembers it. Members of a group should have different seeds,
     /// so that they do not stand for election at the same time.
     pub fn new(id: ReplicaId, saved: Saved, seed: u64) -> Result<Self, Fault> {
+        Self::with_window(id, saved, seed, WindowLimits::default())
+    }
+
+    /// The same, with a window of other limits.
+    pub fn with_window(
+        id: ReplicaId,
+        saved: Saved,
+        seed: u64,
+        limits: WindowLimits,
+    ) -> Result<Self, Fault> {
         saved.check()?;
         let (applied, written) = (saved.applied, saved.last().index);
         let catch_up = CatchUp::new(saved.ahead, saved.record);
@@ -130,7 +140,7 @@ impl Core {
             ..Config::default()
         };
         let quiet = slog::Logger::root(slog::Discard, slog::o!());
-        let raft = RawNode::new(&config, Window::new(saved), &quiet)
+        let raft = RawNode::new(&config, Window::new(saved, limits), &quiet)
             .map_err(|e| Fault::from_error("start Raft", e))?;
         let mut core = Core {
             id,
@@ -347,7 +357,8 @@ impl Core {
                 let meta = message.get_snapshot().get_metadata();
                 let needed = message.term >= raft.term
                     && meta.index > raft.raft_log.committed
-                    && !raft.raft_log.match_term(meta.index, meta.term);
+                    && !raft.raft_log.match_term(meta.index, meta.term)
+                    && !planted!(SnapshotEarly);
                 if needed {
                     if let Some(target) = self.catch_up.hold(message, target) {
                         out.push(Output::CatchUp(Some(from), target));

@@ -13,17 +13,28 @@ use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 use super::members::conf_state;
 use super::{LogEntry, Saved};
 
-/// Entries behind the applied index that are kept at least, for peers that lag a little: several
-/// seconds' worth under load, so that one that has just been caught up by records can go on from
-/// entries.
-const KEEP_ENTRIES: u64 = 4096;
-/// Entries in the window from which it is cut down.
-const CUT_ENTRIES: usize = 6144;
-/// Bytes in the window from which it is cut down as far as it goes.
-const CUT_BYTES: usize = 32 << 20;
+/// How much of the log stays in the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowLimits {
+    /// Entries behind the applied index that are kept at least, for peers that lag a little:
+    /// several seconds' worth under load, so that one that has just been caught up by records can
+    /// go on from entries.
+    pub keep_entries: u64,
+    /// Entries in the window from which it is cut down.
+    pub cut_entries: usize,
+    /// Bytes in the window from which it is cut down as far as it goes.
+    pub cut_bytes: usize,
+}
+
+impl Default for WindowLimits {
+    fn default() -> Self {
+        WindowLimits { keep_entries: 4096, cut_entries: 6144, cut_bytes: 32 << 20 }
+    }
+}
 
 /// The log behind its base.
 pub(super) struct Window {
+    limits: WindowLimits,
     base: Position,
     entries: VecDeque<Entry>,
     bytes: usize,
@@ -35,11 +46,11 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn new(saved: Saved) -> Self {
+    pub(super) fn new(saved: Saved, limits: WindowLimits) -> Self {
         let Saved { base, entries, hard, group, applied, record, ahead } = saved;
         let entries: VecDeque<_> = entries.into_iter().map(to_raft).collect();
         let bytes = entries.iter().map(|e| e.data.len()).sum();
-        let mut window = Window { base, entries, bytes, hard, group, applied: None };
+        let mut window = Window { limits, base, entries, bytes, hard, group, applied: None };
         if ahead.is_none() {
             window.set_applied(applied, record);
         }
@@ -89,10 +100,10 @@ impl Window {
 
     /// Drops applied entries once there are many; says where the log now starts.
     pub(super) fn cut(&mut self, applied: u64) -> Option<Position> {
-        let keep = if self.bytes >= CUT_BYTES {
+        let keep = if self.bytes >= self.limits.cut_bytes {
             0
-        } else if self.entries.len() >= CUT_ENTRIES {
-            KEEP_ENTRIES
+        } else if self.entries.len() >= self.limits.cut_entries {
+            self.limits.keep_entries
         } else {
             return None;
         };

@@ -476,7 +476,12 @@ async fn removed(handle: &Handle) -> ReplicaId {
         let member = members::member(view.rows(), id).ok().flatten();
         let by_record =
             member.is_some_and(|member| matches!(member.standing, Standing::Removed(_)));
-        if by_record || group.borrow_and_update().is_shut_out(id) {
+        let now = group.borrow_and_update().clone();
+        // Until it is out of the Raft group, the change that takes it out may need its vote.
+        let out = !now.raft.group.voters.contains(&id.0)
+            && !now.raft.group.learners.contains(&id.0)
+            && !now.raft.group.voters_outgoing.contains(&id.0);
+        if (by_record && out) || now.is_shut_out(id) {
             return id;
         }
         if group.changed().await.is_err() {

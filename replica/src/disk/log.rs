@@ -19,8 +19,10 @@ use crate::core::{LogEntry, LogWrite, Saved};
 pub fn write(write: &LogWrite) -> Batch {
     let mut batch = Batch::new();
     if let Some((at, group)) = &write.installed {
-        // Behind every index.
-        batch.delete_range(RAFT_LOG, log_key(0), [0xff; 9]);
+        if !planted!(KeepOldLog) {
+            // Behind every index.
+            batch.delete_range(RAFT_LOG, log_key(0), [0xff; 9]);
+        }
         batch.put(RAFT_STATE, BASE, at.to_row());
         batch.put(RAFT_STATE, GROUP, group.to_row());
         applied(&mut batch, at.index);
@@ -36,7 +38,9 @@ pub fn write(write: &LogWrite) -> Batch {
         }
         delete(&mut batch, last.position.index.saturating_add(1)..write.previous_last + 1);
     }
-    if let Some(hard) = &write.hard {
+    if let Some(hard) = &write.hard
+        && !planted!(DropHardState)
+    {
         batch.put(RAFT_STATE, HARD, hard.to_row());
     }
     batch
@@ -112,6 +116,7 @@ pub fn load(rows: &dyn Rows, record: Option<RecordPointer>) -> Result<Saved, Fau
         entries.push(LogEntry { position: Position { index, term }, kind, data });
     }
     let ahead = row(rows, AHEAD, Ahead::from_row)?;
+    let hard = if planted!(VoteTwice) { HardState { vote: 0, ..hard } } else { hard };
     Ok(Saved { base, entries, hard, applied, group, record, ahead })
 }
 

@@ -10,7 +10,7 @@ use ledger::rows::raft::{Identity, Neighbour};
 use ledger::rows::watermark::Watermark;
 
 use super::rocks::Rocks;
-use super::watermark::WatermarkFile;
+use super::watermark::{Marks, WatermarkFile};
 use super::{Disk, Durable, ROWS_DIR, identity, log, watermark};
 use crate::core::Saved;
 use crate::core::applier::pointer;
@@ -111,9 +111,9 @@ impl StartError {
 
 /// A replica's disk, ready to go on.
 #[derive(Debug)]
-pub struct Recovered {
+pub struct Recovered<D = Rocks, M = WatermarkFile> {
     /// The database.
-    pub disk: Rocks,
+    pub disk: D,
     /// Whose it is.
     pub identity: Identity,
     /// What the log says.
@@ -121,7 +121,7 @@ pub struct Recovered {
     /// What was promised last.
     pub mark: Watermark,
     /// Where to promise more.
-    pub watermark: WatermarkFile,
+    pub watermark: M,
 }
 
 /// What an empty data directory becomes.
@@ -136,13 +136,87 @@ pub enum Fresh {
     Refused,
 }
 
+/// The database of a replica and the files beside it.
+pub trait Home {
+    /// The database.
+    type Disk: Disk;
+    /// The watermark's file.
+    type Marks: Marks;
+
+    /// Where they are, for people.
+    fn path(&self) -> &Path;
+    /// What the identity file says, if there is one.
+    fn identity(&self) -> Result<Option<Identity>, Fault>;
+    /// Writes the identity file; when this returns it survives a power cut.
+    fn set_identity(&self, identity: &Identity) -> Result<(), Fault>;
+    /// Whether there is a database.
+    fn has_rows(&self) -> Result<bool, Fault>;
+    /// Opens the database, or makes it.
+    fn open(&self) -> Result<Self::Disk, Fault>;
+    /// The watermark, if there is a file of it.
+    fn mark(&self) -> Result<Option<Watermark>, Fault>;
+    /// Makes the watermark's file; when this returns it survives a power cut.
+    fn create_marks(&self, mark: &Watermark) -> Result<Self::Marks, Fault>;
+    /// Opens the watermark's file for writing.
+    fn open_marks(&self) -> Result<Self::Marks, Fault>;
+}
+
+/// A data directory.
+struct Directory<'a>(&'a Path);
+
+impl Home for Directory<'_> {
+    type Disk = Rocks;
+    type Marks = WatermarkFile;
+
+    fn path(&self) -> &Path {
+        self.0
+    }
+
+    fn identity(&self) -> Result<Option<Identity>, Fault> {
+        identity::read(self.0)
+    }
+
+    fn set_identity(&self, identity: &Identity) -> Result<(), Fault> {
+        identity::write(self.0, identity)
+    }
+
+    fn has_rows(&self) -> Result<bool, Fault> {
+        exists(&self.0.join(ROWS_DIR).join("CURRENT"))
+    }
+
+    fn open(&self) -> Result<Rocks, Fault> {
+        Rocks::open(&self.0.join(ROWS_DIR))
+    }
+
+    fn mark(&self) -> Result<Option<Watermark>, Fault> {
+        watermark::read(self.0)
+    }
+
+    fn create_marks(&self, mark: &Watermark) -> Result<WatermarkFile, Fault> {
+        WatermarkFile::create(self.0, mark)
+    }
+
+    fn open_marks(&self) -> Result<WatermarkFile, Fault> {
+        WatermarkFile::open(self.0)
+    }
+}
+
 /// Opens the data directory of a replica; an empty one becomes what `fresh` says.
 pub fn recover(dir: &Path, fresh: Fresh) -> Result<Recovered, StartError> {
-    let named = identity::read(dir)?;
-    let rows_dir = dir.join(ROWS_DIR);
-    let has_rows = exists(&rows_dir.join("CURRENT"))?;
+    recover_at(&Directory(dir), fresh)
+}
+
+/// The same, wherever it is.
+pub fn recover_at<H: Home>(
+    home: &H,
+    fresh: Fresh,
+) -> Result<Recovered<H::Disk, H::Marks>, StartError> {
+    let dir = home.path();
+    let named = home.identity()?;
+    let has_rows = home.has_rows()?;
     if let Some(identity) = &named
         && !has_rows
+        && !planted!(FreshDisk)
     {
         let (cluster, replica) = log::names(identity);
         return Err(StartError::FreshDisk { dir: dir.to_owned(), replica, cluster });
@@ -150,20 +224,23 @@ pub fn recover(dir: &Path, fresh: Fresh) -> Result<Recovered, StartError> {
     if named.is_none() && !has_rows && fresh == Fresh::Refused {
         return Err(StartError::Empty { dir: dir.to_owned() });
     }
-    let disk = Rocks::open(&rows_dir)?;
+    let disk = home.open()?;
     let Some(identity) = log::identity(&disk.view())? else {
         // Created, but never a member's: a first start that was cut short.
-        if named.is_some() {
+        if let Some(identity) = named {
+            if planted!(FreshDisk) {
+                return begin(home, disk, identity, Saved::joined(), &[]);
+            }
             return Err(Fault::new("the database has lost the row `identity`").into());
         }
         return match fresh {
             Fresh::Founder(cluster) => {
                 let identity = Identity { cluster: cluster.0, replica: 1, incarnation: 1 };
                 let saved = Saved::founded(ReplicaId(identity.replica));
-                begin(dir, disk, identity, saved, &[])
+                begin(home, disk, identity, saved, &[])
             }
             Fresh::Joiner(identity, neighbours) => {
-                begin(dir, disk, identity, Saved::joined(), &neighbours)
+                begin(home, disk, identity, Saved::joined(), &neighbours)
             }
             Fresh::Refused => Err(StartError::Empty { dir: dir.to_owned() }),
         };
@@ -175,7 +252,7 @@ pub fn recover(dir: &Path, fresh: Fresh) -> Result<Recovered, StartError> {
     match named {
         // The identity file comes last; until then the replica has promised nothing.
         None if saved == Saved::founded(replica) || saved == Saved::joined() => {
-            return finish(dir, disk, identity, saved);
+            return finish(home, disk, identity, saved);
         }
         None => return Err(StartError::LostFile { path: dir.join(identity::FILE) }),
         Some(named) if named != identity => {
@@ -190,40 +267,40 @@ pub fn recover(dir: &Path, fresh: Fresh) -> Result<Recovered, StartError> {
         }
         Some(_) => {}
     }
-    let Some(mark) = watermark::read(dir)? else {
+    let Some(mark) = home.mark()? else {
         return Err(StartError::LostFile { path: dir.join(watermark::FILE) });
     };
     let reached = saved.promise();
     if !mark.kept_by(&reached) {
         return Err(StartError::Short { dir: dir.to_owned(), promised: mark, found: reached });
     }
-    Ok(Recovered { disk, identity, saved, mark, watermark: WatermarkFile::open(dir)? })
+    Ok(Recovered { disk, identity, saved, mark, watermark: home.open_marks()? })
 }
 
-fn begin(
-    dir: &Path,
-    disk: Rocks,
+fn begin<H: Home>(
+    home: &H,
+    disk: H::Disk,
     identity: Identity,
     saved: Saved,
     neighbours: &[Neighbour],
-) -> Result<Recovered, StartError> {
+) -> Result<Recovered<H::Disk, H::Marks>, StartError> {
     let mut batch = log::founded(&identity, &saved);
     if !neighbours.is_empty() {
         log::introduce(&mut batch, neighbours);
     }
     disk.commit(batch, Durable::Now)?;
-    finish(dir, disk, identity, saved)
+    finish(home, disk, identity, saved)
 }
 
-fn finish(
-    dir: &Path,
-    disk: Rocks,
+fn finish<H: Home>(
+    home: &H,
+    disk: H::Disk,
     identity: Identity,
     saved: Saved,
-) -> Result<Recovered, StartError> {
+) -> Result<Recovered<H::Disk, H::Marks>, StartError> {
     let mark = saved.promise();
-    let watermark = WatermarkFile::create(dir, &mark)?;
-    identity::write(dir, &identity)?;
+    let watermark = home.create_marks(&mark)?;
+    home.set_identity(&identity)?;
     Ok(Recovered { disk, identity, saved, mark, watermark })
 }
 

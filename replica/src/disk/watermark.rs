@@ -18,6 +18,19 @@ pub const FILE: &str = "watermark";
 /// given before, whichever file that belongs to: ext4 and XFS, by the numbers of `statfs(2)`.
 const FLUSHING_ALL: [u64; 2] = [0xef53, 0x5846_5342];
 
+/// Where watermarks are written.
+pub trait Marks: Send {
+    /// Writes the next mark over the last but one. It is durable when this returns, or with the
+    /// next sync of the database.
+    fn write(&mut self, mark: &Watermark, durable: Durable) -> Result<(), Fault>;
+}
+
+impl Marks for WatermarkFile {
+    fn write(&mut self, mark: &Watermark, durable: Durable) -> Result<(), Fault> {
+        WatermarkFile::write(self, mark, durable)
+    }
+}
+
 /// The file, open for writing.
 #[derive(Debug)]
 pub struct WatermarkFile {

@@ -28,11 +28,21 @@ struct Found {
     folded: Option<(Arc<View>, Applied)>,
 }
 
-/// A thread that looks at the entries of each write ahead of their commitment.
-#[derive(Debug)]
+/// Who looks.
+enum Eyes {
+    Beside {
+        ahead: Sender<Ahead>,
+        found: Receiver<Found>,
+    },
+    /// Whoever writes does, at once.
+    #[cfg(feature = "testing")]
+    AtOnce(VecDeque<Found>),
+}
+
+/// Looks at the entries of each write ahead of their commitment: a thread does, beside the loop.
 pub(super) struct Foresight {
-    ahead: Sender<Ahead>,
-    found: Receiver<Found>,
+    eyes: Eyes,
+    cores: Threads,
     under_way: usize,
     checked: BTreeMap<(u64, u64), (Position, Checked)>,
 }
@@ -52,7 +62,20 @@ impl Foresight {
                 }
             })
             .map_err(|e| Fault::from_error("start the thread that looks ahead", e))?;
-        Ok(Foresight { ahead, found, under_way: 0, checked: BTreeMap::new() })
+        let eyes = Eyes::Beside { ahead, found };
+        Ok(Foresight { eyes, cores, under_way: 0, checked: BTreeMap::new() })
+    }
+
+    /// One that needs no thread.
+    #[cfg(feature = "testing")]
+    pub(super) fn at_once() -> Self {
+        let (eyes, cores) = (Eyes::AtOnce(VecDeque::new()), Threads { count: 1 });
+        Foresight { eyes, cores, under_way: 0, checked: BTreeMap::new() }
+    }
+
+    /// The cores that signatures are checked on.
+    pub(super) fn cores(&self) -> Threads {
+        self.cores
     }
 
     /// Starts to look at entries that are about to be written.
@@ -60,7 +83,12 @@ impl Foresight {
         let Some(first) = entries.first() else { return Ok(()) };
         let next = first.position.index == newest.applied() + 1;
         let base = (next && self.under_way == 0).then(|| newest.clone());
-        self.ahead.send(Ahead { entries: entries.to_vec(), base }).map_err(|_| ended())?;
+        let new = Ahead { entries: entries.to_vec(), base };
+        match &mut self.eyes {
+            Eyes::Beside { ahead, .. } => ahead.send(new).map_err(|_| ended())?,
+            #[cfg(feature = "testing")]
+            Eyes::AtOnce(found) => found.push_back(look(new, &self.cores)),
+        }
         self.under_way += 1;
         Ok(())
     }
@@ -72,7 +100,11 @@ impl Foresight {
         entries: &[&LogEntry],
     ) -> Result<Applied, Fault> {
         while self.under_way > 0 && !self.unknown(entries).is_empty() {
-            let Found { checked, folded } = self.found.recv().map_err(|_| ended())?;
+            let Found { checked, folded } = match &mut self.eyes {
+                Eyes::Beside { found, .. } => found.recv().map_err(|_| ended())?,
+                #[cfg(feature = "testing")]
+                Eyes::AtOnce(found) => found.pop_front().ok_or_else(ended)?,
+            };
             self.under_way -= 1;
             let same = checked.len() == entries.len()
                 && checked.iter().zip(entries).all(|((at, _), entry)| *at == entry.position);
@@ -86,7 +118,7 @@ impl Foresight {
         }
         // Nobody looked at entries that were in the log at the start.
         let unknown: Vec<LogEntry> = self.unknown(entries).into_iter().cloned().collect();
-        self.remember(check(&unknown, &Threads::all()));
+        self.remember(check(&unknown, &self.cores));
         let known = entries.iter().filter_map(|entry| self.checked.get(&place(entry.position)));
         let known = known.map(|(position, checked)| (*position, checked));
         apply(newest.fold(), newest.rows(), known)

@@ -6,7 +6,7 @@ use ledger::Fault;
 use ledger::history::members::{self, Standing};
 use ledger::history::{MemberKey, ReplicaId, invitations};
 use ledger::rows::Rows;
-use ledger::rows::raft::Neighbour;
+use ledger::rows::raft::{Group, Neighbour};
 
 use crate::core::{Wanted, WantedRole};
 use crate::disk::log;
@@ -19,6 +19,7 @@ pub(super) fn wanted(rows: &dyn Rows) -> Result<Wanted, Fault> {
         let role = match member.standing {
             Standing::Voter => WantedRole::Voter,
             Standing::Learner => WantedRole::Learner,
+            Standing::Removed(_) if planted!(KeepRemoved) => WantedRole::Voter,
             Standing::Pending | Standing::Removed(_) => continue,
         };
         wanted.insert(member.id, role);
@@ -27,20 +28,32 @@ pub(super) fn wanted(rows: &dyn Rows) -> Result<Wanted, Fault> {
 }
 
 /// Whom this replica is linked to, and who else may connect.
-pub(super) fn membership(rows: &dyn Rows) -> Result<Membership, Fault> {
+///
+/// Whoever is removed on record stays linked while it is in the Raft group `group`: the change that
+/// takes it out may need its vote.
+pub(super) fn membership(rows: &dyn Rows, group: &Group) -> Result<Membership, Fault> {
+    let in_group = |id: &u64| {
+        [&group.voters, &group.learners, &group.voters_outgoing]
+            .into_iter()
+            .any(|role| role.contains(id))
+    };
     let mut members = BTreeMap::new();
     let mut removed = BTreeMap::new();
     let mut pending = false;
     for member in members::list(rows)? {
         match member.standing {
-            Standing::Voter | Standing::Learner => {
+            Standing::Removed(_) if !in_group(&member.id.0) => {
+                removed.insert(member.member_key, member.id);
+            }
+            Standing::Voter | Standing::Learner | Standing::Removed(_) => {
+                let address = member.details.address;
+                members.insert(member.id, Peer { key: member.member_key, address });
+            }
+            Standing::Pending if planted!(PendingTakePart) => {
                 let address = member.details.address;
                 members.insert(member.id, Peer { key: member.member_key, address });
             }
             Standing::Pending => pending = true,
-            Standing::Removed(_) => {
-                removed.insert(member.member_key, member.id);
-            }
         }
     }
     if members.is_empty() && removed.is_empty() && !pending {
@@ -56,5 +69,5 @@ pub(super) fn membership(rows: &dyn Rows) -> Result<Membership, Fault> {
 
 /// The active members, as peers of each other.
 pub fn introduced(rows: &dyn Rows) -> Result<BTreeMap<ReplicaId, Peer>, Fault> {
-    Ok(membership(rows)?.members)
+    Ok(membership(rows, &Group::default())?.members)
 }

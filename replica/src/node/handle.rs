@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ledger::Refusal;
 use ledger::history::{
@@ -12,8 +12,9 @@ use ledger::history::{
 use ledger::lock::signatures::Signer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::surroundings::{Clock, SystemClock, Way};
 use super::{GroupView, View};
-use crate::peers::{Event as LinkEvent, Links};
+use crate::peers::Event as LinkEvent;
 
 /// Records that may come before a proposal while it is on its way; later it is void.
 const RECORDS_AHEAD: u64 = 16_384;
@@ -84,7 +85,7 @@ pub(super) enum Command {
         reply: oneshot::Sender<()>,
     },
     /// The links are there.
-    Linked(Arc<Links>),
+    Linked(Arc<dyn Way>),
     /// Something has happened on them.
     Link(LinkEvent),
     /// That member is to lead, or whichever is closest.
@@ -157,9 +158,22 @@ impl Handle {
     }
 
     fn sign(&self, submission: Submission) -> Result<SignedProposal, Refusal> {
+        self.sign_at(submission, SystemClock.wall_ms())
+    }
+
+    /// Signs an event as proposed at that time.
+    pub(super) fn sign_at(
+        &self,
+        submission: Submission,
+        time_ms: u64,
+    ) -> Result<SignedProposal, Refusal> {
         let Submission { request, digest, part, who, name, event } = submission;
         let next = self.views.borrow().fold().next_index();
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let request = if planted!(ResubmitAnew) {
+            format!("{request}-{time_ms}").parse().unwrap_or(request)
+        } else {
+            request
+        };
         let proposal = Proposal {
             cluster: self.cluster,
             incarnation: self.incarnation,
@@ -168,7 +182,7 @@ impl Handle {
             digest,
             part,
             actor: Actor { member: self.replica, who, name },
-            time_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+            time_ms,
             event,
         };
         SignedProposal::sign(&proposal, &*self.member)

@@ -5,12 +5,11 @@ use ledger::rows::watermark::Watermark;
 
 use crate::core::LogWrite;
 use crate::disk::Durable;
-use crate::disk::watermark::WatermarkFile;
+use crate::disk::watermark::Marks;
 
 /// The promises that the log keeps, and how far they are written down.
-#[derive(Debug)]
 pub(super) struct Keeper {
-    file: WatermarkFile,
+    file: Box<dyn Marks>,
     /// What the log keeps.
     mark: Watermark,
     /// What was written last, and how.
@@ -19,7 +18,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Goes on from what is written in the file, and durable.
-    pub(super) fn new(file: WatermarkFile, mark: Watermark) -> Self {
+    pub(super) fn new(file: Box<dyn Marks>, mark: Watermark) -> Self {
         Keeper { file, mark, written: (mark, Durable::Now) }
     }
 

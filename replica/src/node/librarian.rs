@@ -8,16 +8,27 @@ use ledger::Fault;
 use ledger::history::{ReplicaId, records};
 
 use super::View;
-use crate::peers::{Links, Message};
+use super::surroundings::Way;
+use crate::peers::Message;
 
 /// Requests that wait, from all peers together. Whoever finds no place asks again.
 const WAITING: usize = 16;
-/// Bytes of records in one message, unless one record alone has more.
-const MESSAGE_BYTES: usize = 512 << 10;
-/// Records in one message.
-const MESSAGE_RECORDS: usize = 4096;
-/// Bytes of records for one request. The peer asks on from there.
-const REQUEST_BYTES: usize = 8 << 20;
+/// How records are parted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portions {
+    /// Bytes of records in one message, unless one record alone has more.
+    pub message_bytes: usize,
+    /// Records in one message.
+    pub message_records: usize,
+    /// Bytes of records for one request. The peer asks on from there.
+    pub request_bytes: usize,
+}
+
+impl Default for Portions {
+    fn default() -> Self {
+        Portions { message_bytes: 512 << 10, message_records: 4096, request_bytes: 8 << 20 }
+    }
+}
 
 /// What a peer wants.
 pub(super) struct Wanted {
@@ -28,40 +39,52 @@ pub(super) struct Wanted {
     pub(super) view: Arc<View>,
 }
 
-/// A thread that reads records and sends them.
-#[derive(Debug)]
-pub(super) struct Librarian {
+/// Reads records and sends them: a thread does, or whoever asks.
+pub(super) enum Librarian {
+    Beside(Thread),
+    #[cfg(feature = "testing")]
+    AtOnce(Arc<dyn Way>, Portions),
+}
+
+/// The thread that reads and sends.
+pub(super) struct Thread {
     /// None once it is to end.
     requests: Option<SyncSender<Wanted>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Librarian {
-    pub(super) fn start(links: Arc<Links>) -> Result<Self, Fault> {
+    pub(super) fn start(links: Arc<dyn Way>) -> Result<Self, Fault> {
         let (requests, to_do) = sync_channel::<Wanted>(WAITING);
         let thread = thread::Builder::new()
             .name("librarian".into())
             .spawn(move || {
                 for wanted in to_do {
                     // Damaged records are this replica's own trouble, which it finds by itself.
-                    if let Err(fault) = serve(&links, &wanted) {
+                    if let Err(fault) = serve(&*links, &wanted, Portions::default()) {
                         tracing::error!(%fault, peer = %wanted.peer, "cannot send records");
                     }
                 }
             })
             .map_err(|e| Fault::from_error("start the thread that sends records", e))?;
-        Ok(Librarian { requests: Some(requests), thread: Some(thread) })
+        Ok(Librarian::Beside(Thread { requests: Some(requests), thread: Some(thread) }))
     }
 
     /// Serves a request as soon as the others before it are served. Says whether there was room.
     pub(super) fn ask(&self, wanted: Wanted) -> bool {
-        let Some(requests) = &self.requests else { return true };
-        !matches!(requests.try_send(wanted), Err(TrySendError::Full(_)))
+        match self {
+            Librarian::Beside(Thread { requests, .. }) => {
+                let Some(requests) = requests else { return true };
+                !matches!(requests.try_send(wanted), Err(TrySendError::Full(_)))
+            }
+            #[cfg(feature = "testing")]
+            Librarian::AtOnce(way, portions) => serve(&**way, &wanted, *portions).is_ok(),
+        }
     }
 }
 
 /// Nothing of the database is in use any more when it is gone.
-impl Drop for Librarian {
+impl Drop for Thread {
     fn drop(&mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take() {
@@ -70,7 +93,7 @@ impl Drop for Librarian {
     }
 }
 
-fn serve(links: &Links, wanted: &Wanted) -> Result<(), Fault> {
+fn serve(links: &dyn Way, wanted: &Wanted, portions: Portions) -> Result<(), Fault> {
     let Wanted { peer, request, from, upto, view } = wanted;
     let mut next = *from;
     let mut total = 0;
@@ -88,10 +111,11 @@ fn serve(links: &Links, wanted: &Wanted) -> Result<(), Fault> {
     let mut sent = next;
     for record in records::from(view.rows(), *from)? {
         let record = record?;
-        if record.index() > *upto || total >= REQUEST_BYTES {
+        if record.index() > *upto || total >= portions.request_bytes {
             break;
         }
-        if bytes + record.bytes().len() > MESSAGE_BYTES || chunk.len() >= MESSAGE_RECORDS {
+        let full = bytes + record.bytes().len() > portions.message_bytes;
+        if full || chunk.len() >= portions.message_records {
             if !flush(&mut chunk, next) {
                 break;
             }

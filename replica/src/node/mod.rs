@@ -11,10 +11,15 @@ mod peering;
 mod proposals;
 mod run;
 mod start;
+mod surroundings;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod view;
 
 pub use agreement::{Disagreement, SignedHead};
 pub use group::introduced;
 pub use handle::{Handle, Outcome, Stopped, Submission};
+pub use librarian::Portions;
 pub use start::{Node, Options, Peering, program};
+pub use surroundings::{Clock, Way};
 pub use view::{GroupView, View};

@@ -1,7 +1,7 @@
 //! The loop's part in the group: what comes over the links, and what goes out by itself.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use ledger::Fault;
 use ledger::history::{Fold, Record, ReplicaId, SignedProposal, Verdict, members, requests};
@@ -135,9 +135,7 @@ impl<D: Disk> Loop<D> {
         if proposal.actor.member != from {
             return Err(Answer::NotAProposal);
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        if proposal.time_ms.abs_diff(now) > CLOCK_APART_MS {
+        if proposal.time_ms.abs_diff(self.clock.wall_ms()) > CLOCK_APART_MS {
             return Err(Answer::ClockApart);
         }
         Ok(())
@@ -195,7 +193,7 @@ impl<D: Disk> Loop<D> {
         tracing::info!(behind, "fetching the records that this replica lacks");
         self.requests = self.fetching.as_ref().map_or(self.requests, Fetching::last_request);
         self.fetching = Some(Fetching::new(target, from, self.requests));
-        self.fetch_on(Instant::now())?;
+        self.fetch_on(self.clock.now())?;
         Ok(None)
     }
 
@@ -208,7 +206,8 @@ impl<D: Disk> Loop<D> {
         let same_fold = last.is_none_or(|last| {
             last.record != target.record.record || last.fold == target.record.fold
         });
-        if same_record && same_fold {
+        let agreed = (same_record && same_fold) || planted!(SkipRecord);
+        if agreed || planted!(RecordsUnchecked) {
             return Ok(Input::CaughtUp(target.record));
         }
         tracing::error!(
@@ -222,7 +221,7 @@ impl<D: Disk> Loop<D> {
     pub(super) fn fetch_on(&mut self, now: Instant) -> Result<(), Fault> {
         let next = self.view().fold().next_index();
         let Some(fetching) = &mut self.fetching else { return Ok(()) };
-        if fetching.target.record.record < next {
+        if fetching.target.record.record < next + u64::from(planted!(SkipRecord)) {
             let target = fetching.target;
             self.requests = fetching.last_request();
             self.fetching = None;
@@ -252,7 +251,8 @@ impl<D: Disk> Loop<D> {
             return Ok(());
         }
         let target = fetching.target;
-        let (fold, changes, wrong) = replay(&view, records, target.record.record)?;
+        let (fold, changes, wrong) =
+            replay(&view, records, target.record.record, self.foresight.cores())?;
         if let Some(wrong) = wrong {
             tracing::warn!(%from, wrong, "a peer sent records that do not verify");
             fetching.give_up(from);
@@ -262,7 +262,9 @@ impl<D: Disk> Loop<D> {
             let mut batch = Batch::new();
             // With the first of them: from now on the log must not be applied as before.
             if self.ahead.is_none_or(|ahead| ahead.index < target.index) {
-                log::ahead(&mut batch, Some(&target));
+                if !planted!(ForgetAhead) {
+                    log::ahead(&mut batch, Some(&target));
+                }
                 self.ahead = Some(target);
             }
             batch.absorb(changes);
@@ -309,12 +311,18 @@ impl<D: Disk> Loop<D> {
 
     /// The records name other members than before.
     pub(super) fn members_changed(&mut self, view: &View) -> Result<(), Fault> {
-        let membership = group::membership(view.rows())?;
+        self.tell_membership()?;
+        let wanted = group::wanted(view.rows())?;
+        self.step([Input::Members(wanted)])
+    }
+
+    /// Lets the links know whom to reach and to let in.
+    pub(super) fn tell_membership(&mut self) -> Result<(), Fault> {
+        let membership = group::membership(self.view().rows(), &self.group)?;
         self.agreement.keep(|id| membership.members.contains_key(&id));
         self.reach.unreachable.retain(|id, _| membership.members.contains_key(id));
         self.tells.membership.send_replace(Arc::new(membership));
-        let wanted = group::wanted(view.rows())?;
-        self.step([Input::Members(wanted)])
+        Ok(())
     }
 
     /// Tells the others how far this replica has come, and compares what they say.
@@ -373,6 +381,7 @@ fn replay(
     view: &View,
     records: &[Vec<u8>],
     last: u64,
+    cores: Threads,
 ) -> Result<(Fold, ledger::rows::Changes, Option<String>), Fault> {
     let mut fold = view.fold().clone();
     let mut draft = Draft::on(view.rows());
@@ -388,7 +397,7 @@ fn replay(
             }
         }
     }
-    for record in verify_all(decoded, &Threads::all()) {
+    for record in verify_all(decoded, &cores) {
         let verdict = match record {
             Ok(record) => fold.replay(&mut draft, &record)?,
             Err(refusal) => Verdict::Refused(refusal),

@@ -22,8 +22,10 @@ const RESEND: Duration = Duration::from_secs(2);
 /// Where a proposal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// With nobody: there is no leader, or it has no room.
+    /// With nobody: there is no leader, or it cannot be reached.
     Here,
+    /// With nobody until the next tick: it has just been refused.
+    Later,
     /// In this replica's own log.
     Appended,
     /// With that leader, since then.
@@ -111,7 +113,7 @@ impl Proposals {
     /// a peer's.
     pub(super) fn returned(&mut self, id: ProposalId) -> Option<(ReplicaId, u64)> {
         if let Some(asked) = self.own.get_mut(&id) {
-            asked.place = Place::Here;
+            asked.place = Place::Later;
         }
         self.forwarded.remove(&id)
     }
@@ -127,11 +129,13 @@ impl Proposals {
     /// hears so.
     pub(super) fn tick(&mut self, now: Instant) {
         for asked in self.own.values_mut() {
-            if let Place::With(_, since) = asked.place
-                && now.saturating_duration_since(since) >= RESEND
-            {
-                asked.place = Place::Here;
-            }
+            asked.place = match asked.place {
+                Place::With(_, since) if now.saturating_duration_since(since) >= RESEND => {
+                    Place::Here
+                }
+                Place::Later => Place::Here,
+                place => place,
+            };
         }
         let late: Vec<_> =
             self.own.iter().filter(|(_, asked)| asked.until <= now).map(|(id, _)| *id).collect();
@@ -192,6 +196,8 @@ mod tests {
         assert!(!proposals.any_here());
         // It has no room; another one leads; that one is silent.
         assert_eq!(proposals.returned(ProposalId(1)), None);
+        assert!(!proposals.any_here(), "not at once");
+        proposals.tick(now);
         assert_eq!(proposals.hand_over(second, now, (9, 9)).len(), 1);
         proposals.all_returned();
         assert_eq!(proposals.hand_over(None, now, (9, 9)).len(), 1);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ledger::Fault;
 use ledger::history::{ReplicaId, Verdict};
 use ledger::lock::signatures::Signer;
-use ledger::rows::raft::Ahead;
+use ledger::rows::raft::{Ahead, Group};
 use ledger::rows::{Rows, tables};
 use tokio::sync::{oneshot, watch};
 
@@ -20,14 +20,15 @@ use super::handle::Command;
 use super::keeper::Keeper;
 use super::librarian::Librarian;
 use super::proposals::Proposals;
+use super::surroundings::{Clock, Way};
 use super::{GroupView, Outcome, View, group};
 use crate::core::applier::{Applied, pointer};
 use crate::core::{Committed, Core, Input, LogWrite, Output, ReadId, Role};
 use crate::disk::{Batch, Disk, Durable, log};
-use crate::peers::{Links, Membership, Message, Session};
+use crate::peers::{Membership, Message, Session};
 
 /// Time between two ticks of the core.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 /// How long the loop stays awake for whoever asks on at once: being woken takes a good part of a
 /// sync's time. Others may have its core meanwhile.
 const AWAKE: Duration = Duration::from_micros(100);
@@ -50,7 +51,7 @@ pub(super) struct Tells {
 /// What the loop knows of the links.
 #[derive(Default)]
 pub(super) struct Reach {
-    pub(super) links: Option<Arc<Links>>,
+    pub(super) links: Option<Arc<dyn Way>>,
     pub(super) librarian: Option<Librarian>,
     pub(super) up: BTreeMap<ReplicaId, Session>,
     pub(super) unreachable: BTreeMap<ReplicaId, String>,
@@ -79,11 +80,12 @@ pub(super) struct Loop<D: Disk> {
     pub(super) disk: D,
     /// What nobody relies on yet: it goes with whatever is written next.
     later: Batch,
-    keeper: Keeper,
-    foresight: Foresight,
+    pub(super) keeper: Keeper,
+    pub(super) foresight: Foresight,
     commands: Receiver<Command>,
     pub(super) tells: Tells,
     pub(super) member: Arc<dyn Signer + Send + Sync>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) proposals: Proposals,
     reading: BTreeMap<ReadId, oneshot::Sender<()>>,
     next_read: u64,
@@ -91,6 +93,8 @@ pub(super) struct Loop<D: Disk> {
     pub(super) agreement: Agreement,
     pub(super) fetching: Option<Fetching>,
     pub(super) requests: u64,
+    /// The Raft group, as it is applied here.
+    pub(super) group: Group,
     /// How far records are ahead of the log, as the row says.
     pub(super) ahead: Option<Ahead>,
     /// Term and leader that proposals were handed to last.
@@ -107,22 +111,26 @@ impl<D: Disk> Loop<D> {
         core: Core,
         disk: D,
         keeper: Keeper,
+        foresight: Foresight,
         commands: Receiver<Command>,
         tells: Tells,
         member: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
         agreement: Agreement,
         ahead: Option<Ahead>,
-    ) -> Result<Self, Fault> {
-        Ok(Loop {
+    ) -> Self {
+        Loop {
             id,
+            group: core.status().group,
             core,
             disk,
             later: Batch::new(),
             keeper,
-            foresight: Foresight::start()?,
+            foresight,
             commands,
             tells,
             member,
+            clock,
             proposals: Proposals::default(),
             reading: BTreeMap::new(),
             next_read: 0,
@@ -134,14 +142,13 @@ impl<D: Disk> Loop<D> {
             led: (0, None),
             ticks: 0,
             stopping: None,
-        })
+        }
     }
 
     /// Runs until it is stopped, or until it must not acknowledge anything any more. What was
     /// under way then has an unknown outcome.
     pub(super) fn run(mut self) -> Result<(), Fault> {
-        let members = group::wanted(self.view().rows())?;
-        self.step([Input::Members(members)])?;
+        self.begin()?;
         // The first tick comes at once: a member that is alone elects itself.
         let mut next_tick = Instant::now();
         let mut awake = next_tick;
@@ -170,7 +177,13 @@ impl<D: Disk> Loop<D> {
         self.keeper.write(Durable::Now)
     }
 
-    fn tick(&mut self, now: Instant) -> Result<(), Fault> {
+    /// Tells the core who is to be a member.
+    pub(super) fn begin(&mut self) -> Result<(), Fault> {
+        let members = group::wanted(self.view().rows())?;
+        self.step([Input::Members(members)])
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) -> Result<(), Fault> {
         self.ticks += 1;
         self.step([Input::Tick])?;
         self.proposals.tick(now);
@@ -207,8 +220,8 @@ impl<D: Disk> Loop<D> {
     }
 
     /// Takes what has queued up, so that it shares a sync.
-    fn gather(&mut self, first: Command) -> Result<(), Fault> {
-        let now = Instant::now();
+    pub(super) fn gather(&mut self, first: Command) -> Result<(), Fault> {
+        let now = self.clock.now();
         let mut inputs = Vec::new();
         let mut next = Some(first);
         let mut taken = 0;
@@ -223,8 +236,12 @@ impl<D: Disk> Loop<D> {
                 Command::Read { reply } => {
                     self.next_read += 1;
                     let id = ReadId(self.next_read);
-                    self.reading.insert(id, reply);
-                    inputs.push(Input::Read(id));
+                    if planted!(StaleRead) {
+                        let _ = reply.send(());
+                    } else {
+                        self.reading.insert(id, reply);
+                        inputs.push(Input::Read(id));
+                    }
                 }
                 Command::Linked(links) => {
                     self.reach.librarian = Some(Librarian::start(links.clone())?);
@@ -337,12 +354,17 @@ impl<D: Disk> Loop<D> {
         }
         // The mark of the sync before is written by now, and becomes durable with this one.
         self.keeper.write(Durable::Later)?;
-        self.disk.commit(std::mem::take(&mut self.later), Durable::Now)?;
+        let durable = if planted!(AcknowledgeBeforeSync) { Durable::Later } else { Durable::Now };
+        self.disk.commit(std::mem::take(&mut self.later), durable)?;
         self.keeper.synced(write)?;
         if let Some((at, _)) = &write.installed {
             let fold = self.view().fold().clone();
             let rows: Box<dyn Rows + Send + Sync> = Box::new(self.disk.view());
             self.tells.views.send_replace(Arc::new(View::new(at.index, fold, rows)));
+        }
+        if let Some((_, group)) = &write.installed {
+            self.group = group.clone();
+            self.tell_membership()?;
         }
         Ok(())
     }
@@ -370,10 +392,16 @@ impl<D: Disk> Loop<D> {
         self.passed(index);
         let mut batch = std::mem::take(&mut self.later);
         batch.absorb(changes);
-        if let Some(changed) = entries.iter().rev().find_map(|entry| entry.group.as_ref()) {
-            log::group(&mut batch, changed);
+        let group = entries.iter().rev().find_map(|entry| entry.group.as_ref());
+        if let Some(group) = group {
+            if !planted!(ConfFromElsewhere) {
+                log::group(&mut batch, group);
+            }
+            self.group = group.clone();
         }
-        log::applied(&mut batch, index);
+        if !planted!(ApplyTwice) {
+            log::applied(&mut batch, index);
+        }
         // The log that says the same is synced already.
         self.disk.commit(batch, Durable::Later)?;
         let record = pointer(&fold);
@@ -381,6 +409,8 @@ impl<D: Disk> Loop<D> {
         // Whoever hears that somebody is invited, or a member, finds that it is so.
         if members_changed {
             self.members_changed(&view)?;
+        } else if group.is_some() {
+            self.tell_membership()?;
         }
         let mut asked = entries.iter();
         for (position, verdict) in verdicts {

@@ -19,12 +19,15 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::agreement::Agreement;
+use super::foresight::Foresight;
 use super::handle::{Command, queue};
 use super::keeper::Keeper;
 use super::run::{Loop, Tells};
+use super::surroundings::{Clock, SystemClock};
 use super::{GroupView, Handle, Outcome, Submission, View, group};
-use crate::core::Core;
+use crate::core::{Core, WindowLimits};
 use crate::disk::recovery::{Fresh, Recovered, StartError, recover};
+use crate::disk::watermark::Marks;
 use crate::disk::{Disk, log};
 use crate::peers::{
     self, Event as LinkEvent, JoinStream, Limits, Links, Local, Membership, Program, Versions,
@@ -112,8 +115,15 @@ impl Node {
         let signer = member.clone();
         // Everything that can block happens on the loop's own thread.
         let loops = thread::Builder::new().name("replica".into()).spawn(move || {
-            let prepared =
-                recover(&dir, fresh).and_then(|recovered| prepare(recovered, signer, seed));
+            let prepared = recover(&dir, fresh).and_then(|recovered| {
+                let around = Around {
+                    seed,
+                    window: WindowLimits::default(),
+                    foresight: Foresight::start()?,
+                    clock: Arc::new(SystemClock),
+                };
+                prepare(recovered, signer, around)
+            });
             match prepared {
                 Ok((prepared, work)) => {
                     if tell_started.send(Ok(prepared)).is_ok() {
@@ -277,21 +287,31 @@ fn random() -> Result<u64, Fault> {
     getrandom::u64().map_err(|e| Fault::from_error("draw a number", e))
 }
 
-type Prepared = (Handle, watch::Receiver<Arc<Membership>>);
+/// What a loop has besides what its disk remembers.
+pub(super) struct Around {
+    /// For election timeouts.
+    pub(super) seed: u64,
+    pub(super) window: WindowLimits,
+    pub(super) foresight: Foresight,
+    pub(super) clock: Arc<dyn Clock>,
+}
 
-fn prepare(
-    recovered: Recovered,
+pub(super) type Prepared = (Handle, watch::Receiver<Arc<Membership>>);
+
+pub(super) fn prepare<D: Disk, M: Marks + 'static>(
+    recovered: Recovered<D, M>,
     member: Arc<dyn Signer + Send + Sync>,
-    seed: u64,
-) -> Result<(Prepared, Loop<impl Disk>), StartError> {
+    around: Around,
+) -> Result<(Prepared, Loop<D>), StartError> {
+    let Around { seed, window, foresight, clock } = around;
     let Recovered { disk, identity, saved, mark, watermark } = recovered;
     let (cluster, replica) = log::names(&identity);
     let incarnation = identity.incarnation;
     let rows: Box<dyn Rows + Send + Sync> = Box::new(disk.view());
     let fold = Fold::open(&*rows)?;
     let (applied, ahead) = (saved.applied, saved.ahead);
-    let core = Core::new(replica, saved, seed)?;
-    let membership = group::membership(&*rows)?;
+    let membership = group::membership(&*rows, &saved.group)?;
+    let core = Core::with_window(replica, saved, seed, window)?;
     let view = View::new(applied, fold, rows);
     let mut agreement = Agreement::new(cluster, incarnation, replica);
     agreement.reached(&view);
@@ -300,9 +320,11 @@ fn prepare(
     let (tell_membership, membership) = watch::channel(Arc::new(membership));
     let tells = Tells { views: tell_views, group: tell_group, membership: tell_membership };
     let (commands, to_do) = mpsc::channel();
-    let keeper = Keeper::new(watermark, mark);
+    let keeper = Keeper::new(Box::new(watermark), mark);
     let signer = member.clone();
-    let work = Loop::new(replica, core, disk, keeper, to_do, tells, signer, agreement, ahead)?;
+    let work = Loop::new(
+        replica, core, disk, keeper, foresight, to_do, tells, signer, clock, agreement, ahead,
+    );
     let queue = queue();
     let handle = Handle { commands, views, group, queue, member, cluster, replica, incarnation };
     Ok(((handle, membership), work))

@@ -36,6 +36,15 @@ pub struct Received {
     _room: OwnedSemaphorePermit,
 }
 
+#[cfg(any(test, feature = "testing"))]
+impl Received {
+    /// One that came over no connection.
+    pub(super) fn outside(from: ReplicaId, message: Message) -> Option<Self> {
+        let room = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
+        Some(Received { from, message, _room: room.try_acquire_owned().ok()? })
+    }
+}
+
 /// What no honest member does on a connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Violation {

@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
+use ledger::cbor::Malformed;
 use ledger::history::{MemberKey, ReplicaId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsStream;
 
 use super::codec::{self, Unsendable};
+use super::connection::Received;
 use super::frame::{self, FrameError, Kind};
-use super::hello::{Hello, Local, Reason, goodbye, read_goodbye};
+use super::hello::{Hello, HelloError, Local, Reason, Session, goodbye, read_goodbye};
 use super::message::Message;
+use super::outgoing::LinkError;
 use super::tls::{Dialer, Identity, Purpose, TlsError};
 
 /// Longer than any test waits for what should happen.
@@ -145,4 +148,34 @@ impl Wire {
 /// How an honest member would write that message.
 pub fn body_of(message: &Message) -> Result<(Kind, Vec<u8>), Unsendable> {
     codec::encode(message)
+}
+
+/// The message of such a frame from one member to another; `None` if it is none of messages.
+pub fn message_of(
+    kind: Kind,
+    body: &[u8],
+    from: ReplicaId,
+    to: ReplicaId,
+) -> Option<Result<Message, Malformed>> {
+    codec::decode(kind, body, from, to)
+}
+
+/// A message as links deliver it.
+pub fn received(from: ReplicaId, message: Message) -> Option<Received> {
+    Received::outside(from, message)
+}
+
+/// What a member says first to that one.
+pub fn hello(local: &Local, to: ReplicaId) -> Vec<u8> {
+    Hello::to_member(local, to).encode()
+}
+
+/// What this member, who expects `peer`, makes of what the other end says first.
+pub fn greeted(local: &Local, peer: ReplicaId, bytes: &[u8]) -> Result<Session, HelloError> {
+    Hello::to_member(local, peer).judge(bytes)
+}
+
+/// How a dialled member's refusal looks to whoever dialled.
+pub fn refused(reason: Reason) -> LinkError {
+    LinkError::NotReached(super::NotReached::Hello(HelloError::Refused(reason)))
 }

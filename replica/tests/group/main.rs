@@ -84,6 +84,21 @@ async fn a_leader_that_stops_hands_over_and_a_late_one_catches_up_by_records() {
     all[at].record("after", node_added(90_000)).await;
 }
 
+/// With two members, the change that takes one out needs the vote of the one that goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn either_of_two_members_can_be_removed() {
+    for leads in [true, false] {
+        let all = group(2).await;
+        let lead = leader(&*all[0].sees(|now| now.raft.leader.is_some()).await).unwrap().0;
+        let gone = if leads { lead } else { 3 - lead };
+        let (stays, goes) = if gone == 1 { (&all[1], &all[0]) } else { (&all[0], &all[1]) };
+        goes.record("remove", Event::MemberRemoved(ReplicaId(gone))).await;
+        stays.has_voters(&[3 - gone]).await;
+        stays.record("alone", node_added(1)).await;
+        goes.sees(|now| now.is_shut_out(ReplicaId(gone))).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn members_are_demoted_promoted_and_removed() {
     let mut all = group(3).await;

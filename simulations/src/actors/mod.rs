@@ -1,6 +1,7 @@
 //! Who lives in a world: nodes, the ledger, the relay between them, and holders of keys.
 
 pub mod client;
+pub mod group;
 pub mod images;
 pub mod keys;
 pub mod ledger;

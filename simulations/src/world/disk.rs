@@ -6,7 +6,7 @@ use std::ops::Range;
 use blake2s_simd::blake2s;
 use ledger::Fault as LedgerFault;
 use ledger::cbor::{Malformed, Reader, Writer};
-use ledger::rows::{Changes, Draft, Memory, RowIter, Rows, Table, tables};
+use ledger::rows::{Changes, Draft, Memory, RowIter, Rows, Table, raft, tables};
 
 use super::{Fault, Mix, Random};
 
@@ -251,6 +251,11 @@ impl SimDisk {
         self.fails_next = seldom && fails && !self.is_worn() && !self.full;
     }
 
+    /// The power fails during the next write.
+    pub fn fail_next_write(&mut self) {
+        self.fails_next = !self.full;
+    }
+
     /// Whether a bit of it has ever flipped.
     pub fn has_rotted(&self) -> bool {
         self.has_rotted
@@ -368,7 +373,7 @@ fn decode(payload: &[u8], draft: &mut Draft<'_>) -> Result<(), Malformed> {
 
 fn table(name: &str) -> Option<Table> {
     let ours = [tables::CLIENT, super::STORED_AT];
-    tables::ALL.iter().chain(&ours).copied().find(|table| table.0 == name)
+    tables::ALL.iter().chain(&ours).chain(raft::TABLES).copied().find(|table| table.0 == name)
 }
 
 #[cfg(test)]

@@ -102,6 +102,11 @@ impl Mix {
         Mix(rates)
     }
 
+    /// Nothing goes wrong.
+    pub fn none() -> Self {
+        Mix([0; Fault::ALL.len()])
+    }
+
     /// How often that kind happens.
     pub fn rate(&self, fault: Fault) -> u64 {
         self.0[fault as usize]

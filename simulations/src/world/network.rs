@@ -48,6 +48,11 @@ impl Network {
         arrivals
     }
 
+    /// Whether the way from one to the other is cut.
+    pub fn is_cut(&self, now: Ms, from: ProcessId, to: ProcessId) -> bool {
+        self.cuts.iter().any(|cut| cut.until > now && (cut.from, cut.to) == (from, to))
+    }
+
     /// Cuts the way from one to the other.
     pub fn cut(&mut self, from: ProcessId, to: ProcessId, until: Ms) {
         self.cuts.push(Cut { from, to, until });

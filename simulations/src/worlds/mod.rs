@@ -1,7 +1,9 @@
 //! The worlds. Each is a plan drawn from a seed, what its people do, and what must come of it.
 
 pub mod forks;
+pub mod group;
 pub mod life;
+pub mod membership;
 pub mod revocation;
 pub mod small;
 
@@ -37,7 +39,8 @@ pub struct World {
 }
 
 /// Every world that `--worlds all` runs.
-pub const ALL: [World; 4] = [forks::WORLD, life::WORLD, revocation::WORLD, small::WORLD];
+pub const ALL: [World; 6] =
+    [forks::WORLD, life::WORLD, revocation::WORLD, group::WORLD, membership::WORLD, small::WORLD];
 /// Worlds that are run only by name.
 pub const NAMED: [World; 1] = [small::LARGER];
 

@@ -212,7 +212,16 @@ fn dot(
         AumStanding::OnRejected => "on a rejected one",
         AumStanding::Unrooted => "nobody can judge it",
     };
-    let what = page.names.text(&change(&story.aum));
+    let dropped = match story.departs {
+        Some(departs) if departs.removed > 0 => chain.dropped(at),
+        _ => Vec::new(),
+    };
+    let what = if dropped.is_empty() {
+        page.names.text(&change(&story.aum))
+    } else {
+        let keys: Vec<String> = dropped.iter().map(|key| page.names.plain(key)).collect();
+        format!("the trust in {} is taken back", keys.join(" and in "))
+    };
     let first = format!("{} \u{b7} {}", &hash[..8], what);
     let second = format!(
         "{} \u{b7} weight {} \u{b7} signed by {} \u{b7} {outcome}",

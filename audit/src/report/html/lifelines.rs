@@ -31,11 +31,20 @@ pub(super) fn write(out: &mut String, page: &Page<'_>) {
          <path class=\"axis\" d=\"M{FROM} 20 L{TO} 20\"/>\n"
     );
     ends(out, told);
+    // On branches that lost.
+    let chains = told.chains.iter();
+    let undone: Vec<_> = chains
+        .flat_map(|chain| chain.undone_keys().into_iter().map(|times| (chain.epoch, times)))
+        .collect();
     for (key, number) in keys.iter().take(MAX_KEYS) {
         let y = (number - 1) * ROW + 26;
         *out += &format!("<text x=\"4\" y=\"{}\">key {number}</text>\n", y + 16);
         for life in lives.iter().filter(|life| life.key == *key) {
             bar(out, told, life, last, y);
+        }
+        for (epoch, (_, from, until)) in undone.iter().filter(|(_, (undone, ..))| undone == key) {
+            let what = format!("epoch {epoch}, undone");
+            rect(out, " cut", (*from, *until), last, y, &what);
         }
     }
     *out += "</svg>\n<table><tr><th>Key</th><th>Whose</th><th>Public key</th></tr>\n";
@@ -66,18 +75,30 @@ fn ends(out: &mut String, told: &Chronicle) {
 fn bar(out: &mut String, told: &Chronicle, life: &KeyLife, last: usize, y: usize) {
     let chain = &told.chains[life.chain];
     let entry = |at: usize| chain.aums[at].entry;
-    let x = |entry: usize| FROM + entry * (TO - FROM) / last;
     let (end, class) = match (life.until, chain.ended) {
         (Some(at), _) => (entry(at), " cut"),
         (None, Some(entry)) => (entry, " over"),
         (None, None) => (last, ""),
     };
-    let from = x(entry(life.from));
-    let width = x(end).saturating_sub(from).max(3);
     let votes = if life.votes == 1 { "1 vote".to_owned() } else { format!("{} votes", life.votes) };
+    let what = format!("epoch {}, {votes}", chain.epoch);
+    rect(out, class, (entry(life.from), end), last, y, &what);
+}
+
+/// A bar between two entries.
+fn rect(
+    out: &mut String,
+    class: &str,
+    (from, end): (usize, usize),
+    last: usize,
+    y: usize,
+    what: &str,
+) {
+    let x = |entry: usize| FROM + entry * (TO - FROM) / last;
+    let width = x(end).saturating_sub(x(from)).max(3);
     *out += &format!(
-        "<rect class=\"bar{class}\" x=\"{from}\" y=\"{y}\" width=\"{width}\" height=\"18\" rx=\"3\">\
-         <title>epoch {}, {votes}</title></rect>\n",
-        chain.epoch
+        "<rect class=\"bar{class}\" x=\"{}\" y=\"{y}\" width=\"{width}\" height=\"18\" rx=\"3\">\
+         <title>{what}</title></rect>\n",
+        x(from)
     );
 }

@@ -74,10 +74,8 @@ pub(super) fn vkeys(args: &AuditVkeys) -> ExitCode {
         Err(code) => return code,
     };
     let keys = evidence.vkeys(evidence.size());
-    let text = keys.map(|keys| keys.iter().map(|key| format!("{key}\n")).collect::<String>());
-    let printed =
-        text.map_err(|error| Failure::new(error.to_string())).and_then(|text| print::stdout(&text));
-    match printed {
+    let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
+    match print::stdout(&text) {
         Err(failure) if !failure.what.is_empty() => failed(&failure),
         _ => ExitCode::SUCCESS,
     }

@@ -8,6 +8,7 @@ mod prove;
 mod question;
 mod source;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ pub(crate) fn run(command: AuditCommand) -> ExitCode {
         AuditCommand::Vkeys(args) => export::vkeys(&args),
         AuditCommand::Prove(args) => prove::run(&args),
         AuditCommand::CheckProof(args) => check_proof::run(&args),
+        AuditCommand::Watch(args) => watch::run(&args),
         AuditCommand::Demo(args) => demo::run(&args),
     }
 }

@@ -155,7 +155,7 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// Replaces a file whole, so that a crash leaves the old one or the new one.
-fn replace(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), Failure> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     write(Path::new(&name), text)?;

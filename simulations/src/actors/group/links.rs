@@ -1,0 +1,146 @@
+//! Who is connected to whom, and what travels there.
+
+use ledger::history::{FIRST_RULES, KNOWN_RULES, ReplicaId};
+use replica::peers::testing::{greeted, hello, refused};
+use replica::peers::{Event, Local, Membership, Peer, Program, Reason, Session, Versions};
+
+use super::site::{Frame, Link, Site};
+use super::{CLUSTER, Due, Group};
+use crate::actors::tailnet::Result;
+use crate::invariants::broken;
+use crate::world::clock::SECOND;
+use crate::world::{Ms, ProcessId};
+
+/// How long nothing gets through before a connection counts as lost.
+const SILENCE: Ms = 3 * SECOND;
+
+/// What a peer comes to, for whoever wants to send to it.
+enum Reached {
+    Up(ProcessId, Session),
+    Removed,
+    Not,
+}
+
+impl Site {
+    fn local(&self, incarnation: u64, replica: ReplicaId) -> Local {
+        let one = Versions { least: 1, most: 1 };
+        let rules =
+            Versions { least: FIRST_RULES, most: self.rules.clamp(FIRST_RULES, KNOWN_RULES) };
+        let program = Program { wire: one, rules, software: self.name.clone() };
+        Local { cluster: CLUSTER, incarnation, replica, program }
+    }
+}
+
+impl<A: std::fmt::Display> Group<'_, A> {
+    /// A replica looks at its connections, and makes those that are missing.
+    pub(super) fn check_links(&mut self, who: ProcessId) -> Result<()> {
+        let now = self.now();
+        let Some(machine) = &self.sites[who].machine else { return Ok(()) };
+        let (own, membership) = (machine.replica(), machine.membership());
+        let mut events = Vec::new();
+        let links = std::mem::take(&mut self.sites[who].links);
+        let mut kept = std::collections::BTreeMap::new();
+        for (peer, mut link) in links {
+            let gone = !membership.members.contains_key(&peer);
+            let other = &self.sites[link.to];
+            let ended = other.boot != link.boot || other.machine.is_none();
+            let cut =
+                self.network.is_cut(now, who, link.to) || self.network.is_cut(now, link.to, who);
+            link.silent_since = if cut { Some(link.silent_since.unwrap_or(now)) } else { None };
+            let silent = link.silent_since.is_some_and(|since| since + SILENCE <= now);
+            let shut_out = !cut && !ended && self.holder(link.to, who) != Some(own);
+            if gone || ended || silent || shut_out {
+                events.push(Event::Down(peer));
+            } else {
+                kept.insert(peer, link);
+            }
+        }
+        for (peer, known) in &membership.members {
+            if *peer == own || kept.contains_key(peer) {
+                continue;
+            }
+            match self.reach(who, own, *peer, known)? {
+                Reached::Up(to, session) => {
+                    let boot = self.sites[to].boot;
+                    kept.insert(*peer, Link { to, boot, silent_since: None });
+                    events.push(Event::Up(*peer, session));
+                }
+                Reached::Removed => {
+                    events.push(Event::Unreachable(*peer, refused(Reason::Removed)));
+                }
+                Reached::Not => {}
+            }
+        }
+        let site = &mut self.sites[who];
+        site.post.set_up(kept.keys().copied().collect());
+        site.links = kept;
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.turn(who, |machine| machine.link(events))
+    }
+
+    fn memberships(&self, of: ProcessId) -> Option<std::sync::Arc<Membership>> {
+        self.sites[of].machine.as_ref().map(|machine| machine.membership())
+    }
+
+    /// Whose key `who` has, to machine `of`.
+    fn holder(&self, of: ProcessId, who: ProcessId) -> Option<ReplicaId> {
+        self.memberships(of)?.holder(self.sites[who].public)
+    }
+
+    fn reach(
+        &self,
+        who: ProcessId,
+        own: ReplicaId,
+        peer: ReplicaId,
+        known: &Peer,
+    ) -> Result<Reached> {
+        let now = self.now();
+        let other = self.sites.iter().find(|site| site.public == known.key && site.id != who);
+        let Some(other) = other.filter(|other| other.is_awake(now)) else {
+            return Ok(Reached::Not);
+        };
+        if self.network.is_cut(now, who, other.id) || self.network.is_cut(now, other.id, who) {
+            return Ok(Reached::Not);
+        }
+        let (Some(ours), Some(theirs)) = (&self.sites[who].machine, &other.machine) else {
+            return Ok(Reached::Not);
+        };
+        let membership = theirs.membership();
+        let key = self.sites[who].public;
+        if membership.removed.contains_key(&key) {
+            return Ok(Reached::Removed);
+        }
+        let Some(we) = membership.holder(key) else { return Ok(Reached::Not) };
+        let our_local = self.sites[who].local(ours.incarnation(), own);
+        let their_local = other.local(theirs.incarnation(), theirs.replica());
+        // As whoever lives on after a restoration elsewhere would say it.
+        let mut elsewhere = our_local.clone();
+        elsewhere.incarnation += 1;
+        if greeted(&their_local, we, &hello(&elsewhere, peer)).is_ok() {
+            let what = format!("machine {} talks with another incarnation", other.id);
+            return Err(broken("only_this_incarnation_gets_in", what));
+        }
+        let heard = greeted(&their_local, we, &hello(&our_local, peer));
+        let answer = greeted(&our_local, peer, &hello(&their_local, we));
+        Ok(match (heard, answer) {
+            (Ok(_), Ok(session)) => Reached::Up(other.id, session),
+            _ => Reached::Not,
+        })
+    }
+
+    /// What a replica has sent goes on its way.
+    pub(super) fn send_all(&mut self, who: ProcessId) {
+        let now = self.now();
+        let frames: Vec<Frame> = self.sites[who].post.take();
+        for (peer, kind, body) in frames {
+            let Some(link) = self.sites[who].links.get(&peer).copied() else { continue };
+            let boots = (self.sites[who].boot, link.boot);
+            for at in self.network.arrivals(now, who, link.to) {
+                let body = body.clone();
+                self.agenda.plan(at, Due::Arrives { from: who, to: link.to, boots, kind, body });
+            }
+        }
+    }
+}
