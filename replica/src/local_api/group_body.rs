@@ -24,10 +24,24 @@ pub(super) struct Sight {
     pub(super) seen: Seen,
     /// Whether no majority has answered.
     pub(super) stale: bool,
+    /// Whether none was asked.
+    pub(super) local: bool,
     /// Bytes of its data directory.
     pub(super) disk_bytes: Option<u64>,
     /// This machine's clock, in milliseconds since 1970.
     pub(super) now_ms: u64,
+}
+
+impl Sight {
+    /// Whether the group can decide: a majority has answered or, if none was asked, seems to be
+    /// there.
+    fn has_quorum(&self) -> bool {
+        if self.local {
+            self.group.raft.leader.is_some() && tolerated(&self.seen).is_some()
+        } else {
+            !self.stale
+        }
+    }
 }
 
 /// The name of what a member is to be.
@@ -76,7 +90,8 @@ pub(super) fn body(ground: Ground<'_>, sight: &Sight) -> Result<GroupBody, Fault
     let open = invitations::unused(ground.rows)?;
     let open = open.iter().filter(|invitation| !invitation.is_expired(sight.now_ms)).count();
     let (alarms, warnings) = (alarms(sight), warnings(&live, sight));
-    let health = match (sight.stale, alarms.is_empty(), warnings.is_empty()) {
+    let quorum = sight.has_quorum();
+    let health = match (!quorum, alarms.is_empty(), warnings.is_empty()) {
         (true, ..) => Health::NoQuorum,
         (false, false, _) => Health::Alarm,
         (false, true, false) => Health::Degraded,
@@ -89,7 +104,7 @@ pub(super) fn body(ground: Ground<'_>, sight: &Sight) -> Result<GroupBody, Fault
         leader: sight.group.raft.leader.map(|id| id.to_string()),
         replica_id: sight.own.to_string(),
         health,
-        failures_tolerated: if sight.stale { 0 } else { tolerated(&sight.seen).unwrap_or(0) },
+        failures_tolerated: tolerated(&sight.seen).filter(|_| quorum).unwrap_or(0),
         alarms,
         warnings,
         stale: sight.stale,
@@ -135,12 +150,12 @@ fn member(ground: Ground<'_>, member: &Member, sight: &Sight) -> MemberBody {
 /// What somebody has to look after.
 fn alarms(sight: &Sight) -> Vec<String> {
     let mut alarms = Vec::new();
-    if sight.stale {
-        alarms.push(
-            "the group has no quorum: no majority of its voters has answered, and nothing is \
-             recorded until one does"
-                .to_owned(),
-        );
+    if !sight.has_quorum() {
+        let why = match sight.local {
+            true => "this replica knows of no leader, or reaches no majority of the voters",
+            false => "no majority of the voters has answered",
+        };
+        alarms.push(format!("the group has no quorum: {why}; nothing is recorded meanwhile"));
     }
     if sight.group.is_shut_out(sight.own) {
         alarms.push(format!(

@@ -90,6 +90,11 @@ pub(super) fn is_stale() -> bool {
     READING.try_with(|reading| reading.stale.load(Ordering::Relaxed)).unwrap_or(false)
 }
 
+/// Whether this request is answered from what is here, without asking anybody.
+pub(super) fn is_local() -> bool {
+    READING.try_with(|reading| reading.kind == Kind::Local).unwrap_or(false)
+}
+
 /// Says that the change which this request asked for is on record.
 pub(super) fn is_recorded() {
     let _ = READING.try_with(|reading| reading.recorded.store(true, Ordering::Relaxed));

@@ -369,6 +369,9 @@ pub(super) mod tests {
             let answer = ask(&api, 1000, &request).await;
             assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
         }
+        let request = "GET /localapi/v0/lockstep/group?read=stale HTTP/1.1\r\nHost:\r\n\r\n";
+        let answer = ask(&api, 1000, request).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
         node.stop().await.unwrap();
     }
 }

@@ -47,14 +47,14 @@ impl Api {
     pub(super) async fn group(&self, _call: &Call) -> Result<Response<Body>, Problem> {
         let view = self.read().await?;
         let (group, seen) = self.seen().await;
-        let stale = reading::is_stale();
+        let (stale, local) = (reading::is_stale(), reading::is_local());
         let (own, incarnation) = (self.node.replica(), self.node.incarnation());
         let data_dir = self.data_dir.clone();
         blocking(move || {
             let ground = Ground { fold: view.fold(), rows: view.rows() };
             let disk_bytes = bytes_below(&data_dir).ok();
             let now_ms = now_ms();
-            let sight = Sight { own, incarnation, group, seen, stale, disk_bytes, now_ms };
+            let sight = Sight { own, incarnation, group, seen, stale, local, disk_bytes, now_ms };
             Ok(json(&group_body::body(ground, &sight)?))
         })
         .await?
