@@ -23,7 +23,8 @@ fn what_a_daemon_signs_goes_with_the_evidence() {
     let key = key.lines().next().unwrap().to_owned();
     place.write("vkey", &key);
     place.ok(&format!("audit verify live.tar --vkey {key} --require-anchor"));
-    let other = place.run(&format!("audit verify live.tar --vkey {}A --require-anchor", &key[..key.len() - 1]));
+    let other = place
+        .run(&format!("audit verify live.tar --vkey {}A --require-anchor", &key[..key.len() - 1]));
     assert_ne!(other.code, 0, "{other:?}");
     // And a proof of one record stands on it.
     let proof = place.ok(&format!("audit prove 1 {socket}"));

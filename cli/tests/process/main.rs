@@ -4,8 +4,8 @@
 
 mod adopt;
 mod auth_keys;
-mod checkpoints;
 mod bad_input;
+mod checkpoints;
 mod epochs;
 mod faults;
 mod flags;

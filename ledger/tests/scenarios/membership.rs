@@ -260,7 +260,7 @@ fn a_key_is_one_members_and_for_one_purpose_for_ever() {
         let taken = EventRefusal::KeyOfMember { key: what, member: owner };
         assert_eq!(event(group.refuse(attempt)), taken);
     }
-    let back = MemberDetails { lock_key: left, ..details.clone() };
+    let back = MemberDetails { lock_key: left, ..member_details(33) };
     group.apply(joining(&group, &invitation_key(46), &member_key(33), back));
     // Nor is the invitation's key one of the joining member's.
     let secret = invitation_key(40);

@@ -110,8 +110,8 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
-    /// The member `id`, as its disk remembers it. Members of a group should have different seeds,
-    /// so that they do not stand for election at the same time.
+    /// The member `id`, as its disk remembers it. Every run of every member needs a seed of its own:
+    /// election timeouts are drawn from it, and reads are named by it.
     pub fn new(id: ReplicaId, saved: Saved, seed: u64) -> Result<Self, Fault> {
         Self::with_window(id, saved, seed, WindowLimits::default())
     }
@@ -146,7 +146,7 @@ impl Core {
             id,
             raft,
             proposals: Proposals::default(),
-            reads: Reads::default(),
+            reads: Reads::new(mix(seed ^ mix(id.0))),
             pending: VecDeque::new(),
             next_ticket: 1,
             written,

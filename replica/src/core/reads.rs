@@ -11,6 +11,9 @@ const PATIENCE: u32 = 10;
 /// Reads on their way through the core.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
+    /// What makes a question's name nobody else's: neither another member's, nor one of an earlier
+    /// run of this one, whose answer could still be under way.
+    run: u64,
     waiting: Vec<ReadId>,
     asked: BTreeMap<u64, Asked>,
     /// Index to wait for → reads.
@@ -25,6 +28,11 @@ struct Asked {
 }
 
 impl Reads {
+    /// In a run of that name, which no other run of any member has.
+    pub(super) fn new(run: u64) -> Self {
+        Reads { run, ..Reads::default() }
+    }
+
     /// A read wants to know the index.
     pub(super) fn add(&mut self, read: ReadId) {
         self.waiting.push(read);
@@ -38,7 +46,7 @@ impl Reads {
         self.next += 1;
         let reads = std::mem::take(&mut self.waiting);
         self.asked.insert(self.next, Asked { reads, ticks: 0 });
-        Some(self.next.to_be_bytes().to_vec())
+        Some([self.run.to_be_bytes(), self.next.to_be_bytes()].concat())
     }
 
     /// The leader is another one: what was asked is asked anew.
@@ -50,7 +58,10 @@ impl Reads {
 
     /// raft-rs has answered a question.
     pub(super) fn answer(&mut self, context: &[u8], index: u64) {
-        let question = context.try_into().ok().map(u64::from_be_bytes);
+        let question = context
+            .strip_prefix(&self.run.to_be_bytes())
+            .and_then(|name| name.try_into().ok())
+            .map(u64::from_be_bytes);
         if let Some(asked) = question.and_then(|question| self.asked.remove(&question)) {
             self.confirmed.entry(index).or_default().extend(asked.reads);
         }
@@ -83,6 +94,13 @@ impl Reads {
 mod tests {
     use super::*;
 
+    impl Reads {
+        fn ask_for(&mut self, read: ReadId) -> Vec<u8> {
+            self.add(read);
+            self.ask().unwrap()
+        }
+    }
+
     #[test]
     fn reads_share_a_question_and_wait_for_its_index() {
         let mut reads = Reads::default();
@@ -97,6 +115,10 @@ mod tests {
         reads.answer(&first, 7);
         reads.answer(&first, 99);
         reads.answer(b"not ours", 1);
+        // Another run's question of the same number.
+        let foreign = Reads::new(7).ask_for(ReadId(9));
+        assert_ne!(foreign, first);
+        reads.answer(&foreign, 1);
         assert_eq!(reads.applied(6), []);
         assert_eq!(reads.applied(8), [ReadId(1), ReadId(2)]);
         assert_eq!(reads.applied(u64::MAX), [ReadId(3)]);

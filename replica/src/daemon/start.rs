@@ -306,6 +306,20 @@ async fn serve_node(
         }
         ended = node.ended() => return Err(ServeError::Replica(ended_of(ended))),
     }
+    let view = handle.view();
+    let own = members::member(view.rows(), handle.replica()).map_err(StartError::from)?;
+    if own.is_some_and(|own| matches!(own.standing, Standing::Removed(_))) {
+        // The others may still need its vote to let it go, but it serves nobody any more.
+        tokio::select! {
+            id = removed(&handle) => return Err(ServeError::Removed(id)),
+            reason = &mut stop => {
+                tracing::info!(reason, "stopping");
+                return Ok(());
+            }
+            ended = node.ended() => return Err(ServeError::Replica(ended_of(ended))),
+        }
+    }
+    drop(view);
     let enrolling = enrol_own(handle.clone(), name.to_owned(), address.to_owned(), keys.clone());
     background.spawn(checkpoints::keep(handle.clone(), keys.clone(), config.data_dir.clone()));
     let (tell_enrolled, enrolled) = oneshot::channel();

@@ -12,7 +12,7 @@ use ledger::history::members::{self, Member, Standing};
 use ledger::history::{
     Event, InvitationKey, Invited, MemberFingerprint, ReplicaId, Role, RoleChange,
 };
-use ledger::rows::raft::Group;
+use ledger::rows::RaftGroup as Group;
 
 use super::{Ground, NotPlanned};
 

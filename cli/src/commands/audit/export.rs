@@ -113,9 +113,8 @@ pub(super) fn checkpoint_beside(source: &Path, evidence: &mut Evidence) {
     } else {
         return;
     };
-    let used = bytes.and_then(|bytes| {
-        evidence.use_checkpoint(&bytes).map_err(|error| error.to_string())
-    });
+    let used =
+        bytes.and_then(|bytes| evidence.use_checkpoint(&bytes).map_err(|error| error.to_string()));
     if let Err(error) = used {
         print::note(&format!("The source's own checkpoint is not used: {error}"));
     }

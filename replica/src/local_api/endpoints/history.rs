@@ -92,9 +92,10 @@ impl Api {
     pub(super) async fn checkpoint(&self, call: &Call) -> Result<Response<Body>, Problem> {
         let size = match query(call.query.as_deref(), "size") {
             None => None,
-            Some(text) => Some(text.parse::<u64>().map_err(|_| {
-                Problem::bad("the parameter size is not a number".to_owned())
-            })?),
+            Some(text) => Some(
+                text.parse::<u64>()
+                    .map_err(|_| Problem::bad("the parameter size is not a number".to_owned()))?,
+            ),
         };
         let keys = self.keys.clone();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
