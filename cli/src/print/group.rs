@@ -7,9 +7,9 @@ use super::table::table;
 use crate::args::COLUMNS;
 
 /// Columns of a name in the table.
-const NAME: usize = 20;
+const NAME: usize = 16;
 /// Columns of an address in the table.
-const ADDRESS: usize = 24;
+const ADDRESS: usize = 22;
 
 /// The state in one line, then who there is, then what is wrong.
 pub(crate) fn text(group: &GroupBody) -> String {
@@ -199,9 +199,9 @@ mod tests {
                      incarnation 1, rules 2\nLeader:   replica 1, in term 7\nInvited:  1\n\n";
         assert!(text.starts_with(start), "{text}");
         for wanted in [
-            "ID  NAME                  ROLE           SEEN      RECORD   ADDRESS\n",
-            "1   a                     voter          this one  1234567  a.example:7400\n",
-            "2   bbbbbbbbbbbbbbbbbbb…  learner>voter  yes       1234567  bbbbbbbbbbbbbbbbbbbbbbb…\n",
+            "ID  NAME              ROLE           SEEN      RECORD   ADDRESS\n",
+            "1   a                 voter          this one  1234567  a.example:7400\n",
+            "2   bbbbbbbbbbbbbbb…  learner>voter  yes       1234567  bbbbbbbbbbbbbbbbbbbbb…\n",
             "NO        1234567  c\\u{1b}.example:7400\n",
             "\nReplica 4 (d) waits for approval. Its fingerprint:\n  AAAA",
             "\nWarning: word word",

@@ -276,7 +276,7 @@ fn a_key_is_one_members_and_for_one_purpose_for_ever() {
     let first = group.details();
     group.apply(Event::MemberChanged(MemberDetails { lock_key: None, ..first.clone() }));
     group.apply(Event::MemberChanged(first));
-    assert_eq!(joining_works(&mut group), ReplicaId(3));
+    assert_eq!(joining_works(&mut group), ReplicaId(4));
 }
 
 fn joining_works(group: &mut Group) -> ReplicaId {
