@@ -327,9 +327,12 @@ async fn serve_node(
         let _ = tell_enrolled.send(enrolling.await);
     });
     // A group without a majority cannot record anything; this replica can still be asked.
-    match timeout(ENROL, enrolled).await {
-        Ok(enrolled) => enrolled.unwrap_or(Err(ServeError::EnrolUnknown))?,
-        Err(_) => tracing::warn!("the group does not answer: too few members are up"),
+    tokio::select! {
+        enrolled = timeout(ENROL, enrolled) => match enrolled {
+            Ok(enrolled) => enrolled.unwrap_or(Err(ServeError::EnrolUnknown))?,
+            Err(_) => tracing::warn!("the group does not answer: too few members are up"),
+        },
+        id = removed(&handle) => return Err(ServeError::Removed(id)),
     }
     if let Some(given) = &config.name {
         let view = handle.view();

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::Token;
 use super::words::{Answer, Ask, Introduction, bound_message};
-use crate::peers::{FrameError, HelloError, Identity, Limits, NotReached, Program, dial};
+use crate::peers::{FrameError, HelloError, Identity, Limits, NotReached, Program, Reason, dial};
 
 /// How long a host may be silent. It keeps whoever waits for approval for less.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -109,12 +109,21 @@ impl From<FrameError> for Broken {
 
 impl From<NotReached> for Broken {
     fn from(error: NotReached) -> Self {
-        let final_word = matches!(
-            error,
-            NotReached::Hello(
-                HelloError::Cluster(_) | HelloError::Wire { .. } | HelloError::Rules { .. }
-            )
-        );
+        let NotReached::Hello(hello) = &error else {
+            return Broken::NotReached(error.to_string());
+        };
+        let final_word = match hello {
+            HelloError::Cluster(_) | HelloError::Wire { .. } | HelloError::Rules { .. } => true,
+            HelloError::Refused(reason) => matches!(
+                reason,
+                Reason::Cluster
+                    | Reason::Incarnation
+                    | Reason::Wire
+                    | Reason::Rules
+                    | Reason::Removed
+            ),
+            _ => false,
+        };
         if final_word {
             Broken::TurnedAway(error.to_string())
         } else {

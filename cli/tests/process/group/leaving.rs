@@ -75,10 +75,9 @@ fn a_joiner_that_nobody_wants_is_removed_before_it_is_let_in() {
 #[test]
 fn members_are_replaced_one_by_one_until_none_of_the_first_is_left() {
     let mut all = three();
-    for (member, number) in all.iter().zip(61..) {
+    for (number, member) in (1..).zip(&all) {
         let name = &member.name;
-        let key = node_key(number);
-        member.place.ok(&format!("node add of-{name} --node-key {key}"));
+        member.place.ok(&format!("node add of-{name} --node-key {}", node_key(number)));
     }
     let first_records = all[0].place.records("");
     for (place, name) in ["delta", "epsilon", "zeta"].into_iter().enumerate() {

@@ -36,6 +36,8 @@ use crate::operations::{Ground, NotPlanned};
 const SETTLE: Duration = Duration::from_secs(10);
 /// How long another replica may take to lead.
 const TAKE_OVER: Duration = Duration::from_secs(5);
+/// How long it may take until it is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a leader waits for an answer of those that it is connected to: more than two of its
 /// checks of who is active.
 const ANSWERS: Duration = Duration::from_secs(1);
@@ -226,13 +228,8 @@ impl Api {
         let (before, seen) = self.seen().await;
         self.look(move |ground| Ok(plans::may_lead(ground, id, &seen)?)).await?;
         let led_before = before.raft.leader == Some(id);
-        if !led_before {
-            let stopped = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the replica stops");
-            self.node.hand_over(Some(id)).map_err(stopped)?;
-        }
-        let mut views = self.node.watch_group();
-        let leads = views.wait_for(|now| now.raft.leader == Some(id));
-        let view = timeout(TAKE_OVER, leads).await.ok().and_then(Result::ok).map(|now| now.clone());
+        let view = timeout(TAKE_OVER, self.lets_lead(id)).await;
+        let view = view.ok().transpose()?;
         let Some(view) = view else {
             let leader = self.node.group().raft.leader;
             let now = leader.map_or("nobody leads".to_owned(), |id| format!("replica {id} leads"));
@@ -242,6 +239,23 @@ impl Api {
             ));
         };
         Ok(json(&LeaderBody { leader: id.to_string(), term: view.raft.term, led_before }))
+    }
+
+    /// Asks for that leader until it leads: a transfer is given up when somebody is late.
+    async fn lets_lead(&self, id: ReplicaId) -> Result<Arc<GroupView>, Problem> {
+        let stopped = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the replica stops");
+        let mut views = self.node.watch_group();
+        loop {
+            if self.node.group().raft.leader != Some(id) {
+                self.node.hand_over(Some(id)).map_err(|_| stopped())?;
+            }
+            let leads = views.wait_for(|now| now.raft.leader == Some(id));
+            match timeout(ASK_AGAIN, leads).await {
+                Ok(Ok(now)) => return Ok(now.clone()),
+                Ok(Err(_)) => return Err(stopped()),
+                Err(_) => {}
+            }
+        }
     }
 }
 
