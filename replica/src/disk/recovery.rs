@@ -200,7 +200,8 @@ pub fn recover(dir: &Path, fresh: Fresh) -> Result<Recovered, StartError> {
     Ok(Recovered { disk, identity, saved, mark, watermark: WatermarkFile::open(dir)? })
 }
 
-fn begin(
+/// Makes the directory whose database this is that of a member which has done nothing yet.
+pub(crate) fn begin(
     dir: &Path,
     disk: Rocks,
     identity: Identity,

@@ -14,6 +14,7 @@ mod start;
 mod view;
 
 pub use agreement::{Disagreement, SignedHead};
+pub(crate) use foresight::{Threads, check};
 pub use group::introduced;
 pub use handle::{Handle, Outcome, Stopped, Submission};
 pub use start::{Node, Options, Peering, program};
