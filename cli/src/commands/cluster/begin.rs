@@ -84,8 +84,8 @@ pub(super) fn tell(
         return print::stdout(&print::json(&Value::Object(document))?);
     }
     print::stdout(&format!(
-        "{text}Incarnation {} of cluster {} has begun with record {}; replica {} is its only \
-         member.\nStart it:\n\tlockstep serve --data-dir {}\nThen let others in, each with an \
+        "{text}Incarnation {} of cluster {} has begun with record {}.\nReplica {} is its \
+         only member.\nStart it:\n\tlockstep serve --data-dir {}\nThen let others in, each with an \
          empty data directory (lockstep cluster invite).\n",
         begun.incarnation,
         begun.cluster,

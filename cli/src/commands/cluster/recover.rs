@@ -35,8 +35,8 @@ pub(super) fn run(args: &Recover, global: Global) -> Result<(), Failure> {
     let done = done.map_err(|error| not_begun(&error))?;
     let before = done.before.display().to_string();
     let text = format!(
-        "Recovered {} records, {} of them from entries that waited ({} were on record or are \
-         refused).\nThe former directory is {}; keep it until you are sure.\n",
+        "Recovered {} records, {} of them from entries that waited\n({} others were on record already or \
+         are refused).\nThe former directory is {}; keep it until you are sure.\n",
         done.begun.records,
         done.sealed,
         done.passed_over,
@@ -85,8 +85,8 @@ fn text(plan: &Plan) -> String {
     if !plan.absent.is_empty() {
         let absent: Vec<String> = plan.absent.iter().map(u64::to_string).collect();
         text.push_str(&format!(
-            "DANGER: voters that are not here: {}. What only they acknowledged is lost, and if they \
-             run on, there are two groups. Make sure that they never start again.\n",
+            "DANGER: voters that are not here: {}.\nWhat only they acknowledged is lost, and if they \
+             run on, there are two groups.\nMake sure that they never start again.\n",
             absent.join(", ")
         ));
     }

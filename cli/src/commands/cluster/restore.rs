@@ -87,7 +87,7 @@ impl<'a> Undone<'a> {
         let head = survey.head;
         let mut text = format!(
             "{}: {} records of incarnation {}, the last from {}\n{}\nWhatever was recorded after \
-             that is undone, and nobody from before can enter the new incarnation.\n",
+             that is undone.\nNobody from before can enter the new incarnation.\n",
             print::line(file),
             head.records,
             head.incarnation,
