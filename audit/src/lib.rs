@@ -33,7 +33,7 @@ pub mod verdict;
 
 pub use audit::{
     Audited, Live, Options, data_dir_evidence, live_evidence, unreadable, verified_history,
-    verify_aums, verify_bundle, verify_data_dir, verify_live,
+    verify_aums, verify_backup, verify_bundle, verify_data_dir, verify_live,
 };
 pub use cores::AllCores;
 pub use history::History;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::Fault;
 use ledger::history::adoption::{self, Alarm};
-use ledger::history::{Event, Fold, FoldHash, LogKey, Record, RecordHash};
+use ledger::history::{Cause, Event, Fold, FoldHash, LogKey, Record, RecordHash};
 use ledger::ids::AumHash;
 use ledger::lock::{Chain, ChainId};
 use ledger::rows::Rows;
@@ -33,6 +33,8 @@ pub(crate) struct Observations {
     /// Records of a followed lock that brought an AUM which the door would have refused, and the
     /// last such AUM of each.
     pub(crate) objections: Vec<(u64, AumHash)>,
+    /// Records with which incarnations began, why, and the last record before.
+    pub(crate) incarnations: Vec<(u64, Cause, u64)>,
     /// Log keys that members have or had, each once, and the records that brought them.
     pub(crate) log_keys: Vec<(u64, LogKey)>,
     known_log_keys: BTreeSet<[u8; 32]>,
@@ -123,6 +125,11 @@ impl Observations {
         let index = record.index();
         match &record.proposal().proposal().event {
             Event::GroupCreated(founder) => self.log_key(index, founder.details.log_key),
+            Event::MemberJoined(joined) => self.log_key(index, joined.details.log_key),
+            Event::IncarnationBegun(begun) => {
+                self.log_key(index, begun.founder.details.log_key);
+                self.incarnations.push((index, begun.cause, begun.last.0));
+            }
             Event::MemberChanged(details) => self.log_key(index, details.log_key),
             event => self.used(fold, event, index),
         }

@@ -14,7 +14,7 @@ use audit::report::Report;
 use audit::source::{Aums, Detected, detect, detect_bytes, tailscaled};
 use audit::verdict::Verdict;
 use audit::{
-    History, Live, Options, Stored, verified_history, verify_aums, verify_bundle, verify_data_dir,
+    History, Live, Options, Stored, verified_history, verify_aums, verify_backup, verify_bundle, verify_data_dir,
     verify_live,
 };
 use ledger::formats::chonk_file::{FileRecord, path as file_of};
@@ -62,6 +62,10 @@ fn bytes(bytes: &[u8]) {
             let report = audit();
             same(&report, &audit());
             told(&report);
+            None
+        }
+        Ok(Detected::Backup(backup)) => {
+            told(&verify_backup("input", &backup, &kept(), true).report);
             None
         }
         Ok(other) => panic!("bytes are no {other:?}"),

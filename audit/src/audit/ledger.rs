@@ -15,7 +15,7 @@ use crate::observations::{Claimed, Observations};
 use crate::records::{Replay, Stored, replay};
 use crate::report::Report;
 use crate::scratch::Scratch;
-use crate::source::{DataDir, Kind, Shown};
+use crate::source::{Backup, DataDir, Kind, Shown};
 
 /// What a running daemon serves: its records, and what it says of them.
 pub struct Live<'a> {
@@ -128,6 +128,37 @@ pub fn verify_bundle(name: &str, bundle: &Bundle, options: &Options<'_>) -> Audi
         }
         let mut report = report(name, kind, &mut replay, compared.as_ref(), findings, options)?;
         report.sha256 = bundle.sha256();
+        Ok(Audited { report, evidence })
+    });
+    audited.unwrap_or_else(|fault| failed(name, kind, &fault))
+}
+
+/// Audits a backup: its records, and whether they come to what it says. `keep` asks for the
+/// evidence too.
+pub fn verify_backup(name: &str, backup: &Backup, options: &Options<'_>, keep: bool) -> Audited {
+    let kind = Kind::Backup;
+    let audited = Filled::new(keep, options).and_then(|filled| {
+        let (mut findings, mut no_tail) = (Vec::new(), LogTail::default());
+        let mut replay =
+            filled.replay(backup.records(), None, &mut no_tail, options, &mut findings)?;
+        if let Some((head, end)) = backup.edges().filter(|_| replay.is_whole()) {
+            let fold = &replay.fold;
+            let mut differs = |what: &str| {
+                let message = format!("the backup names another {what} than its records give");
+                findings.push(Finding::new(&CACHE_DIFFERS, message));
+            };
+            if fold.cluster() != Some(head.cluster) {
+                differs("cluster");
+            }
+            if fold.incarnation() != head.incarnation {
+                differs("incarnation");
+            }
+            if fold.fold_hash() != end.fold {
+                differs("fold hash");
+            }
+        }
+        let evidence = filled.evidence(&replay)?;
+        let report = report(name, kind, &mut replay, None, findings, options)?;
         Ok(Audited { report, evidence })
     });
     audited.unwrap_or_else(|fault| failed(name, kind, &fault))

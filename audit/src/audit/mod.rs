@@ -22,7 +22,8 @@ use crate::verdict::{Demands, Verdict};
 
 pub use aums::{verified_history, verify_aums};
 pub use ledger::{
-    Audited, Live, data_dir_evidence, live_evidence, verify_bundle, verify_data_dir, verify_live,
+    Audited, Live, data_dir_evidence, live_evidence, verify_backup, verify_bundle, verify_data_dir,
+    verify_live,
 };
 
 /// What the auditor brings along.

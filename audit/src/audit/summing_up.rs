@@ -55,6 +55,9 @@ pub(super) fn report(
         chains.push(anchorable(chain, &authority, options.anchors.head)?);
         last = Some(authority);
     }
+    let begun = seen.incarnations.iter();
+    findings
+        .extend(begun.map(|(at, cause, last)| checks::records::incarnation(*at, *cause, *last)));
     findings.extend(seen.alarms.iter().map(|(record, alarm)| checks::alarm(*record, *alarm)));
     findings.extend(seen.objections.iter().map(|(record, aum)| checks::objection(*record, *aum)));
     let on = fold.authority();

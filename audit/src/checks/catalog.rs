@@ -85,6 +85,8 @@ catalog! {
         "A running group would have refused this record. Compare with another replica.";
     RECORD_TIME_BACKWARDS = Note "record.time-backwards",
         "Check the clock of the member that proposed it.";
+    RECORD_INCARNATION = Warning "record.incarnation",
+        "Find out who restored or recovered the group, and compare with what others kept of it.";
     RECORD_TRUNCATED = Error "record.truncated",
         "What was acknowledged is missing at the end. Replace this replica from another.";
     RECORD_MISSING = Error "record.missing",

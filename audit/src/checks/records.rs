@@ -1,13 +1,13 @@
 //! What is wrong with records: their bytes, places, links, signatures, and what the fold says.
 
 use ledger::Refusal;
-use ledger::history::{EventRefusal, Record, RecordHash};
+use ledger::history::{Cause, EventRefusal, Record, RecordHash};
 use ledger::lock::NotInformed;
 use ledger::lock::signatures::{BadClaim, Claim, Signed};
 
 use super::catalog::{
-    AUM_SIGNATURE, CACHE_DIFFERS, NODE_SIGNATURE, RECORD_INDEX, RECORD_LINK, RECORD_MALFORMED,
-    RECORD_PROPOSER_SIGNATURE, RECORD_RULES, RECORD_TIME_BACKWARDS,
+    AUM_SIGNATURE, CACHE_DIFFERS, NODE_SIGNATURE, RECORD_INCARNATION, RECORD_INDEX, RECORD_LINK,
+    RECORD_MALFORMED, RECORD_PROPOSER_SIGNATURE, RECORD_RULES, RECORD_TIME_BACKWARDS,
 };
 use super::{Finding, chain};
 
@@ -55,6 +55,19 @@ pub(crate) fn time_backwards(index: u64, before_ms: u64, time_ms: u64) -> Findin
         back % 1000
     );
     Finding::new(&RECORD_TIME_BACKWARDS, message).record(index)
+}
+
+/// A record with which the group began anew.
+pub(crate) fn incarnation(index: u64, cause: Cause, last: u64) -> Finding {
+    let why = match cause {
+        Cause::Restored => "restored from a backup",
+        Cause::Recovered => "recovered after most of its members were lost",
+    };
+    let message = format!(
+        "the group was {why}, and goes on from record {last}; nobody but its new member vouches \
+         for that"
+    );
+    Finding::new(&RECORD_INCARNATION, message).record(index)
 }
 
 /// A record that is shown with another hash than it has.

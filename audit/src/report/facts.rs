@@ -34,7 +34,8 @@ pub(crate) struct Grounds<'a> {
 pub(crate) fn vouched(grounds: &Grounds<'_>) -> Vec<Vouched> {
     let mut out = Vec::new();
     let mut add = |fact, by, why: &str| out.push(Vouched { fact, by, why: why.to_owned() });
-    let records = matches!(grounds.kind, Kind::Daemon | Kind::DataDir | Kind::Bundle);
+    let records =
+        matches!(grounds.kind, Kind::Daemon | Kind::DataDir | Kind::Backup | Kind::Bundle);
     let anchor = match grounds.anchored {
         Anchored::By { kind, .. } => Some(*kind),
         _ => None,

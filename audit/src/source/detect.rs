@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use super::backup::{Backup, is_backup};
 use super::{Aums, MAX_FILE_BYTES, cbor, log_json, state_dir};
 use crate::evidence::{Bundle, is_bundle};
 
@@ -20,6 +21,8 @@ pub enum Detected {
     DataDir(PathBuf),
     /// An evidence bundle, indexed.
     Bundle(Bundle),
+    /// A backup, to be read.
+    Backup(Backup),
     /// AUMs, read.
     Aums(Aums),
 }
@@ -40,8 +43,8 @@ pub enum Unreadable {
     TooBig(PathBuf),
     /// It is none of the forms.
     #[error(
-        "{0} is none of: a socket, a data directory, an evidence bundle, the output of `lock log \
-         --json`, a tailscaled state directory, a file of CBOR AUMs"
+        "{0} is none of: a socket, a data directory, a backup, an evidence bundle, the output of \
+         `lock log --json`, a tailscaled state directory, a file of CBOR AUMs"
     )]
     Unknown(PathBuf),
     /// There are several, and nobody said which.
@@ -75,6 +78,10 @@ pub fn detect(path: &Path) -> Result<Detected, Unreadable> {
         // Not read into memory: it may be larger than that.
         return Bundle::of_file(file).map(Detected::Bundle).map_err(io);
     }
+    if metadata.is_file() && is_backup(&start) {
+        file.seek(SeekFrom::Start(0)).map_err(io)?;
+        return Ok(Detected::Backup(Backup::of_file(file)));
+    }
     detect_stream(start.as_slice().chain(file), path)
 }
 
@@ -91,6 +98,9 @@ pub fn detect_stream(from: impl Read, path: &Path) -> Result<Detected, Unreadabl
 pub fn detect_bytes(bytes: &[u8], path: &Path) -> Result<Detected, Unreadable> {
     if is_bundle(bytes) {
         return Ok(Detected::Bundle(Bundle::of_bytes(bytes.to_vec())));
+    }
+    if is_backup(bytes) {
+        return Ok(Detected::Backup(Backup::of_bytes(bytes.to_vec())));
     }
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => Ok(Detected::Aums(log_json::read(bytes))),

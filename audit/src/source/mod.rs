@@ -3,6 +3,7 @@
 //! A source yields bytes and where they lie, and judges nothing. Nothing here opens a socket:
 //! what a daemon serves is fetched by the caller.
 
+mod backup;
 mod cbor;
 mod data_dir;
 mod detect;
@@ -19,6 +20,7 @@ use ledger::lock::node_keys::NodeKeySignature;
 
 use crate::checks::Finding;
 
+pub use backup::Backup;
 pub(crate) use data_dir::DataDir;
 pub use detect::{Detected, Unreadable, detect, detect_bytes, detect_stream};
 pub use tailscaled::tailscaled;
@@ -35,6 +37,8 @@ pub enum Kind {
     Tailscaled,
     /// A Lockstep data directory.
     DataDir,
+    /// A backup of a Lockstep ledger.
+    Backup,
     /// An evidence bundle.
     Bundle,
     /// The output of `lock log --json`.
@@ -51,6 +55,7 @@ impl fmt::Display for Kind {
             Kind::Daemon => "daemon",
             Kind::Tailscaled => "tailscaled",
             Kind::DataDir => "data-dir",
+            Kind::Backup => "backup",
             Kind::Bundle => "bundle",
             Kind::LogJson => "log-json",
             Kind::StateDir => "state-dir",

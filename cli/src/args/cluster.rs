@@ -83,8 +83,38 @@ make an invitation that is good for this machine alone (cluster invite --for).")
   lockstep cluster records --json /var/lib/lockstep
 
 Without a directory the running daemon is asked. A directory is read as it
-lies there; it is not changed, and its daemon need not run.")]
+lies there; it is not changed, and its daemon need not run. A backup is read
+likewise.")]
     Records(Records),
+    /// Write all records to a file, from the running daemon
+    #[command(after_help = "Example:
+  lockstep cluster backup lockstep.backup
+
+The file (mode 0600) has every record up to the moment at which it was begun,
+and no key or secret: keep those apart. It is verified while it is written, and
+'lockstep audit verify FILE' verifies it anywhere. Nothing is overwritten.")]
+    Backup(Backup),
+    /// Begin the group anew from a backup
+    #[command(after_help = "Examples:
+  lockstep cluster restore lockstep.backup --data-dir ./new --compare export.json
+  lockstep cluster restore lockstep.backup --data-dir ./new --yes --compare /var/lib/lockstep
+
+Only when no data directory of the group is left: otherwise 'lockstep cluster
+recover' loses less. Whatever was recorded after the backup is undone; name with
+--compare what may still know of it. The group begins a new incarnation with one
+member, which has new keys. Nobody from before can enter it: other machines join
+anew by invitations. Then start it with 'lockstep serve --data-dir DIR'.")]
+    Restore(Restore),
+    /// Begin the group anew when most of its members are lost for good
+    #[command(after_help = "Examples:
+  lockstep cluster recover --data-dir ./node1
+  lockstep cluster recover --data-dir ./node1 --with ./node2 --yes
+
+Stop every daemon first. Name the data directories of all members that are left,
+copied to this machine: what was acknowledged is kept if one of them has it. The
+former directory stays beside as DIR.before-incarnation-N. If most members are
+only away, do not do this: bring them back, and the group goes on by itself.")]
+    Recover(Recover),
     /// Show what a data directory holds, without its daemon
     #[command(after_help = "Example:
   lockstep cluster inspect /var/lib/lockstep --json
@@ -177,7 +207,64 @@ pub(crate) struct Records {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) read: Read,
-    /// Data directory of a replica
+    /// Data directory of a replica, or a backup
     #[arg(value_name = "DATA_DIR|FILE")]
     pub(crate) source: Option<PathBuf>,
+}
+
+/// What to back up, to where.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) read: Read,
+    /// File to make; it must not exist
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// What to restore, to where.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// What may have more than the backup: a data directory of a former member,
+    /// or what a node has of the lock (node pull --dir, lock log --json)
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) compare: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) begin: Begin,
+    /// Name of the new member (default: the host name)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// From what to recover.
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// Data directory of another member that is left
+    #[arg(long, value_name = "DIR")]
+    pub(crate) with: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) begin: Begin,
+}
+
+/// How an incarnation is begun.
+#[derive(Debug, Args)]
+pub(crate) struct Begin {
+    /// Do it without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The tailnet lock key, as 'lockstep serve' takes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock_key: Option<PathBuf>,
+    /// Passphrase of a sealed lock key: file:PATH, fd:N or credential:NAME
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) passphrase_from: Option<String>,
 }

@@ -24,7 +24,8 @@ pub(crate) use audit::{
 };
 pub(crate) use auth_key::{AuthKeyCommand, AuthKeyCreate, AuthKeyList, AuthKeyRevoke};
 pub(crate) use cluster::{
-    Approve, ClusterCommand, Fingerprint, GroupStatus, Inspect, Invite, MemberChange, Records,
+    Approve, Backup, Begin, ClusterCommand, Fingerprint, GroupStatus, Inspect, Invite,
+    MemberChange, Records, Recover, Restore,
 };
 pub(crate) use config::{ConfigCheck, ConfigCommand};
 pub(crate) use key::{Generate, KeyCommand, PassphraseFrom, Seal, Show, SignFile, SignWith};

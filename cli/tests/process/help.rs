@@ -46,6 +46,8 @@ const ONLY_READ: &[&str] = &[
     // A revocation that others have begun.
     "MZXW6YTBOI",
     "file:blob.hex",
+    // A group of which most is lost.
+    "cluster recover",
     // What was signed on another machine.
     "lock submit",
     // Its exit code says that there is something new.

@@ -136,6 +136,21 @@ impl RecordStream {
         &mut self,
         read: &mut impl FnMut(usize) -> Result<Vec<u8>, E>,
     ) -> Result<Option<Record>, Broken<E>> {
+        let (index, last) = (self.next, self.last);
+        let Some(bytes) = self.next_bytes(read)? else { return Ok(None) };
+        let wrong = |why: String| Broken::Record { index, why };
+        let record = Record::decode(&bytes).map_err(|refusal| wrong(refusal.to_string()))?;
+        if record.index() != index || record.prev() != last {
+            return Err(wrong("it does not follow the one before".to_owned()));
+        }
+        Ok(Some(record))
+    }
+
+    /// What stands in the next record's place, not even decoded. None behind the last.
+    pub fn next_bytes<E>(
+        &mut self,
+        read: &mut impl FnMut(usize) -> Result<Vec<u8>, E>,
+    ) -> Result<Option<Vec<u8>>, Broken<E>> {
         if self.end.is_some() {
             return Ok(None);
         }
@@ -150,16 +165,10 @@ impl RecordStream {
             self.end = Some(end);
             return Ok(None);
         }
-        let index = self.next;
-        let wrong = |why: String| Broken::Record { index, why };
         let bytes = read_frame(read, RECORD_BYTES)?;
-        let record = Record::decode(&bytes).map_err(|refusal| wrong(refusal.to_string()))?;
-        if record.index() != index || record.prev() != self.last {
-            return Err(wrong("it does not follow the one before".to_owned()));
-        }
         self.next += 1;
-        self.last = Some(record.hash());
-        Ok(Some(record))
+        self.last = Some(Record::hash_of(&bytes));
+        Ok(Some(bytes))
     }
 }
 

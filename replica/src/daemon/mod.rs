@@ -15,4 +15,4 @@ mod stop;
 
 pub use command::{BadCommand, CommandFailed, ConfiguredCommand};
 pub use escrow::{BadEscrow, Escrow, EscrowFailed};
-pub use start::{Ready, ServeError, fingerprint, run, serve};
+pub use start::{Ready, ServeError, fingerprint, member_name, run, serve};

@@ -192,7 +192,7 @@ pub async fn run(
     stop: impl Future<Output = &'static str>,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
-    let name = name(config.name.as_deref())?;
+    let name = member_name(config.name.as_deref())?;
     let _held = data_directory(&config.data_dir)?;
     let start = match identity::read(&config.data_dir).map_err(StartError::from)? {
         Some(_) => Start::Again,
@@ -420,8 +420,8 @@ fn say_ready(ready: &Ready) {
     }
 }
 
-/// The name that was given, or one derived from the host's.
-fn name(given: Option<&str>) -> Result<String, ServeError> {
+/// The name of a member: the one that was given, or one derived from the host's.
+pub fn member_name(given: Option<&str>) -> Result<String, ServeError> {
     match given {
         Some(name) if is_name(name) => Ok(name.to_owned()),
         Some(name) => Err(ServeError::Name(name.to_owned())),

@@ -277,6 +277,16 @@ pub fn recover_at<H: Home>(
     Ok(Recovered { disk, identity, saved, mark, watermark: home.open_marks()? })
 }
 
+/// Makes the directory whose database this is that of a member which has done nothing yet.
+pub(crate) fn begin_in(
+    dir: &Path,
+    disk: Rocks,
+    identity: Identity,
+    saved: Saved,
+) -> Result<Recovered, StartError> {
+    begin(&Directory(dir), disk, identity, saved, &[])
+}
+
 fn begin<H: Home>(
     home: &H,
     disk: H::Disk,

@@ -159,7 +159,7 @@ fn look(ahead: Ahead, cores: &dyn Cores) -> Found {
 }
 
 /// Decodes entries and checks their signatures; the answers are in the order of the entries.
-fn check(entries: &[LogEntry], cores: &dyn Cores) -> Vec<(Position, Checked)> {
+pub(crate) fn check(entries: &[LogEntry], cores: &dyn Cores) -> Vec<(Position, Checked)> {
     let mut checked = Vec::with_capacity(entries.len());
     let mut places = Vec::with_capacity(entries.len());
     let mut proposals = Vec::with_capacity(entries.len());
@@ -186,12 +186,12 @@ fn check(entries: &[LogEntry], cores: &dyn Cores) -> Vec<(Position, Checked)> {
 
 /// As many threads as the machine has cores, for as long as there is something to do.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Threads {
+pub(crate) struct Threads {
     count: usize,
 }
 
 impl Threads {
-    pub(super) fn all() -> Self {
+    pub(crate) fn all() -> Self {
         Threads { count: thread::available_parallelism().map_or(1, usize::from) }
     }
 }

@@ -17,6 +17,7 @@ pub mod testing;
 mod view;
 
 pub use agreement::{Disagreement, SignedHead};
+pub(crate) use foresight::{Threads, check};
 pub use group::introduced;
 pub use handle::{Handle, Outcome, Stopped, Submission};
 pub use librarian::Portions;

@@ -46,6 +46,10 @@ impl Plan {
                 "Follow the lock of a running tailscaled with --follow, or export it first: \
                      tailscale lock log --json --limit 100000 > export.json",
             )),
+            Detected::Backup(_) => Err(Failure::new(format!(
+                "{name} is a backup of a Lockstep ledger, which has a history of its own"
+            ))
+            .remedy("Give an export of the lock that is to be adopted.")),
             Detected::Bundle(_) => Err(Failure::new(format!(
                 "{name} is a bundle of a Lockstep ledger, which has a history of its own"
             ))

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use audit::source::{Detected, Kind, Shown, Unreadable, detect, detect_stream};
 use audit::{
-    Audited, Options, data_dir_evidence, unreadable, verify_aums, verify_bundle, verify_data_dir,
+    Audited, Options, data_dir_evidence, unreadable, verify_aums, verify_backup, verify_bundle,
+    verify_data_dir,
 };
 
 use super::daemon;
@@ -80,6 +81,7 @@ fn detected(source: &Path, beside: Option<Shown>, options: &Options<'_>, keep: b
             aums.beside = beside;
             alone(verify_aums(&name, aums, options))
         }
+        Ok(Detected::Backup(backup)) => verify_backup(&name, &backup, options, keep),
         Ok(Detected::Bundle(bundle)) => verify_bundle(&name, &bundle, options),
         Ok(Detected::DataDir(dir)) if keep => data_dir_evidence(&name, &dir, options),
         Ok(Detected::DataDir(dir)) => alone(verify_data_dir(&name, &dir, options)),

@@ -1,10 +1,14 @@
 //! `cluster ...`.
 
+mod backup;
+mod begin;
 mod fingerprint;
 mod inspect;
 mod invite;
 mod member;
 mod records;
+mod recover;
+mod restore;
 mod status;
 
 use super::asking;
@@ -24,6 +28,9 @@ pub(super) fn run(command: ClusterCommand, global: Global) -> Result<(), Failure
         C::TransferLeader(args) => asking(global, |session| member::lead(&args, session)),
         C::Fingerprint(args) => fingerprint::run(&args, global),
         C::Records(args) => records::run(&args, global),
+        C::Backup(args) => asking(global, |session| backup::run(&args, session)),
+        C::Restore(args) => restore::run(&args, global),
+        C::Recover(args) => recover::run(&args, global),
         C::Inspect(args) => inspect::run(&args),
     }
 }

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use replica::local_api::bodies::RecordLine;
-use replica::offline::Offline;
+use replica::offline::backup::BackupReader;
+use replica::offline::{NotBegun, Offline};
 
+use super::begin::not_begun;
 use crate::args::{Global, Records};
 use crate::commands::{Session, asking};
 use crate::exit::Failure;
@@ -15,6 +17,7 @@ const PAGE: u64 = 500;
 
 pub(super) fn run(args: &Records, global: Global) -> Result<(), Failure> {
     match &args.source {
+        Some(file) if file.is_file() => backup(args, file),
         Some(dir) => offline(args, dir),
         None => asking(global, |session| live(args, session)),
     }
@@ -51,6 +54,28 @@ fn offline(args: &Records, dir: &Path) -> Result<(), Failure> {
         print(&page.collect::<Result<Vec<_>, _>>().map_err(fault)?, args.json, false)?;
     }
     Ok(())
+}
+
+/// From a backup. Its signatures are not checked here.
+fn backup(args: &Records, file: &Path) -> Result<(), Failure> {
+    let failed = |error: NotBegun| not_begun(&error);
+    let mut backup = BackupReader::open(file).map_err(failed)?;
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut page = Vec::new();
+    while left > 0
+        && let Some(record) = backup.next().map_err(failed)?
+    {
+        if record.index() < args.from {
+            continue;
+        }
+        left -= 1;
+        page.push(RecordLine::from(&record));
+        if page.len() as u64 == PAGE {
+            print(&page, args.json, false)?;
+            page.clear();
+        }
+    }
+    print(&page, args.json, false)
 }
 
 fn print(records: &[RecordLine], json: bool, stale: bool) -> Result<(), Failure> {
