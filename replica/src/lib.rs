@@ -13,3 +13,5 @@ pub mod node_rpc;
 pub mod offline;
 pub mod operations;
 pub mod peers;
+mod rfc3339;
+mod security_log;

@@ -29,6 +29,7 @@ use crate::disk::{Disk, log};
 use crate::peers::{
     self, Event as LinkEvent, JoinStream, Limits, Links, Local, Membership, Program, Versions,
 };
+use crate::security_log::SecurityLog;
 
 /// Versions of the protocol between members that this program speaks.
 const WIRE: Versions = Versions { least: 1, most: 1 };
@@ -110,10 +111,11 @@ impl Node {
         let (tell_started, started) = oneshot::channel();
         let (tell_ended, ended) = oneshot::channel();
         let signer = member.clone();
+        let security = Arc::new(SecurityLog::of(&dir));
         // Everything that can block happens on the loop's own thread.
         let loops = thread::Builder::new().name("replica".into()).spawn(move || {
-            let prepared =
-                recover(&dir, fresh).and_then(|recovered| prepare(recovered, signer, seed));
+            let prepared = recover(&dir, fresh)
+                .and_then(|recovered| prepare(recovered, signer, seed, security));
             match prepared {
                 Ok((prepared, work)) => {
                     if tell_started.send(Ok(prepared)).is_ok() {
@@ -283,6 +285,7 @@ fn prepare(
     recovered: Recovered,
     member: Arc<dyn Signer + Send + Sync>,
     seed: u64,
+    security: Arc<SecurityLog>,
 ) -> Result<(Prepared, Loop<impl Disk>), StartError> {
     let Recovered { disk, identity, saved, mark, watermark } = recovered;
     let (cluster, replica) = log::names(&identity);
@@ -302,8 +305,11 @@ fn prepare(
     let (commands, to_do) = mpsc::channel();
     let keeper = Keeper::new(watermark, mark);
     let signer = member.clone();
-    let work = Loop::new(replica, core, disk, keeper, to_do, tells, signer, agreement, ahead)?;
+    let kept = security.clone();
+    let work =
+        Loop::new(replica, core, disk, keeper, to_do, tells, signer, agreement, ahead, kept)?;
     let queue = queue();
-    let handle = Handle { commands, views, group, queue, member, cluster, replica, incarnation };
+    let handle =
+        Handle { commands, views, group, queue, member, cluster, replica, incarnation, security };
     Ok(((handle, membership), work))
 }
