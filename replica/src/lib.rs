@@ -27,3 +27,5 @@ pub mod node_rpc;
 pub mod offline;
 pub mod operations;
 pub mod peers;
+mod rfc3339;
+mod security_log;

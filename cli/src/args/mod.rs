@@ -8,6 +8,7 @@ mod audit;
 mod auth_key;
 mod cluster;
 mod config;
+mod generate;
 mod key;
 mod lock;
 mod node;
@@ -28,6 +29,7 @@ pub(crate) use cluster::{
     MemberChange, Records, Recover, Restore,
 };
 pub(crate) use config::{ConfigCheck, ConfigCommand};
+pub(crate) use generate::{Completions, Man, Shell};
 pub(crate) use key::{Generate, KeyCommand, PassphraseFrom, Seal, Show, SignFile, SignWith};
 pub(crate) use lock::{
     Add, Disable, DisablementKdf, Init, Local, LockCommand, Log, Remove, RevokeKeys, Sign, Status,
@@ -155,6 +157,12 @@ same command again: nothing is in force before the history is complete.")]
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Print what a shell needs to complete command lines
+    #[command(hide = true)]
+    Completions(Completions),
+    /// Write the man pages
+    #[command(hide = true)]
+    Man(Man),
 }
 
 /// From which state a read is answered.

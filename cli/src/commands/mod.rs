@@ -7,6 +7,7 @@ mod change;
 mod cluster;
 mod config;
 mod duration;
+mod generate;
 mod key;
 mod lock;
 mod node;
@@ -44,6 +45,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Node { command } => asking(global, |s| node::run(command, s)),
         Command::Adopt(args) => asking(global, |s| adopt::run(&args, s)),
         Command::Cluster { command } => cluster::run(command, global),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@ mod help;
 mod init;
 mod keys;
 mod node_life;
+mod packaging;
 mod page;
 mod pages;
 mod races;

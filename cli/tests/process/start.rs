@@ -210,12 +210,67 @@ fn health_and_metrics() {
     assert_eq!(metric("lockstep_trusted_keys "), "1");
     assert_eq!(metric("lockstep_records_total "), "3");
     assert_eq!(daemon.health("/").0, "HTTP/1.1 404 Not Found");
-    // Every line is what Prometheus reads.
-    for line in daemon.health("/metrics").1.lines() {
-        let words: Vec<_> = line.split(' ').collect();
-        let comment = words[0] == "#" && (words[1] == "HELP" || words[1] == "TYPE");
-        assert!(comment || words.len() == 2 && words[1].parse::<f64>().is_ok(), "{line}");
+    assert_eq!(metric("lockstep_raft_role{role=\"leader\"} "), "1");
+    assert_eq!(metric("lockstep_raft_role{role=\"learner\"} "), "0");
+    assert_eq!(metric("lockstep_raft_leader_id "), "1");
+    assert_eq!(metric("lockstep_group_voters "), "1");
+    assert_eq!(metric("lockstep_replica_record_index{replica_id=\"1\"} "), "2");
+    assert_eq!(metric("lockstep_limit{limit=\"trusted_keys\"} "), "512");
+    assert_eq!(metric("lockstep_limit_headroom{limit=\"trusted_keys\"} "), "511");
+    // What is refused is counted, and written down without what was given.
+    place.run(&format!("lock disable disablement-secret:{}", "a5".repeat(32))).fails(1);
+    assert_eq!(metric("lockstep_denied_operations_total{event=\"change-refused\"} "), "1");
+    let log = fs::read_to_string(place.data().join("security.log")).unwrap();
+    assert!(log.contains("POST /localapi/v0/tka/disable: 4") && log.lines().count() == 1, "{log}");
+    assert!(!log.contains("a5a5"), "{log}");
+    assert_eq!(mode(&place.data().join("security.log")), 0o600);
+    let families = families(&daemon.health("/metrics").1);
+    // Whoever operates it finds each of them described.
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+    let manual = fs::read_to_string(manual).unwrap();
+    for family in families {
+        let named = |end: &str| manual.contains(&format!("`{family}{end}"));
+        assert!(named("`") || named("{"), "docs/operations.md does not describe {family}");
     }
+}
+
+/// The names of the metrics, once it is sure that they are what the text format asks for and what
+/// `promtool check metrics` accepts: each family together, with help and type before its samples.
+fn families(text: &str) -> Vec<String> {
+    let is_name = |name: &str| {
+        let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(part)
+    };
+    let mut families: Vec<String> = Vec::new();
+    let mut series = std::collections::BTreeSet::new();
+    let mut lines = text.lines().peekable();
+    assert!(text.ends_with('\n'));
+    while let Some(line) = lines.next() {
+        let help = line.strip_prefix("# HELP ").unwrap_or_else(|| panic!("no help: {line}"));
+        let (name, help) = help.split_once(' ').unwrap();
+        assert!(is_name(name) && name.starts_with("lockstep_") && help.ends_with('.'), "{line}");
+        assert!(!families.iter().any(|known| known == name), "{name} twice");
+        let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
+        // A counter, and nothing else, is called a total.
+        assert_eq!(kind, if name.ends_with("_total") { "counter" } else { "gauge" }, "{name}");
+        while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
+            let (sample, value) = line.rsplit_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok_and(|value| value >= 0.0), "{line}");
+            assert!(series.insert(sample.to_owned()), "{sample} twice");
+            let labels = sample.strip_prefix(name).unwrap_or_else(|| panic!("{line}"));
+            if labels.is_empty() {
+                continue;
+            }
+            let labels = labels.strip_prefix('{').and_then(|l| l.strip_suffix('}')).unwrap();
+            for label in labels.split(',') {
+                let (label, value) = label.split_once('=').unwrap();
+                let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap();
+                assert!(is_name(label) && !value.contains(['"', '\\', ' ']), "{line}");
+            }
+        }
+        families.push(name.to_owned());
+    }
+    families
 }
 
 #[test]

@@ -1,26 +1,30 @@
 //! Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use ledger::lock::Authority;
-use ledger::lock::builder::capacity;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use super::metrics::metrics;
+use super::pulse::{PATIENCE, Pulse};
 use crate::local_api::http::{self, Body};
 use crate::node::Handle;
 
 /// Connections at a time.
 const CONNECTIONS: usize = 32;
-/// How long a replica that is ready takes to answer a read, at most.
+/// How long the loop of a replica that is ready takes to answer, at most.
 const READY_TIME: Duration = Duration::from_secs(2);
 
 /// Serves until told to stop.
-pub(super) async fn serve(listener: TcpListener, node: Handle, mut stop: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    node: Handle,
+    pulse: Pulse,
+    mut stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -30,9 +34,10 @@ pub(super) async fn serve(listener: TcpListener, node: Handle, mut stop: watch::
         };
         match accepted {
             Ok((stream, _)) => {
-                let node = node.clone();
+                let (node, pulse) = (node.clone(), pulse.clone());
                 tokio::spawn(async move {
-                    http::serve_one(stream, |request| answer(request, node.clone())).await;
+                    let answer = |request| answer(request, node.clone(), pulse.clone());
+                    http::serve_one(stream, answer).await;
                     drop(place);
                 });
             }
@@ -44,55 +49,71 @@ pub(super) async fn serve(listener: TcpListener, node: Handle, mut stop: watch::
     }
 }
 
-async fn answer(request: Request<Incoming>, node: Handle) -> Response<Body> {
+async fn answer(request: Request<Incoming>, node: Handle, pulse: Pulse) -> Response<Body> {
     let text =
         |status, text: String| http::whole(status, "text/plain; charset=utf-8", text.into_bytes());
     if request.method() != Method::GET {
         return text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());
     }
     match request.uri().path() {
-        "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
+        "/livez" => match liveness(pulse.age()) {
+            Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
+            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+        },
         "/readyz" => match readiness(&node).await {
             Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         },
         "/metrics" => {
             let ready = readiness(&node).await.is_ok();
-            let body = metrics(&node, ready).into_bytes();
+            let body = tokio::task::spawn_blocking(move || metrics(&node, ready)).await;
+            let body = match body {
+                Ok(Ok(body)) => body.into_bytes(),
+                Ok(Err(fault)) => {
+                    return text(StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n"));
+                }
+                Err(error) => {
+                    return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"));
+                }
+            };
             http::whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body)
         }
         _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n".to_owned()),
     }
 }
 
-/// Ready means: a read that takes in everything acknowledged before comes to its end.
-async fn readiness(node: &Handle) -> Result<(), String> {
-    match tokio::time::timeout(READY_TIME, node.read()).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(stopped)) => Err(stopped.to_string()),
-        Err(_) => Err("no answer of the group within 2 s".to_owned()),
+/// Alive means: the replica's loop goes round. Only a restart helps one that does not.
+fn liveness(age: Duration) -> Result<(), String> {
+    if age <= PATIENCE {
+        return Ok(());
     }
+    Err(format!("the replica's loop has not answered for {} s", age.as_secs()))
 }
 
-/// In the text format of Prometheus. Names no key and no node.
-fn metrics(node: &Handle, ready: bool) -> String {
-    let view = node.view();
-    let fold = view.fold();
-    let keys = fold.authority().map(Authority::state).map_or(0, |state| capacity(state).keys);
-    let mut out = String::new();
-    let mut put = |name: &str, kind: &str, help: &str, value: u64| {
-        // Writing to a string does not fail.
-        let _ = writeln!(
-            out,
-            "# HELP lockstep_{name} {help}\n# TYPE lockstep_{name} {kind}\nlockstep_{name} {value}"
-        );
-    };
-    put("ready", "gauge", "Whether the replica can serve.", ready.into());
-    put("records_total", "counter", "Records in the ledger.", fold.next_index());
-    put("applied_index", "counter", "Raft log index applied last.", view.applied());
-    put("lock_enabled", "gauge", "Whether tailnet lock is on.", fold.lifecycle().is_on().into());
-    let epoch = fold.epoch().map_or(0, |epoch| epoch.0);
-    put("lock_epoch", "gauge", "Epochs of the lock so far.", epoch.into());
-    put("trusted_keys", "gauge", "Keys that the lock trusts.", keys as u64);
-    out
+/// Ready means: requests are answered here. Whether a majority of the group is there is another
+/// question (`cluster status`, the metrics): without one, reads are answered and marked stale, and
+/// taking a replica out of service for what happens elsewhere would make an outage larger. One that
+/// most others say is removed has nothing to say that anybody should rely on.
+async fn readiness(node: &Handle) -> Result<(), String> {
+    match tokio::time::timeout(READY_TIME, node.answers()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(stopped)) => return Err(stopped.to_string()),
+        Err(_) => return Err("the replica's loop has not answered within 2 s".to_owned()),
+    }
+    if node.group().is_shut_out(node.replica()) {
+        return Err("most of the others say that this replica was removed".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_does_not_answer_needs_a_restart() {
+        assert_eq!(liveness(PATIENCE), Ok(()));
+        let why = liveness(PATIENCE + Duration::from_secs(5)).unwrap_err();
+        assert_eq!(why, "the replica's loop has not answered for 20 s");
+    }
 }

@@ -9,7 +9,10 @@ mod health;
 mod hook;
 mod invitation;
 mod log;
+mod metrics;
+mod notify;
 mod peer_port;
+mod pulse;
 mod start;
 mod stop;
 

@@ -23,6 +23,8 @@ use tokio::time::timeout;
 
 use super::config::Config;
 use super::hook::{self, Hook};
+use super::notify::Manager;
+use super::pulse::Pulse;
 use super::stop::StopSignals;
 use super::{checkpoints, health, invitation, log, peer_port};
 use crate::disk::identity;
@@ -192,6 +194,7 @@ pub async fn run(
     stop: impl Future<Output = &'static str>,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
+    let manager = Manager::of_process();
     let name = member_name(config.name.as_deref())?;
     let _held = data_directory(&config.data_dir)?;
     let start = match identity::read(&config.data_dir).map_err(StartError::from)? {
@@ -213,6 +216,7 @@ pub async fn run(
     let joined = match (&config.join, start) {
         (Some(from), Start::First) => {
             let token = invitation::read(from)?;
+            manager.status("waits until the group lets this replica in");
             let joining = invitation::follow(&token, &details, member.clone());
             tokio::select! {
                 joined = joining => Some(joined?),
@@ -228,6 +232,7 @@ pub async fn run(
         }
         (None, _) => None,
     };
+    manager.status("recovers what the data directory holds");
     let (tell_joiners, joiners) = mpsc::unbounded_channel();
     let mut node = Node::start(Options {
         dir: config.data_dir.clone(),
@@ -237,7 +242,7 @@ pub async fn run(
         peering: Some(Peering { listener, joiners: tell_joiners }),
     })
     .await?;
-    let own = Own { name: &name, address: &address, peer_addr, joiners };
+    let own = Own { name: &name, address: &address, peer_addr, joiners, manager };
     let served = serve_node(&config, own, keys, &mut node, stop, ready).await;
     let stopped = node.stop().await.map_err(ServeError::Replica);
     match (served, stopped) {
@@ -270,6 +275,7 @@ struct Own<'a> {
     address: &'a str,
     peer_addr: SocketAddr,
     joiners: mpsc::UnboundedReceiver<Box<JoinStream>>,
+    manager: Manager,
 }
 
 /// Serves on a running replica until it is to stop.
@@ -282,7 +288,7 @@ async fn serve_node(
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
     let handle = node.handle().clone();
-    let Own { name, address, peer_addr, mut joiners } = own;
+    let Own { name, address, peer_addr, mut joiners, manager } = own;
     let hosting = handle.clone();
     // Whatever still goes on in it when this daemon has served goes with it.
     let mut background = JoinSet::new();
@@ -298,6 +304,7 @@ async fn serve_node(
             }
         }
     });
+    manager.status("waits for the group's records");
     tokio::select! {
         known = known(&handle) => known?,
         reason = &mut stop => {
@@ -377,7 +384,10 @@ async fn serve_node(
             tokio::spawn(std::future::ready(()))
         }
     };
-    let health = tokio::spawn(health::serve(health, handle.clone(), stopping));
+    let pulse = Pulse::new();
+    let beats = pulse.clone().run(handle.clone(), manager.clone(), stopping.clone());
+    let beats = tokio::spawn(beats);
+    let health = tokio::spawn(health::serve(health, handle.clone(), pulse, stopping));
     ready(&Ready {
         event: "ready",
         replica_id: handle.replica().to_string(),
@@ -387,6 +397,7 @@ async fn serve_node(
         health_addr,
         version: env!("CARGO_PKG_VERSION"),
     });
+    manager.ready();
     tracing::info!(socket = %config.socket.display(), %health_addr, "ready");
 
     let ended = tokio::select! {
@@ -397,13 +408,15 @@ async fn serve_node(
         ended = node.ended() => Err(ServeError::Replica(ended_of(ended))),
         id = removed(&handle) => Err(ServeError::Removed(id)),
     };
+    manager.stopping();
+    manager.status("stops");
     // First the place where new requests come in, so that the next daemon finds it free.
     if let Err(error) = fs::remove_file(&config.socket) {
         tracing::warn!(%error, "the socket could not be removed");
     }
     let _ = tell_stop.send(true);
     background.shutdown().await;
-    for task in [local, health, hook] {
+    for task in [local, health, hook, beats] {
         if let Err(error) = task.await {
             tracing::warn!(%error, "a listener ended badly");
         }

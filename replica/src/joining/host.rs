@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::words::{Answer, Ask, Introduction, OnConnection};
 use crate::node::{Handle, Outcome, Submission, introduced};
 use crate::peers::{FrameError, JoinStream};
+use crate::security_log::Denial;
 
 /// How long a guest may take to say what it wants.
 const ASK: Duration = Duration::from_secs(10);
@@ -32,6 +33,7 @@ async fn talk(handle: &Handle, stream: &mut JoinStream) -> Result<(), FrameError
         Ok(ask) => ask,
         Err(reason) => {
             tracing::warn!(reason, "turned somebody away who wants to join");
+            handle.security().denied(Denial::Joiner, "somebody", &reason);
             return stream.send(&Answer::TurnedAway(reason).to_bytes()).await;
         }
     };
@@ -118,6 +120,8 @@ async fn record(handle: &Handle, joined: &Joined) -> Option<String> {
         }
         Outcome::Refused(refusal) => {
             tracing::warn!(%refusal, %fingerprint, "turned somebody away who wants to join");
+            let what = format!("{fingerprint}: {refusal}");
+            handle.security().denied(Denial::Joiner, "a joiner", &what);
             Some(refusal.to_string())
         }
         Outcome::ClockApart => Some("this member's clock is far from the leader's".into()),

@@ -11,8 +11,8 @@ use super::bodies::{
     AuthKeyBody, Base64, KeyBody, LockStatus, LogEntry, MachinePeer, MachineStatus, NodeBody, Peer,
     Signature, TrustedKey,
 };
-use super::record_line::rfc3339;
 use crate::operations::Ground;
+use crate::rfc3339::rfc3339;
 
 /// What this machine says while it has no lock.
 pub(super) fn lock_off(own: Option<&Node>, lock_key: Option<LockKey>) -> LockStatus {

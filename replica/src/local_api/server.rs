@@ -18,9 +18,10 @@ use tokio::task::JoinSet;
 use super::endpoints::Api;
 use super::headers;
 use super::http::{self, BadBody, Body};
-use super::permissions::{Occupancy, Place};
+use super::permissions::{Occupancy, Permission, Place};
 use super::problem::Problem;
 use super::routes::Endpoint;
+use crate::security_log::Denial;
 
 /// How long requests under way may take after the daemon was told to stop.
 const STOP_TIME: Duration = Duration::from_secs(5);
@@ -147,6 +148,8 @@ async fn exchange(stream: UnixStream, api: Arc<Api>, occupancy: Arc<Occupancy>) 
     };
     let Some(_place) = occupancy.connection(uid) else {
         let text = "too many connections; close some and ask again";
+        let who = format!("uid {uid}");
+        api.node().security().denied(Denial::Crowded, &who, "a connection to the socket");
         http::write_refusal(stream, StatusCode::SERVICE_UNAVAILABLE, text).await;
         return;
     };
@@ -166,11 +169,30 @@ async fn converse(
             let method = request.method().clone();
             let path = request.uri().path().to_owned();
             let response = answer(request, uid, &api, &occupancy).await;
+            note_denial(&api, uid, &method, &path, response.status());
             tracing::debug!(uid, %method, path, status = response.status().as_u16(), "answered");
             response
         }
     })
     .await;
+}
+
+/// Writes down what was denied: whatever a user may not do, and refused changes. The path of an
+/// endpoint says what was asked for; neither the query nor a body is looked at.
+fn note_denial(api: &Api, uid: u32, method: &Method, path: &str, status: StatusCode) {
+    let endpoint = Endpoint::of(path);
+    let changes = endpoint.as_ref().is_some_and(|e| e.demands().permission == Permission::Write);
+    let denial = match status {
+        StatusCode::FORBIDDEN => Denial::Permission,
+        _ if status.is_client_error() && changes => Denial::Change,
+        _ => return,
+    };
+    // What is no endpoint was made up by somebody.
+    let what = match endpoint {
+        Some(_) => format!("{method} {path}: {}", status.as_u16()),
+        None => format!("{method} of what is no endpoint: {}", status.as_u16()),
+    };
+    api.node().security().denied(denial, &format!("uid {uid}"), &what);
 }
 
 /// One request of one user.
@@ -372,6 +394,18 @@ pub(super) mod tests {
         let request = "GET /localapi/v0/lockstep/group?read=stale HTTP/1.1\r\nHost:\r\n\r\n";
         let answer = ask(&api, 1000, request).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        // Each sort of denial is in the security log, which a flood of them does not fill.
+        let log = std::fs::read_to_string(dir.path().join("security.log")).unwrap();
+        let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+        assert_eq!(line["event"], "permission-denied");
+        assert_eq!(
+            (&line["who"], &line["what"]),
+            (&"uid 1000".into(), &"POST /localapi/v0/tka/init: 403".into())
+        );
+        let what = r#""what":"GET /localapi/v0/tka/init: 405","who":"uid 0""#;
+        let line = log.lines().find(|line| line.contains(what)).unwrap();
+        assert!(line.contains(r#""event":"change-refused""#), "{line}");
+        assert_eq!(node.handle().security().count(Denial::Permission), 42);
         node.stop().await.unwrap();
     }
 }

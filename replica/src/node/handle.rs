@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use super::surroundings::{Clock, SystemClock, Way};
 use super::{GroupView, View};
 use crate::peers::Event as LinkEvent;
+use crate::security_log::SecurityLog;
 
 /// Records that may come before a proposal while it is on its way; later it is void.
 const RECORDS_AHEAD: u64 = 16_384;
@@ -84,6 +85,10 @@ pub(super) enum Command {
     Read {
         reply: oneshot::Sender<()>,
     },
+    /// Somebody wants to know whether the loop goes round.
+    Answer {
+        reply: oneshot::Sender<()>,
+    },
     /// The links are there.
     Linked(Arc<dyn Way>),
     /// Something has happened on them.
@@ -104,6 +109,7 @@ pub struct Handle {
     pub(super) cluster: ClusterId,
     pub(super) replica: ReplicaId,
     pub(super) incarnation: u64,
+    pub(super) security: Arc<SecurityLog>,
 }
 
 impl std::fmt::Debug for Handle {
@@ -208,6 +214,24 @@ impl Handle {
             Ok(view) => Ok((view?, false)),
             Err(_) => Ok((self.view(), true)),
         }
+    }
+
+    /// Waits until the replica's loop answers, which needs no other replica.
+    pub async fn answers(&self) -> Result<(), Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Answer { reply }).map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Bytes of proposals that may still be handed in before others have to wait, and how many
+    /// there may be together.
+    pub fn queue_room(&self) -> (usize, usize) {
+        (self.queue.available_permits() * PERMIT_BYTES, QUEUE_BYTES)
+    }
+
+    /// Where denied operations are written down.
+    pub(crate) fn security(&self) -> &SecurityLog {
+        &self.security
     }
 
     /// How this replica sees its group.

@@ -56,6 +56,7 @@ impl<D: Disk> Loop<D> {
             }
             Event::Misbehaved(peer, violation) => {
                 tracing::warn!(%peer, %violation, "a peer broke the protocol");
+                self.misbehaved(peer, &violation);
             }
             Event::Message(received) => {
                 return self.hear(received.from, received.message, now, inputs);
@@ -103,6 +104,7 @@ impl<D: Disk> Loop<D> {
                     && let Err(refusal) = self.agreement.heard(from, member.member_key, head)
                 {
                     tracing::warn!(%from, %refusal, "a head that its sender has not signed");
+                    self.misbehaved(from, &refusal);
                 }
             }
             Message::RecordsWanted { request, from: first, upto } => {

@@ -26,6 +26,7 @@ use crate::core::applier::{Applied, pointer};
 use crate::core::{Committed, Core, Input, LogWrite, Output, ReadId, Role};
 use crate::disk::{Batch, Disk, Durable, log};
 use crate::peers::{Membership, Message, Session};
+use crate::security_log::{Denial, SecurityLog};
 
 /// Time between two ticks of the core.
 pub(super) const TICK: Duration = Duration::from_millis(50);
@@ -91,6 +92,7 @@ pub(super) struct Loop<D: Disk> {
     next_read: u64,
     pub(super) reach: Reach,
     pub(super) agreement: Agreement,
+    pub(super) security: Arc<SecurityLog>,
     pub(super) fetching: Option<Fetching>,
     pub(super) requests: u64,
     /// The Raft group, as it is applied here.
@@ -118,6 +120,7 @@ impl<D: Disk> Loop<D> {
         clock: Arc<dyn Clock>,
         agreement: Agreement,
         ahead: Option<Ahead>,
+        security: Arc<SecurityLog>,
     ) -> Self {
         Loop {
             id,
@@ -136,6 +139,7 @@ impl<D: Disk> Loop<D> {
             next_read: 0,
             reach: Reach::default(),
             agreement,
+            security,
             fetching: None,
             requests: 0,
             ahead,
@@ -243,6 +247,7 @@ impl<D: Disk> Loop<D> {
                         inputs.push(Input::Read(id));
                     }
                 }
+                Command::Answer { reply } => drop(reply.send(())),
                 Command::Linked(links) => {
                     self.reach.librarian = Some(Librarian::start(links.clone())?);
                     self.reach.links = Some(links);
@@ -322,6 +327,7 @@ impl<D: Disk> Loop<D> {
                 Output::CatchUp(from, target) => self.catch_up(from, target)?,
                 Output::Misbehaved(peer, misbehaviour) => {
                     tracing::warn!(%peer, %misbehaviour, "dropped a peer's message");
+                    self.misbehaved(peer, &misbehaviour);
                     None
                 }
                 Output::Halt(fault) => return Err(fault),
@@ -337,6 +343,11 @@ impl<D: Disk> Loop<D> {
             self.disk.commit(std::mem::take(&mut self.later), Durable::Later)?;
         }
         self.keeper.write(Durable::Later)
+    }
+
+    /// Writes down what a peer has done that it must not.
+    pub(super) fn misbehaved(&self, peer: ReplicaId, what: &dyn std::fmt::Display) {
+        self.security.denied(Denial::Peer, &format!("replica {peer}"), &what.to_string());
     }
 
     pub(super) fn view(&self) -> Arc<View> {

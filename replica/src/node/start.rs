@@ -32,6 +32,7 @@ use crate::disk::{Disk, log};
 use crate::peers::{
     self, Event as LinkEvent, JoinStream, Limits, Links, Local, Membership, Program, Versions,
 };
+use crate::security_log::SecurityLog;
 
 /// Versions of the protocol between members that this program speaks.
 const WIRE: Versions = Versions { least: 1, most: 1 };
@@ -113,6 +114,7 @@ impl Node {
         let (tell_started, started) = oneshot::channel();
         let (tell_ended, ended) = oneshot::channel();
         let signer = member.clone();
+        let security = Arc::new(SecurityLog::of(&dir));
         // Everything that can block happens on the loop's own thread.
         let loops = thread::Builder::new().name("replica".into()).spawn(move || {
             let prepared = recover(&dir, fresh).and_then(|recovered| {
@@ -121,6 +123,7 @@ impl Node {
                     window: WindowLimits::default(),
                     foresight: Foresight::start()?,
                     clock: Arc::new(SystemClock),
+                    security,
                 };
                 prepare(recovered, signer, around)
             });
@@ -294,6 +297,7 @@ pub(super) struct Around {
     pub(super) window: WindowLimits,
     pub(super) foresight: Foresight,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) security: Arc<SecurityLog>,
 }
 
 pub(super) type Prepared = (Handle, watch::Receiver<Arc<Membership>>);
@@ -303,7 +307,7 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     member: Arc<dyn Signer + Send + Sync>,
     around: Around,
 ) -> Result<(Prepared, Loop<D>), StartError> {
-    let Around { seed, window, foresight, clock } = around;
+    let Around { seed, window, foresight, clock, security } = around;
     let Recovered { disk, identity, saved, mark, watermark } = recovered;
     let (cluster, replica) = log::names(&identity);
     let incarnation = identity.incarnation;
@@ -322,10 +326,12 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     let (commands, to_do) = mpsc::channel();
     let keeper = Keeper::new(Box::new(watermark), mark);
     let signer = member.clone();
+    let kept = security.clone();
     let work = Loop::new(
-        replica, core, disk, keeper, foresight, to_do, tells, signer, clock, agreement, ahead,
+        replica, core, disk, keeper, foresight, to_do, tells, signer, clock, agreement, ahead, kept,
     );
     let queue = queue();
-    let handle = Handle { commands, views, group, queue, member, cluster, replica, incarnation };
+    let handle =
+        Handle { commands, views, group, queue, member, cluster, replica, incarnation, security };
     Ok(((handle, membership), work))
 }

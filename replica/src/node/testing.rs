@@ -20,6 +20,7 @@ use crate::disk::recovery::{Recovered, StartError};
 use crate::disk::watermark::Marks;
 use crate::disk::{Batch, Disk, Durable};
 use crate::peers::{Event, Membership};
+use crate::security_log::SecurityLog;
 
 /// What the replica has around it.
 pub struct Surroundings {
@@ -60,7 +61,8 @@ impl<D: Disk> Machine<D> {
         surroundings: Surroundings,
     ) -> Result<Self, StartError> {
         let Surroundings { member, seed, window, portions, clock, way } = surroundings;
-        let around = Around { seed, window, foresight: Foresight::at_once(), clock };
+        let (foresight, security) = (Foresight::at_once(), Arc::new(SecurityLog::unwritten()));
+        let around = Around { seed, window, foresight, clock, security };
         let ((handle, membership), mut work) = prepare(recovered, member, around)?;
         work.reach.librarian = Some(Librarian::AtOnce(way.clone(), portions));
         work.reach.links = Some(way);

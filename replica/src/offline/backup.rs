@@ -89,7 +89,7 @@ impl BackupWriter {
         self.file.get_ref().sync_all().map_err(io("syncing", &self.path))?;
         sync_directory(parent(&self.path))?;
         let mut backup = BackupReader::open(&self.path)?;
-        while backup.next()?.is_some() {}
+        while backup.next_record()?.is_some() {}
         if backup.end() != Some(end) || backup.head() != self.head {
             return Err(backup.refused("it does not read as it was written"));
         }
@@ -136,7 +136,7 @@ impl BackupReader {
     }
 
     /// The next record: linked to the one before, its signatures not checked.
-    pub fn next(&mut self) -> Result<Option<Record>, NotBegun> {
+    pub fn next_record(&mut self) -> Result<Option<Record>, NotBegun> {
         let file = &mut self.file;
         let next = self.stream.next(&mut |count| some(file, count));
         next.map_err(|broken| not_read(&self.path, broken))

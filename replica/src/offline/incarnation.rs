@@ -271,7 +271,7 @@ impl Building {
         self.disk.commit(batch, Durable::Now)?;
         let identity = Identity { cluster: cluster.0, replica: replica.0, incarnation };
         let saved = Saved::founded(replica);
-        recovery::begin(&self.dir, self.disk, identity, saved, &[])
+        recovery::begin_in(&self.dir, self.disk, identity, saved)
             .map_err(|error| Fault::from_error("complete the directory", error))?;
         let marker = self.dir.join(MARKER);
         fs::remove_file(&marker).map_err(io("removing", &marker))?;

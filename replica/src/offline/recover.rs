@@ -159,7 +159,7 @@ pub fn plan(dir: &Path, with: &[PathBuf]) -> Result<Planned, NotBegun> {
         .map(|position| (position.index, position.term))
         .collect();
     let whole = survivors[log].saved.ahead.is_none();
-    let entries: Vec<LogEntry> = survivors[log].saved.entries.iter().cloned().collect();
+    let entries: Vec<LogEntry> = survivors[log].saved.entries.to_vec();
     let entries: Vec<LogEntry> =
         entries.into_iter().filter(|entry| whole && entry.position.index > from).collect();
     for survivor in &mut survivors {

@@ -60,7 +60,7 @@ pub fn survey(file: &Path, dirs: &[PathBuf], progress: &dyn Fn(u64)) -> Result<S
         others.push((offline.records(0)?, beyond));
     }
     let (mut aums, mut last_ms) = (BTreeSet::new(), 0);
-    while let Some(record) = backup.next()? {
+    while let Some(record) = backup.next_record()? {
         let proposal = record.proposal().proposal();
         last_ms = proposal.time_ms;
         aums.extend(proposal.event.aums().iter().map(|aum| aum.hash()));
@@ -125,7 +125,7 @@ pub fn restore(
     loop {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while records.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
-            let Some(record) = backup.next()? else { break };
+            let Some(record) = backup.next_record()? else { break };
             bytes += record.bytes().len();
             records.push(record.bytes().to_vec());
         }

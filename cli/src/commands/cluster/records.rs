@@ -63,7 +63,7 @@ fn backup(args: &Records, file: &Path) -> Result<(), Failure> {
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut page = Vec::new();
     while left > 0
-        && let Some(record) = backup.next().map_err(failed)?
+        && let Some(record) = backup.next_record().map_err(failed)?
     {
         if record.index() < args.from {
             continue;

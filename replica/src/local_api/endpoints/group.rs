@@ -26,11 +26,11 @@ use crate::local_api::group_body::{self, Sight};
 use crate::local_api::http::Body;
 use crate::local_api::problem::Problem;
 use crate::local_api::reading;
-use crate::local_api::record_line::rfc3339;
 use crate::local_api::server::Call;
 use crate::node::{GroupView, introduced};
 use crate::operations::members::{self as plans, Seen};
 use crate::operations::{Ground, NotPlanned};
+use crate::rfc3339::rfc3339;
 
 /// How long a change of the group may take until its recording is answered all the same.
 const SETTLE: Duration = Duration::from_secs(10);
