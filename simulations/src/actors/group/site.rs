@@ -144,7 +144,7 @@ impl Site {
         rules: u32,
     ) -> Self {
         let name = format!("machine {id}");
-        let private = Arc::new(member_key(1 + id as u8 * 16));
+        let private = Arc::new(member_key(100 + id as u8 * 16));
         let public = MemberKey(private.public().0);
         Site {
             id,
@@ -172,7 +172,7 @@ impl Site {
 
     /// The number from which its keys are made in this life.
     pub(super) fn key_seed(&self) -> u8 {
-        1 + self.id as u8 * 16 + self.life
+        100 + self.id as u8 * 16 + self.life
     }
 
     /// It begins anew, with other keys and nothing on its disk.
@@ -192,7 +192,13 @@ impl Site {
     /// What it says of itself.
     pub(super) fn details(&self) -> MemberDetails {
         let lock_key = Some(keys::public(self.holder()));
-        MemberDetails { rules: self.rules, lock_key, ..member_details(self.key_seed()) }
+        // Everybody here finds everybody by the key; rules 1 know no addresses.
+        MemberDetails {
+            rules: self.rules,
+            lock_key,
+            address: None,
+            ..member_details(self.key_seed())
+        }
     }
 
     /// Whether it can act at that time.
