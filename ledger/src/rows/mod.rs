@@ -14,7 +14,6 @@ use std::ops::Range;
 
 pub use draft::{Changes, Draft};
 pub use memory::Memory;
-pub use raft::Group as RaftGroup;
 
 use crate::Fault;
 

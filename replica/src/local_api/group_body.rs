@@ -37,7 +37,7 @@ impl Sight {
     /// there.
     fn has_quorum(&self) -> bool {
         if self.local {
-            self.group.raft.leader.is_some() && tolerated(&self.seen).is_some()
+            self.group.raft.leader.is_some() && tolerated(self).is_some()
         } else {
             !self.stale
         }
@@ -71,12 +71,13 @@ pub(super) fn role(member: &Member, group: &Group) -> &'static str {
 
 /// Voters that may fail before no majority is left; during a change of the group both majorities
 /// count. `None` if there is none as it is.
-fn tolerated(seen: &Seen) -> Option<u64> {
+fn tolerated(sight: &Sight) -> Option<u64> {
     let spare = |voters: &[u64]| {
-        let here = voters.iter().filter(|id| seen.reachable.contains(&ReplicaId(**id))).count();
+        let here =
+            voters.iter().filter(|id| sight.seen.reachable.contains(&ReplicaId(**id))).count();
         here.checked_sub(voters.len() / 2 + 1)
     };
-    let Group { voters, voters_outgoing, .. } = &seen.group;
+    let Group { voters, voters_outgoing, .. } = &sight.group.raft.group;
     let spare = match voters_outgoing.is_empty() {
         true => spare(voters)?,
         false => spare(voters)?.min(spare(voters_outgoing)?),
@@ -104,7 +105,7 @@ pub(super) fn body(ground: Ground<'_>, sight: &Sight) -> Result<GroupBody, Fault
         leader: sight.group.raft.leader.map(|id| id.to_string()),
         replica_id: sight.own.to_string(),
         health,
-        failures_tolerated: tolerated(&sight.seen).filter(|_| quorum).unwrap_or(0),
+        failures_tolerated: tolerated(sight).filter(|_| quorum).unwrap_or(0),
         alarms,
         warnings,
         stale: sight.stale,
@@ -131,7 +132,7 @@ fn member(ground: Ground<'_>, member: &Member, sight: &Sight) -> MemberBody {
     MemberBody {
         replica_id: member.id.to_string(),
         name: member.details.name.clone(),
-        role: role(member, &sight.seen.group).to_owned(),
+        role: role(member, &sight.group.raft.group).to_owned(),
         wanted: wanted(member.standing).to_owned(),
         reachable: sight.seen.reachable.contains(&member.id),
         own,
@@ -184,7 +185,7 @@ fn warnings(live: &[Member], sight: &Sight) -> Vec<String> {
             let why = why.map(|why| format!(": {why}")).unwrap_or_default();
             warnings.push(format!("replica {id} cannot be reached{why}"));
         }
-        let (is, wanted) = (role(member, &sight.seen.group), wanted(member.standing));
+        let (is, wanted) = (role(member, &sight.group.raft.group), wanted(member.standing));
         if is != wanted {
             let what = match member.standing {
                 Standing::Voter => "it votes as soon as it has caught up",

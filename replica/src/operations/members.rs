@@ -12,15 +12,14 @@ use ledger::history::members::{self, Member, Standing};
 use ledger::history::{
     Event, InvitationKey, Invited, MemberFingerprint, ReplicaId, Role, RoleChange,
 };
-use ledger::rows::RaftGroup as Group;
 
 use super::{Ground, NotPlanned};
 
 /// How the replica that plans sees its group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Raft's configuration as this replica has applied it.
-    pub group: Group,
+    /// Who votes, as far as this replica has heard.
+    pub voters: BTreeSet<ReplicaId>,
     /// Whom it reaches, itself included.
     pub reachable: BTreeSet<ReplicaId>,
 }
@@ -174,7 +173,7 @@ pub fn remove(
 /// Whether the leadership can be handed to that member.
 pub fn may_lead(ground: Ground<'_>, id: ReplicaId, seen: &Seen) -> Result<Member, NotPlanned> {
     let member = by_id(ground, id)?;
-    if !seen.group.voters.contains(&id.0) {
+    if !seen.voters.contains(&id) {
         return Err(CannotChange::NotAVoter(id).into());
     }
     Ok(member)
@@ -187,7 +186,7 @@ enum Change {
     VotesNot(ReplicaId),
 }
 
-/// Whether a majority of the voters to come is reachable. Those are the voters that Raft has, as far
+/// Whether a majority of the voters to come is reachable. Those are the voters that there are, as far
 /// as they are to stay; one that is still catching up takes no part yet.
 fn keeps_quorum(ground: Ground<'_>, seen: &Seen, change: Change) -> Result<(), NotPlanned> {
     let wanted = |id: &ReplicaId| match change {
@@ -198,8 +197,7 @@ fn keeps_quorum(ground: Ground<'_>, seen: &Seen, change: Change) -> Result<(), N
             Ok::<_, NotPlanned>(member.is_some_and(|m| m.standing == Standing::Voter))
         }
     };
-    let mut candidates: BTreeSet<ReplicaId> =
-        seen.group.voters.iter().map(|id| ReplicaId(*id)).collect();
+    let mut candidates = seen.voters.clone();
     if let Change::Votes(new) = change {
         candidates.insert(new);
     }
@@ -232,10 +230,8 @@ mod tests {
 
     /// A group of which these vote, and of which those are reachable.
     fn seen(voters: &[u64], reachable: &[u64]) -> Seen {
-        Seen {
-            group: Group { voters: voters.to_vec(), ..Group::default() },
-            reachable: reachable.iter().copied().map(ReplicaId).collect(),
-        }
+        let set = |ids: &[u64]| ids.iter().copied().map(ReplicaId).collect();
+        Seen { voters: set(voters), reachable: set(reachable) }
     }
 
     fn ground(history: &History) -> Ground<'_> {

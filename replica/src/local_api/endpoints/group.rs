@@ -79,7 +79,8 @@ impl Api {
             }
             reachable.retain(|id| !leads || answer.contains(id));
             reachable.insert(self.node.replica());
-            let seen = Seen { group: now.raft.group.clone(), reachable };
+            let voters = now.raft.group.voters.iter().copied().map(ReplicaId).collect();
+            let seen = Seen { voters, reachable };
             return (now, seen);
         }
     }
