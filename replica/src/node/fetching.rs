@@ -19,6 +19,8 @@ pub(super) struct Fetching {
     with: Option<(ReplicaId, Instant)>,
     /// The request's name.
     request: u64,
+    /// The first record that it asked for.
+    asked: u64,
     /// Who has not answered, or not well, since somebody last did.
     failed: BTreeSet<ReplicaId>,
 }
@@ -35,7 +37,7 @@ pub(super) struct Ask {
 impl Fetching {
     /// Records up to a target. `request` is a name that was never used before.
     pub(super) fn new(target: Ahead, offered: Option<ReplicaId>, request: u64) -> Self {
-        Fetching { target, offered, with: None, request, failed: BTreeSet::new() }
+        Fetching { target, offered, with: None, request, asked: 0, failed: BTreeSet::new() }
     }
 
     /// The next request, if none is under way and somebody can be asked: whoever made the offer
@@ -59,6 +61,7 @@ impl Fetching {
         let peer = self.offered.filter(fit).or_else(|| up.iter().copied().find(fit))?;
         self.with = Some((peer, now + PATIENCE));
         self.request = self.request.wrapping_add(1);
+        self.asked = next_record;
         let (request, upto) = (self.request, self.target.record.record);
         Some(Ask { peer, request, from: next_record, upto })
     }
@@ -76,11 +79,12 @@ impl Fetching {
         }
     }
 
-    /// The peer has no more for this request.
-    pub(super) fn ended(&mut self, from: ReplicaId, request: u64, brought: bool) {
+    /// The peer has no more for this request; `next_record` is the next one wanted now. Whoever has
+    /// brought none is not asked again before the others.
+    pub(super) fn ended(&mut self, from: ReplicaId, request: u64, next_record: u64) {
         if self.request == request && self.with.is_some_and(|(peer, _)| peer == from) {
             self.with = None;
-            if !brought {
+            if next_record <= self.asked {
                 self.failed.insert(from);
             }
         }
@@ -123,7 +127,7 @@ mod tests {
         now += PATIENCE;
         assert_eq!(fetching.next(20, &up, now).unwrap().peer, two);
         // It has nothing either: the first is asked again.
-        fetching.ended(two, 42, false);
+        fetching.ended(two, 42, 20);
         assert_eq!(fetching.next(20, &up, now).unwrap().peer, three);
         assert_eq!(fetching.next(20, &BTreeSet::new(), now), None, "nobody is up");
     }

@@ -119,10 +119,10 @@ impl<D: Disk> Loop<D> {
             Message::Records { request, first, records } => {
                 self.take_records(from, request, first, &records, now)?;
             }
-            Message::RecordsEnd { request, next } => {
-                let brought = self.view().fold().next_index() >= next;
+            Message::RecordsEnd { request, .. } => {
+                let next = self.view().fold().next_index();
                 if let Some(fetching) = &mut self.fetching {
-                    fetching.ended(from, request, brought);
+                    fetching.ended(from, request, next);
                 }
                 self.fetch_on(now)?;
             }

@@ -336,7 +336,31 @@ impl<A: std::fmt::Display> Group<'_, A> {
         }
         Err(broken(
             "the_group_makes_progress",
-            format!("{machines} machines do not become a group"),
+            format!("{machines} machines do not become a group: {}", self.stands(machines)),
         ))
+    }
+
+    /// Where each of them stands, in a line.
+    fn stands(&self, machines: usize) -> String {
+        let one = |site: &super::Site| match &site.machine {
+            Some(machine) => {
+                let (status, view) = (machine.status(), machine.view());
+                format!(
+                    "{:?} term {} leader {:?} committed {} applied {} records {} voters {:?}                      outgoing {:?} learners {:?} fetching {:?}",
+                    status.role,
+                    status.term,
+                    status.leader,
+                    status.committed,
+                    view.applied(),
+                    view.fold().next_index(),
+                    status.group.voters,
+                    status.group.voters_outgoing,
+                    status.group.learners,
+                    machine.fetching()
+                )
+            }
+            None => "down".to_owned(),
+        };
+        self.sites[..machines].iter().map(one).collect::<Vec<_>>().join("; ")
     }
 }
