@@ -40,7 +40,7 @@ fn the_short_set_holds_and_shows_what_it_must() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     for (world, what) in MUST_OCCUR {
         // Damage and lost disks are rare: a thousand seeds have them.
-        let rare = ["damage noticed", "replaced"].contains(&what);
+        let rare = ["damage noticed", "replaced"].contains(what);
         // The world of membership is run only by name yet.
         if rare || !tallies.contains_key(world) {
             continue;
