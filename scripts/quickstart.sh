@@ -84,6 +84,7 @@ reset)
     ;;
 esac
 
+# shellcheck disable=SC2119 # it installs what the tests need only where it is told to
 setup
 warn_of_long_build
 cargo build --locked --release -p cli

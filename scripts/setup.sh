@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Finds the Rust toolchain and installs the system packages that the build needs.
 #
 # Sourced, from the root of the clone, by the other scripts; POSIX sh. Where every package is there
@@ -87,8 +88,10 @@ find_cargo() {
         PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
         export PATH
     fi
-    have cargo && have rustc || die "no Rust toolchain was found (cargo and rustc)" \
-        "Lockstep needs Rust $rust_wanted or newer: see https://rustup.rs"
+    if ! have cargo || ! have rustc; then
+        die "no Rust toolchain was found (cargo and rustc)" \
+            "Lockstep needs Rust $rust_wanted or newer: see https://rustup.rs"
+    fi
     rust_found=$(rustc --version | sed -n 's/^rustc \([0-9]*\.[0-9]*\).*/\1/p')
     [ -n "$rust_found" ] || die "rustc does not tell its version" "run: rustc --version"
     if [ "${rust_found%.*}" -lt "${rust_wanted%.*}" ] || {
