@@ -96,8 +96,8 @@ and no key or secret: keep those apart. It is verified while it is written, and
     Backup(Backup),
     /// Begin the group anew from a backup
     #[command(after_help = "Examples:
-  lockstep cluster restore lockstep.backup --data-dir ./new --compare export.json
-  lockstep cluster restore lockstep.backup --data-dir ./new --yes --compare /var/lib/lockstep
+  lockstep cluster restore lockstep.backup --data-dir ./n --compare export.json
+  lockstep cluster restore lockstep.backup --data-dir ./n --yes
 
 Only when no data directory of the group is left: otherwise 'lockstep cluster
 recover' loses less. Whatever was recorded after the backup is undone; name with

@@ -405,7 +405,7 @@ pub(super) mod tests {
         let what = r#""what":"GET /localapi/v0/tka/init: 405","who":"uid 0""#;
         let line = log.lines().find(|line| line.contains(what)).unwrap();
         assert!(line.contains(r#""event":"change-refused""#), "{line}");
-        assert_eq!(node.handle().security().count(Denial::Permission), 42);
+        assert_eq!(node.handle().security().count(Denial::Permission), 54);
         node.stop().await.unwrap();
     }
 }
