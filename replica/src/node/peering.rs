@@ -9,7 +9,7 @@ use ledger::lock::signatures::{Unverified, verify_all};
 use ledger::rows::Draft;
 use ledger::rows::raft::Ahead;
 
-use super::fetching::Fetching;
+use super::fetching::{Ask, Fetching};
 use super::foresight::Threads;
 use super::librarian;
 use super::run::{Loop, changes_members};
@@ -230,12 +230,18 @@ impl<D: Disk> Loop<D> {
             let answer = self.reached(&target)?;
             return self.step([answer]);
         }
-        let up = self.reach.peers_up();
-        if let Some(ask) = fetching.next(next, &up, now) {
-            let (request, from, upto) = (ask.request, ask.from, ask.upto);
-            self.reach.send(ask.peer, Message::RecordsWanted { request, from, upto });
-        }
+        self.ask_on(now);
         Ok(())
+    }
+
+    /// Asks for the next records, unless some are on their way.
+    fn ask_on(&mut self, now: Instant) {
+        let next = self.view().fold().next_index();
+        let up = self.reach.peers_up();
+        let ask = self.fetching.as_mut().and_then(|fetching| fetching.next(next, &up, now));
+        if let Some(Ask { peer, request, from, upto }) = ask {
+            self.reach.send(peer, Message::RecordsWanted { request, from, upto });
+        }
     }
 
     /// Takes records that were asked for, up to the first that is not in order.
@@ -274,7 +280,8 @@ impl<D: Disk> Loop<D> {
             let view = self.publish(view.applied(), fold);
             self.answer_recorded(&view)?;
             if members_changed {
-                self.members_changed(&view)?;
+                self.tell_membership()?;
+                self.step([Input::Members(group::wanted(view.rows())?)])?;
             }
         }
         self.fetch_on(now)
@@ -309,13 +316,6 @@ impl<D: Disk> Loop<D> {
             self.proposals.answer(id, outcome);
         }
         Ok(())
-    }
-
-    /// The records name other members than before.
-    pub(super) fn members_changed(&mut self, view: &View) -> Result<(), Fault> {
-        self.tell_membership()?;
-        let wanted = group::wanted(view.rows())?;
-        self.step([Input::Members(wanted)])
     }
 
     /// Lets the links know whom to reach and to let in.

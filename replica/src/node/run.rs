@@ -104,6 +104,8 @@ pub(super) struct Loop<D: Disk> {
     /// Ticks since the start.
     pub(super) ticks: u64,
     stopping: Option<Instant>,
+    /// Whether the core's outputs are being carried out.
+    stepping: bool,
 }
 
 impl<D: Disk> Loop<D> {
@@ -146,6 +148,7 @@ impl<D: Disk> Loop<D> {
             led: (0, None),
             ticks: 0,
             stopping: None,
+            stepping: false,
         }
     }
 
@@ -300,41 +303,53 @@ impl<D: Disk> Loop<D> {
 
     /// Feeds the core and carries out what it wants, in order, until it wants no more.
     pub(super) fn step(&mut self, inputs: impl IntoIterator<Item = Input>) -> Result<(), Fault> {
+        // From within, what follows would be carried out before what came first.
+        if std::mem::replace(&mut self.stepping, true) {
+            return Err(Fault::new("the core was stepped while its outputs were carried out: a bug"));
+        }
+        let carried_out = self.carry_out(inputs);
+        self.stepping = false;
+        carried_out
+    }
+
+    fn carry_out(&mut self, inputs: impl IntoIterator<Item = Input>) -> Result<(), Fault> {
         let mut out = Vec::new();
         self.core.step(inputs, &mut out);
         let mut queue = VecDeque::from(out);
         while let Some(output) = queue.pop_front() {
-            let answer = match output {
+            let answers = match output {
                 Output::Persist(ticket, write) => {
                     self.persist(&write)?;
-                    Some(Input::Persisted(ticket))
+                    vec![Input::Persisted(ticket)]
                 }
-                Output::Apply(entries) => Some(self.apply(&entries)?),
+                Output::Apply(entries) => self.apply(&entries)?,
                 Output::Readable(read) => {
                     if let Some(reply) = self.reading.remove(&read) {
                         let _ = reply.send(());
                     }
-                    None
+                    continue;
                 }
                 Output::Rejected(proposal, reason) => {
                     self.rejected(proposal, reason);
-                    None
+                    continue;
                 }
                 Output::Send(to, message) => {
                     self.reach.send(to, Message::Raft(message));
-                    None
+                    continue;
                 }
-                Output::CatchUp(from, target) => self.catch_up(from, target)?,
+                Output::CatchUp(from, target) => {
+                    self.catch_up(from, target)?.into_iter().collect()
+                }
                 Output::Misbehaved(peer, misbehaviour) => {
                     tracing::warn!(%peer, %misbehaviour, "dropped a peer's message");
                     self.misbehaved(peer, &misbehaviour);
-                    None
+                    continue;
                 }
                 Output::Halt(fault) => return Err(fault),
             };
-            if let Some(answer) = answer {
+            if !answers.is_empty() {
                 let mut out = Vec::new();
-                self.core.step([answer], &mut out);
+                self.core.step(answers, &mut out);
                 queue.extend(out);
             }
         }
@@ -368,12 +383,10 @@ impl<D: Disk> Loop<D> {
         let durable = if planted!(AcknowledgeBeforeSync) { Durable::Later } else { Durable::Now };
         self.disk.commit(std::mem::take(&mut self.later), durable)?;
         self.keeper.synced(write)?;
-        if let Some((at, _)) = &write.installed {
+        if let Some((at, group)) = &write.installed {
             let fold = self.view().fold().clone();
             let rows: Box<dyn Rows + Send + Sync> = Box::new(self.disk.view());
             self.tells.views.send_replace(Arc::new(View::new(at.index, fold, rows)));
-        }
-        if let Some((_, group)) = &write.installed {
             self.group = group.clone();
             self.tell_membership()?;
         }
@@ -392,7 +405,8 @@ impl<D: Disk> Loop<D> {
         }
     }
 
-    fn apply(&mut self, entries: &[Committed]) -> Result<Input, Fault> {
+    /// Applies committed entries; says what the core is to hear of it.
+    fn apply(&mut self, entries: &[Committed]) -> Result<Vec<Input>, Fault> {
         let newest = self.view();
         let index = entries.last().map_or(newest.applied(), |last| last.entry.position.index);
         let fresh = entries.iter().filter(|committed| !committed.recorded);
@@ -417,11 +431,13 @@ impl<D: Disk> Loop<D> {
         self.disk.commit(batch, Durable::Later)?;
         let record = pointer(&fold);
         let view = self.publish(index, fold);
+        let mut answers = vec![Input::Applied(index, record)];
         // Whoever hears that somebody is invited, or a member, finds that it is so.
-        if members_changed {
-            self.members_changed(&view)?;
-        } else if group.is_some() {
+        if members_changed || group.is_some() {
             self.tell_membership()?;
+        }
+        if members_changed {
+            answers.push(Input::Members(group::wanted(view.rows())?));
         }
         let mut asked = entries.iter();
         for (position, verdict) in verdicts {
@@ -433,7 +449,7 @@ impl<D: Disk> Loop<D> {
         if entries.iter().any(|entry| entry.recorded) {
             self.answer_recorded(&view)?;
         }
-        Ok(Input::Applied(index, record))
+        Ok(answers)
     }
 
     /// Lets everybody see the rows as they are now.
