@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ledger::Fault;
-use ledger::history::members::{self, Standing};
+use ledger::history::members::{self, Member, Standing};
 use ledger::history::{MemberKey, ReplicaId, invitations};
 use ledger::rows::Rows;
 use ledger::rows::raft::{Group, Neighbour};
@@ -30,8 +30,14 @@ pub(super) fn wanted(rows: &dyn Rows) -> Result<Wanted, Fault> {
 /// Whom this replica is linked to, and who else may connect.
 ///
 /// Whoever is removed on record stays linked while it is in the Raft group `group`: the change that
-/// takes it out may need its vote.
-pub(super) fn membership(rows: &dyn Rows, group: &Group) -> Result<Membership, Fault> {
+/// takes it out may need its vote. And until the records name this replica (`own`) as a member, they
+/// are older than what it was told when it joined: those who have them may be none of the members
+/// that they name.
+pub(super) fn membership(
+    rows: &dyn Rows,
+    own: ReplicaId,
+    group: &Group,
+) -> Result<Membership, Fault> {
     let in_group = |id: &u64| {
         [&group.voters, &group.learners, &group.voters_outgoing]
             .into_iter()
@@ -46,20 +52,18 @@ pub(super) fn membership(rows: &dyn Rows, group: &Group) -> Result<Membership, F
                 removed.insert(member.member_key, member.id);
             }
             Standing::Voter | Standing::Learner | Standing::Removed(_) => {
-                let address = member.details.address;
-                members.insert(member.id, Peer { key: member.member_key, address });
+                members.extend([peer(member)]);
             }
-            Standing::Pending if planted!(PendingTakePart) => {
-                let address = member.details.address;
-                members.insert(member.id, Peer { key: member.member_key, address });
-            }
+            Standing::Pending if planted!(PendingTakePart) => members.extend([peer(member)]),
             Standing::Pending => pending = true,
         }
     }
-    if members.is_empty() && removed.is_empty() && !pending {
-        // No record has come yet.
+    let named = members::member(rows, own)?.is_some_and(|member| member.is_active());
+    if !named && !removed.values().any(|id| *id == own) {
         for Neighbour { replica, key, address } in log::neighbours(rows)? {
-            members.insert(ReplicaId(replica), Peer { key: MemberKey(key), address });
+            if !removed.contains_key(&MemberKey(key)) {
+                members.insert(ReplicaId(replica), Peer { key: MemberKey(key), address });
+            }
         }
     }
     // Somebody who was invited asks again for what it was told, in case the answer was lost.
@@ -69,5 +73,67 @@ pub(super) fn membership(rows: &dyn Rows, group: &Group) -> Result<Membership, F
 
 /// The active members, as peers of each other.
 pub fn introduced(rows: &dyn Rows) -> Result<BTreeMap<ReplicaId, Peer>, Fault> {
-    Ok(membership(rows, &Group::default())?.members)
+    Ok(members::active(rows)?.into_iter().map(peer).collect())
+}
+
+fn peer(member: Member) -> (ReplicaId, Peer) {
+    (member.id, Peer { key: member.member_key, address: member.details.address })
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::history::Event;
+    use ledger::rows::Draft;
+    use ledger::rows::raft::{NEIGHBOURS, RAFT_STATE};
+    use ledger::testing::{Group as History, member_key};
+
+    use super::*;
+
+    fn key(seed: u8) -> MemberKey {
+        use ledger::lock::signatures::Signer;
+        MemberKey(member_key(seed).public().0)
+    }
+
+    fn told(history: &mut History, neighbours: &[(u64, MemberKey)]) {
+        let neighbours: Vec<_> = neighbours
+            .iter()
+            .map(|(replica, key)| Neighbour {
+                replica: *replica,
+                key: key.0,
+                address: Some(format!("told:{replica}")),
+            })
+            .collect();
+        let changes = {
+            let mut draft = Draft::on(&history.rows);
+            draft.put(RAFT_STATE, NEIGHBOURS, Neighbour::to_row(&neighbours));
+            draft.finish()
+        };
+        history.rows.apply(changes);
+    }
+
+    /// A machine has joined as replica 4 a group whose first member is gone by now, and has only
+    /// early records.
+    #[test]
+    fn a_joiner_keeps_those_whom_it_was_told_of_until_the_records_name_it() {
+        let mut history = History::new();
+        let second = history.enrol(20);
+        told(&mut history, &[(2, key(20)), (3, key(21)), (4, key(22))]);
+        let own = ReplicaId(4);
+        let early = membership(&history.rows, own, &Group::default()).unwrap();
+        assert_eq!(early.members.len(), 4, "the first member is not known to be gone");
+        assert_eq!(early.members[&ReplicaId(3)].key, key(21));
+        // What it was told is newer than early records.
+        assert_eq!(early.members[&second].address.as_deref(), Some("told:2"));
+
+        // Whom the records remove, nobody is linked to, whatever was told.
+        let third = history.enrol(21);
+        history.apply(Event::MemberRemoved(third));
+        let later = membership(&history.rows, own, &Group::default()).unwrap();
+        assert!(!later.members.contains_key(&third) && later.removed.contains_key(&key(21)));
+
+        // From then on the records know better.
+        assert_eq!(history.enrol(22), own);
+        let named = membership(&history.rows, own, &Group::default()).unwrap();
+        assert_ne!(named.members[&second].address.as_deref(), Some("told:2"));
+    }
 }

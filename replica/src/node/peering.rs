@@ -320,7 +320,7 @@ impl<D: Disk> Loop<D> {
 
     /// Lets the links know whom to reach and to let in.
     pub(super) fn tell_membership(&mut self) -> Result<(), Fault> {
-        let membership = group::membership(self.view().rows(), &self.group)?;
+        let membership = group::membership(self.view().rows(), self.id, &self.group)?;
         self.agreement.keep(|id| membership.members.contains_key(&id));
         self.reach.unreachable.retain(|id, _| membership.members.contains_key(id));
         self.tells.membership.send_replace(Arc::new(membership));

@@ -305,7 +305,9 @@ impl<D: Disk> Loop<D> {
     pub(super) fn step(&mut self, inputs: impl IntoIterator<Item = Input>) -> Result<(), Fault> {
         // From within, what follows would be carried out before what came first.
         if std::mem::replace(&mut self.stepping, true) {
-            return Err(Fault::new("the core was stepped while its outputs were carried out: a bug"));
+            return Err(Fault::new(
+                "the core was stepped while its outputs were carried out: a bug",
+            ));
         }
         let carried_out = self.carry_out(inputs);
         self.stepping = false;
@@ -337,9 +339,7 @@ impl<D: Disk> Loop<D> {
                     self.reach.send(to, Message::Raft(message));
                     continue;
                 }
-                Output::CatchUp(from, target) => {
-                    self.catch_up(from, target)?.into_iter().collect()
-                }
+                Output::CatchUp(from, target) => self.catch_up(from, target)?.into_iter().collect(),
                 Output::Misbehaved(peer, misbehaviour) => {
                     tracing::warn!(%peer, %misbehaviour, "dropped a peer's message");
                     self.misbehaved(peer, &misbehaviour);

@@ -314,7 +314,7 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     let rows: Box<dyn Rows + Send + Sync> = Box::new(disk.view());
     let fold = Fold::open(&*rows)?;
     let (applied, ahead) = (saved.applied, saved.ahead);
-    let membership = group::membership(&*rows, &saved.group)?;
+    let membership = group::membership(&*rows, replica, &saved.group)?;
     let core = Core::with_window(replica, saved, seed, window)?;
     let view = View::new(applied, fold, rows);
     let mut agreement = Agreement::new(cluster, incarnation, replica);
