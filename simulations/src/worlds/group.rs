@@ -7,8 +7,6 @@
 
 use std::fmt;
 
-use ledger::history::KNOWN_RULES;
-
 use super::{Ran, World};
 use crate::actors::group::{Group, troubles};
 use crate::actors::tailnet::Result;
@@ -76,8 +74,7 @@ fn scenario(seed: u64) -> (Plan<Act>, usize) {
 
 fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
     let (plan, machines) = scenario(seed);
-    // Earlier rules know no other members than the first.
-    let rules = KNOWN_RULES;
+    let rules = super::rules(seed);
     super::run_plan(&plan, kept, |plan| {
         let mut group = Group::new(plan, machines, rules, trace)?;
         let lived = live(&mut group, machines);

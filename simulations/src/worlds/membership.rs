@@ -4,8 +4,6 @@
 
 use std::fmt;
 
-use ledger::history::KNOWN_RULES;
-
 use super::{Ran, World};
 use crate::actors::group::{Group, troubles};
 use crate::actors::tailnet::Result;
@@ -109,7 +107,7 @@ fn scenario(seed: u64) -> (Plan<Act>, usize, usize) {
 
 fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
     let (plan, first, machines) = scenario(seed);
-    let rules = super::rules(seed).min(KNOWN_RULES);
+    let rules = super::rules(seed);
     super::run_plan(&plan, kept, |plan| {
         let mut group = Group::new(plan, machines, rules, trace)?;
         let lived = live(&mut group, first);

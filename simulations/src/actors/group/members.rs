@@ -318,6 +318,7 @@ impl<A: std::fmt::Display> Group<'_, A> {
         machines: usize,
         act: &mut dyn FnMut(&mut Self, &A) -> Result<()>,
     ) -> Result<()> {
+        self.bring_up_to_date(act)?;
         for who in 1..machines {
             self.invite(who, !who.is_multiple_of(3), false)?;
         }
@@ -340,13 +341,60 @@ impl<A: std::fmt::Display> Group<'_, A> {
         ))
     }
 
+    /// A ledger of one machine that began with older rules, which know no other members, gets a newer
+    /// program and the newest rules. So do the machines that are to join it.
+    fn bring_up_to_date(
+        &mut self,
+        act: &mut dyn FnMut(&mut Self, &A) -> Result<()>,
+    ) -> Result<()> {
+        let newest = ledger::history::KNOWN_RULES;
+        if self.sites[0].rules >= newest {
+            return Ok(());
+        }
+        for site in &mut self.sites[1..] {
+            site.rules = newest;
+        }
+        let upgraded = |group: &Self| -> Result<bool> {
+            Ok(group.members()?.iter().all(|member| member.details.rules == newest))
+        };
+        // Its first record has to be there before it can say so.
+        self.until(act, |group| Ok(!group.members()?.is_empty()))?;
+        self.upgrade(0, 0)?;
+        self.until(act, upgraded)?;
+        self.activate(0)?;
+        self.until(act, |group| {
+            let view = group.looking.newest.as_ref();
+            Ok(view.is_some_and(|view| view.fold().rules() == newest))
+        })
+    }
+
+    /// Goes on until it is so, for a bounded time.
+    fn until(
+        &mut self,
+        act: &mut dyn FnMut(&mut Self, &A) -> Result<()>,
+        is_so: impl Fn(&Self) -> Result<bool>,
+    ) -> Result<()> {
+        for _ in 0..400 {
+            if is_so(self)? {
+                return Ok(());
+            }
+            let until = self.now() + 100;
+            self.run(until, act)?;
+        }
+        Err(broken(
+            "the_group_makes_progress",
+            format!("one machine does not get there: {}", self.stands(1)),
+        ))
+    }
+
     /// Where each of them stands, in a line.
     fn stands(&self, machines: usize) -> String {
         let one = |site: &super::Site| match &site.machine {
             Some(machine) => {
                 let (status, view) = (machine.status(), machine.view());
                 format!(
-                    "{:?} term {} leader {:?} committed {} applied {} records {} voters {:?}                      outgoing {:?} learners {:?} fetching {:?}",
+                    "{:?} term {} leader {:?} committed {} applied {} records {} voters {:?} \
+                     outgoing {:?} learners {:?} fetching {:?}",
                     status.role,
                     status.term,
                     status.leader,
