@@ -250,7 +250,7 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
         let text = fault.to_string();
         self.say(format_args!("machine {who}: the replica stops: {text}"));
         // Only what happens to its disk may stop it.
-        if !text.contains("simulated disk") && !text.contains("power failed") {
+        if !is_the_disks(&text) {
             return Err(broken(
                 "replicas_stop_only_for_their_disks",
                 format!("machine {who}: {text}"),
@@ -344,8 +344,9 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
             self.count("damage noticed");
             return self.give_up(who);
         }
-        if site.full || error.to_string().contains("simulated disk") {
+        if is_the_disks(&error.to_string()) {
             site.starting = true;
+            // A power cut is over by the next start.
             site.disk.crash();
             self.agenda.plan(now + SECOND, Due::Starts(who));
             return Ok(());
@@ -388,4 +389,9 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
         };
         self.turn(to, |machine| machine.link([LinkEvent::Message(received)]))
     }
+}
+
+/// Whether a simulated disk has failed, and said so.
+fn is_the_disks(fault: &str) -> bool {
+    fault.contains("simulated disk") || fault.contains("power failed")
 }
