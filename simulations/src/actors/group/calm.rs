@@ -81,7 +81,8 @@ impl<A: std::fmt::Display> Group<'_, A> {
             } else if self.clients.is_asked(&format!("last-{who}"))
                 && self.sites[who].part == Part::Member
             {
-                return Ok(Some(format!("an answer of machine {who}")));
+                let stands = self.stands(self.sites.len());
+                return Ok(Some(format!("an answer of machine {who}: {stands}")));
             }
         }
         let Some(newest) = &self.looking.newest else { return Ok(Some("records".into())) };

@@ -134,7 +134,9 @@ impl<A: std::fmt::Display> Group<'_, A> {
             .map_err(|why| broken("requests_have_names", format!("{}: {why:?}", want.request)))?;
         let digest = requests::digest("simulated", want.request.as_bytes());
         let place = self.clients.ops.len();
-        let before = self.clients.known;
+        // A request that is asked anew may have been recorded when it was asked first.
+        let former = self.clients.named.get(&want.request).map(|place| &self.clients.ops[*place]);
+        let before = former.map_or(self.clients.known, |former| former.before);
         self.clients.named.insert(want.request.clone(), place);
         let (tries, looks) = (0, 0);
         let op = Op { request, digest, want, before, tries, looks, waiting: None, done: None };

@@ -388,7 +388,7 @@ impl<A: std::fmt::Display> Group<'_, A> {
     }
 
     /// Where each of them stands, in a line.
-    fn stands(&self, machines: usize) -> String {
+    pub(super) fn stands(&self, machines: usize) -> String {
         let one = |site: &super::Site| match &site.machine {
             Some(machine) => {
                 let (status, view) = (machine.status(), machine.view());
