@@ -49,8 +49,13 @@ impl CatchUp {
         self.held.is_some() || (self.ahead.is_some() && !self.complete)
     }
 
-    /// Holds a snapshot back; says what is to be fetched, unless it is being fetched.
+    /// Holds a snapshot back; says what is to be fetched, unless it is being fetched. One that leads
+    /// less far than the records that are being fetched comes too late.
     pub(super) fn hold(&mut self, message: Message, target: Ahead) -> Option<Ahead> {
+        let fetching = self.ahead.filter(|_| !self.complete);
+        if fetching.is_some_and(|ahead| target.index < ahead.index) {
+            return None;
+        }
         let asked = self.held.as_ref().map(|(_, target)| *target);
         self.held = Some((message, target));
         if asked == Some(target) {
@@ -184,6 +189,22 @@ mod tests {
         assert_eq!(catch_up.reached(at(40, 15).record), Some(message(1)));
         catch_up.passed(40);
         assert_eq!(catch_up.turns(vec![entry(41)]), [Turn::Recorded(entry(41))]);
+    }
+
+    /// A snapshot was delivered twice, the second time after a newer one: the replica gave up
+    /// fetching what the newer one had promised, and took in nothing any more.
+    #[test]
+    fn an_older_snapshot_that_comes_late_does_not_end_the_fetching_of_newer_records() {
+        let mut catch_up = CatchUp::new(None, None);
+        assert_eq!(catch_up.hold(message(1), at(40, 15)), Some(at(40, 15)));
+        assert_eq!(catch_up.hold(message(2), at(50, 20)), Some(at(50, 20)));
+        assert_eq!(catch_up.hold(message(1), at(40, 15)), None);
+        assert_eq!(catch_up.reached(at(50, 20).record), Some(message(2)));
+        assert!(!catch_up.is_busy());
+        // One that leads as far as records have been written, which are not complete, is fetched on.
+        let mut catch_up = CatchUp::new(Some(at(50, 20)), Some(at(0, 16).record));
+        assert_eq!(catch_up.hold(message(1), at(40, 15)), None);
+        assert_eq!(catch_up.unasked(), Some(at(50, 20)));
     }
 
     #[test]
