@@ -12,6 +12,7 @@ mod peers;
 mod proposals;
 mod raft_group;
 mod reads;
+mod ready;
 mod window;
 
 use ledger::Fault;

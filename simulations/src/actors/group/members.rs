@@ -343,10 +343,7 @@ impl<A: std::fmt::Display> Group<'_, A> {
 
     /// A ledger of one machine that began with older rules, which know no other members, gets a newer
     /// program and the newest rules. So do the machines that are to join it.
-    fn bring_up_to_date(
-        &mut self,
-        act: &mut dyn FnMut(&mut Self, &A) -> Result<()>,
-    ) -> Result<()> {
+    fn bring_up_to_date(&mut self, act: &mut dyn FnMut(&mut Self, &A) -> Result<()>) -> Result<()> {
         let newest = ledger::history::KNOWN_RULES;
         if self.sites[0].rules >= newest {
             return Ok(());
