@@ -401,3 +401,78 @@ fn mix(mut n: u64) -> u64 {
     n = n.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     n ^ (n >> 33)
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger::rows::raft::{EntryKind, Group, HardState, Position};
+    use raft::eraftpb::{Message, MessageType};
+
+    use super::*;
+    use crate::core::LogEntry;
+
+    /// Feeds a member, whose disk and applier are quick; what it sends comes back.
+    fn fed(core: &mut Core, input: Input) -> Vec<Message> {
+        let mut sent = Vec::new();
+        let mut inputs = vec![input];
+        while !inputs.is_empty() {
+            let mut out = Vec::new();
+            core.step(std::mem::take(&mut inputs), &mut out);
+            for output in out {
+                match output {
+                    Output::Send(_, PeerMessage(message)) => sent.push(message),
+                    Output::Persist(ticket, _) => inputs.push(Input::Persisted(ticket)),
+                    Output::Apply(entries) => {
+                        let last = entries.last().unwrap().entry.position.index;
+                        inputs.push(Input::Applied(last, None));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        sent
+    }
+
+    fn answer(to: &Message, kind: MessageType) -> Input {
+        let mut message = Message { from: to.to, to: to.from, term: to.term, ..Message::default() };
+        message.set_msg_type(kind);
+        message.index = to.entries.last().map_or(to.index, |entry| entry.index);
+        Input::FromPeer(ReplicaId(to.to), PeerMessage(message))
+    }
+
+    fn of_kind(sent: &[Message], kind: MessageType) -> Message {
+        sent.iter().rfind(|message| message.get_msg_type() == kind).unwrap().clone()
+    }
+
+    /// Whoever led before had proposed to take this member out, and was gone before that was
+    /// committed. So it was this member that committed it, and stopped with a panic at the next
+    /// answer of a peer.
+    #[test]
+    fn a_leader_that_is_taken_out_leads_no_more() {
+        let removes_2 = vec![0x12, 4, 0x08, 1, 0x10, 2];
+        let position = Position { index: 2, term: 2 };
+        let saved = Saved {
+            entries: vec![LogEntry { position, kind: EntryKind::Group, data: removes_2 }],
+            hard: HardState { term: 2, vote: 0, commit: 1 },
+            group: Group { voters: vec![1, 2], ..Group::default() },
+            ..Saved::founded(ReplicaId(2))
+        };
+        let mut core = Core::new(ReplicaId(2), saved, 7).unwrap();
+        let mut sent = Vec::new();
+        while sent.is_empty() {
+            sent = fed(&mut core, Input::Tick);
+        }
+        let asks = of_kind(&sent, MessageType::MsgRequestPreVote);
+        let sent = fed(&mut core, answer(&asks, MessageType::MsgRequestPreVoteResponse));
+        let asks = of_kind(&sent, MessageType::MsgRequestVote);
+        let sent = fed(&mut core, answer(&asks, MessageType::MsgRequestVoteResponse));
+        assert_eq!(core.status().role, Role::Leader);
+        let appends = of_kind(&sent, MessageType::MsgAppend);
+        let taken = answer(&appends, MessageType::MsgAppendResponse);
+        let Input::FromPeer(_, again) = &taken else { unreachable!() };
+        let again = Input::FromPeer(ReplicaId(1), again.clone());
+        fed(&mut core, taken);
+        assert_eq!(core.status().group.voters, [1]);
+        assert_eq!(core.status().role, Role::Follower);
+        fed(&mut core, again);
+    }
+}

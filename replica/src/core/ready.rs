@@ -198,6 +198,7 @@ impl Core {
                 EntryKind::Group => members::apply(&mut self.raft, &entry.data)?,
             };
             if let Some(group) = &group {
+                self.step_down_if_out(group);
                 self.groups.push_back((entry.position.index, group.clone()));
             }
             let proposal = match self.proposals.committed(entry.position) {
@@ -214,6 +215,17 @@ impl Core {
             out.push(Output::Apply(batch));
         }
         Ok(())
+    }
+
+    /// raft-rs lets a leader go on that is none of its own voters any more, and stops with a panic
+    /// when that one counts what is committed. A leader hands over before it is taken out; but the
+    /// change may be an earlier leader's.
+    fn step_down_if_out(&mut self, group: &Group) {
+        let raft = &mut self.raft.raft;
+        let votes = group.voters.contains(&self.id.0) || group.voters_outgoing.contains(&self.id.0);
+        if raft.state == StateRole::Leader && !votes {
+            raft.become_follower(raft.term, raft::INVALID_ID);
+        }
     }
 
     fn release_reads(&mut self, out: &mut Vec<Output>) {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger::Fault;
 use ledger::history::members::{self, Standing};
@@ -40,6 +40,8 @@ use crate::peers::JoinStream;
 
 /// How long the daemon waits for its own entries to be recorded before it serves all the same.
 const ENROL: Duration = Duration::from_secs(10);
+/// How long a replica that is out of its group stays to be asked by those who do not know it yet.
+const LEAVING: Duration = Duration::from_secs(5);
 /// The pause before it tries again.
 const ENROL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -502,21 +504,29 @@ async fn known(handle: &Handle) -> Result<(), ServeError> {
 async fn removed(handle: &Handle) -> ReplicaId {
     let id = handle.replica();
     let mut group = handle.watch_group();
+    let mut out_since = None;
     loop {
         let view = handle.view();
         let member = members::member(view.rows(), id).ok().flatten();
         let by_record =
             member.is_some_and(|member| matches!(member.standing, Standing::Removed(_)));
         let now = group.borrow_and_update().clone();
-        // Until it is out of the Raft group, the change that takes it out may need its vote.
+        // Until it is out of the Raft group, the change that takes it out may need its vote; and for a
+        // moment longer, while the others may not have heard that it is committed.
         let out = !now.raft.group.voters.contains(&id.0)
             && !now.raft.group.learners.contains(&id.0)
             && !now.raft.group.voters_outgoing.contains(&id.0);
-        if (by_record && out) || now.is_shut_out(id) {
+        if by_record && out && out_since.is_none() {
+            out_since = Some(Instant::now());
+        }
+        let grace =
+            out_since.map(|since| (since + LEAVING).saturating_duration_since(Instant::now()));
+        if now.is_shut_out(id) || grace.is_some_and(|left| left.is_zero()) {
             return id;
         }
-        if group.changed().await.is_err() {
-            return std::future::pending().await;
+        match timeout(grace.unwrap_or(LEAVING), group.changed()).await {
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(_)) => return std::future::pending().await,
         }
     }
 }
