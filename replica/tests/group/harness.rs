@@ -15,7 +15,7 @@ use ledger::rows::raft::{Identity, Neighbour};
 use ledger::testing::key;
 use replica::joining::guest::{Guest, Progress, join};
 use replica::joining::{Introduction, Token, host};
-use replica::node::{GroupView, Handle, Node, Options, Outcome, Peering, Submission, program};
+use replica::node::{GroupView, Handle, Node, Options, Outcome, Peering, Submission, Supported};
 use replica::peers;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -74,6 +74,7 @@ async fn start(
         founder,
         joined,
         peering: Some(Peering { listener, joiners: tell }),
+        supported: Supported::THIS_VERSION,
     });
     let node = soon(node).await.unwrap();
     let handle = node.handle().clone();
@@ -106,7 +107,7 @@ impl Replica {
         let address = listener.local_addr().unwrap().to_string();
         let (member, details) = (key(number), details(number, &address));
         let identity = peers::Identity::new(Arc::new(key(number)));
-        let program = program();
+        let program = Supported::THIS_VERSION.program();
         let guest =
             Guest { member: &member, identity: &identity, details: &details, program: &program };
         let introduction = soon(join(&guest, token, progress)).await;
