@@ -127,6 +127,19 @@ impl Replica {
         self.node.as_ref().unwrap().handle().clone()
     }
 
+    pub(crate) fn number(&self) -> u8 {
+        self.number
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What its security log says.
+    pub(crate) fn security_log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("security.log")).unwrap_or_default()
+    }
+
     pub(crate) async fn stop(&mut self) {
         soon(self.node.take().unwrap().stop()).await.unwrap();
     }
