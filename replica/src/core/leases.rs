@@ -107,3 +107,131 @@ impl Leases {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger::history::ReplicaId;
+    use ledger::rows::raft::Group;
+    use raft::eraftpb::Entry;
+
+    use super::*;
+    use crate::core::{Core, Input, Misbehaviour, Output, PeerMessage, Saved};
+
+    /// Replica 2 of three, which follows replica 1 in term 1.
+    fn follower() -> Core {
+        let group = Group { voters: vec![1, 2, 3], ..Group::default() };
+        let mut core =
+            Core::new(ReplicaId(2), Saved { group, ..Saved::founded(ReplicaId(1)) }, 7).unwrap();
+        assert_eq!(says(&mut core, 1, message(MessageType::MsgHeartbeat, 1)), None);
+        assert_eq!(core.leads(), (1, Some(ReplicaId(1))));
+        core
+    }
+
+    fn message(kind: MessageType, term: u64) -> Message {
+        let mut message = Message { term, ..Message::default() };
+        message.set_msg_type(kind);
+        message
+    }
+
+    /// What replica `from` is found to have done.
+    fn says(core: &mut Core, from: u64, mut message: Message) -> Option<Misbehaviour> {
+        (message.from, message.to) = (from, 2);
+        let mut inputs = vec![Input::FromPeer(ReplicaId(from), PeerMessage(message))];
+        let mut found = None;
+        while !inputs.is_empty() {
+            let mut out = Vec::new();
+            core.step(std::mem::take(&mut inputs), &mut out);
+            for output in out {
+                match output {
+                    Output::Persist(ticket, _) => inputs.push(Input::Persisted(ticket)),
+                    Output::Misbehaved(who, what) => {
+                        assert_eq!(who, ReplicaId(from));
+                        found = Some(what);
+                    }
+                    Output::Send(..) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        found
+    }
+
+    fn tick(core: &mut Core) {
+        core.step([Input::Tick], &mut Vec::new());
+    }
+
+    /// What this member had told the leader that it keeps was void afterwards: if the leader had
+    /// taken it for committed and died, it was lost.
+    #[test]
+    fn nobody_but_the_leader_of_the_term_appends() {
+        let mut core = follower();
+        let entry = Entry { index: 2, term: 1, ..Entry::default() };
+        let append = |entry: Entry| Message {
+            index: 1,
+            log_term: 1,
+            entries: vec![entry].into(),
+            ..message(MessageType::MsgAppend, 1)
+        };
+        assert_eq!(says(&mut core, 1, append(entry.clone())), None);
+        let other = append(Entry { data: b"another one".to_vec().into(), ..entry });
+        assert_eq!(says(&mut core, 3, other), Some(Misbehaviour::Leader));
+        let beat = message(MessageType::MsgHeartbeat, 1);
+        assert_eq!(says(&mut core, 3, beat), Some(Misbehaviour::Leader));
+        assert_eq!(core.leads(), (1, Some(ReplicaId(1))));
+    }
+
+    #[test]
+    fn a_leader_that_is_there_stays() {
+        let mut core = follower();
+        let transfer = |term| Message {
+            context: CAMPAIGN_TRANSFER.to_vec().into(),
+            ..message(MessageType::MsgRequestVote, term)
+        };
+        for hostile in [
+            message(MessageType::MsgTimeoutNow, 1),
+            message(MessageType::MsgTimeoutNow, 9),
+            message(MessageType::MsgHeartbeat, 9),
+            message(MessageType::MsgAppend, 9),
+            message(MessageType::MsgRequestVote, 9),
+            message(MessageType::MsgRequestPreVote, 9),
+        ] {
+            assert_eq!(says(&mut core, 3, hostile), None);
+            assert_eq!(core.leads(), (1, Some(ReplicaId(1))));
+        }
+        // One may be right once: it was cut off, or the leader hands over to it.
+        assert_eq!(says(&mut core, 3, transfer(2)), None);
+        assert_eq!(core.leads(), (2, None));
+        assert_eq!(says(&mut core, 1, message(MessageType::MsgHeartbeat, 3)), None);
+        assert_eq!(says(&mut core, 3, transfer(4)), None);
+        let rejection = Message { reject: true, ..message(MessageType::MsgAppendResponse, 4) };
+        assert_eq!(says(&mut core, 3, rejection), None);
+        assert_eq!(core.leads(), (3, Some(ReplicaId(1))));
+        // Another one has its own turn.
+        let response = message(MessageType::MsgHeartbeatResponse, 4);
+        assert_eq!(says(&mut core, 1, response), None);
+        assert_eq!(core.leads(), (4, None));
+    }
+
+    #[test]
+    fn whoever_keeps_trying_is_named() {
+        let mut core = follower();
+        let mut named = None;
+        for round in 0..2 * HONEST_TICKS {
+            assert_eq!(says(&mut core, 1, message(MessageType::MsgHeartbeat, 1)), None);
+            let found = says(&mut core, 3, message(MessageType::MsgHeartbeat, 2));
+            if found.is_some() && named.is_none() {
+                assert_eq!(found, Some(Misbehaviour::Lease));
+                named = Some(round);
+            }
+            tick(&mut core);
+        }
+        assert!(named.is_some_and(|round| round > HONEST_TICKS), "{named:?}");
+        // Without a leader anybody may be one.
+        for _ in 0..16 {
+            tick(&mut core);
+        }
+        let term = core.leads().0.max(2);
+        assert_eq!(says(&mut core, 3, message(MessageType::MsgHeartbeat, term)), None);
+        assert_eq!(core.leads(), (term, Some(ReplicaId(3))));
+    }
+}

@@ -3,6 +3,7 @@
 //! is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ledger::history::{FoldHash, MemberKey, RecordHash, ReplicaId};
@@ -21,6 +22,8 @@ const TRANSFER: &[u8] = b"CampaignTransfer";
 /// MiB that the two honest members and the hostile one may use more than before, all in this one
 /// process: a few queues and logs full, each of which has its bound.
 const MOST_MIB: u64 = 400;
+/// Messages of a flood.
+const FLOOD: u64 = 20_000;
 
 /// Two honest members, and the key of a third.
 struct Siege {
@@ -63,8 +66,9 @@ impl Siege {
         let identity = Identity::new(Arc::new(key(self.hostile)));
         let pin = MemberKey(key(to.number()).public().0);
         let to_id = ReplicaId(to.number().into());
+        let local = self.local();
         loop {
-            let dialled = Wire::member(&identity, &self.local(), to_id, to.address(), pin);
+            let dialled = Wire::member(&identity, &local, to_id, to.address(), pin);
             match soon(dialled).await {
                 Ok(wire) => return wire,
                 // What it did before costs its places a while.
@@ -147,6 +151,34 @@ fn message(kind: MessageType, term: u64) -> RaftMessage {
 
 fn entry(index: u64, term: u64) -> Entry {
     Entry { index, term, data: b"not a proposal".to_vec().into(), ..Entry::default() }
+}
+
+/// Where somebody floods a member.
+struct Flood {
+    identity: Identity,
+    local: Local,
+    to: ReplicaId,
+    address: String,
+    pin: MemberKey,
+}
+
+impl Flood {
+    /// Says these over and over, as fast as they are taken, on one connection after the other.
+    async fn run(self, kinds: Vec<Message>, sent: Arc<AtomicU64>) {
+        loop {
+            let Flood { identity, local, to, address, pin } = &self;
+            let Ok(mut wire) = Wire::member(identity, local, *to, address, *pin).await else {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            };
+            for message in kinds.iter().cycle() {
+                if wire.message(message).await.is_err() {
+                    break;
+                }
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 fn resident_mib() -> u64 {
@@ -336,9 +368,9 @@ async fn floods_and_slow_bytes_cost_the_others_nothing_that_grows() {
     let mut siege = Siege::begin().await;
     let before = resident_mib();
     let mut floods = tokio::task::JoinSet::new();
+    let sent = Arc::new(AtomicU64::new(0));
     for replica in &siege.honest {
-        let term = siege.term();
-        let to = ReplicaId(replica.number().into());
+        let (to, term) = (ReplicaId(replica.number().into()), siege.term());
         let mut beat = message(MessageType::MsgHeartbeat, term + 9);
         (beat.from, beat.to) = (siege.id().0, to.0);
         let head = Head {
@@ -350,25 +382,25 @@ async fn floods_and_slow_bytes_cost_the_others_nothing_that_grows() {
         let kinds = vec![
             Message::Raft(PeerMessage(beat)),
             Message::Head(head),
-            Message::Propose { request: 5, proposal: vec![0xa0; 100_000] },
-            Message::RecordsWanted { request: 9, from: 0, upto: u64::MAX },
-            Message::Records { request: 3, first: 1, records: vec![vec![1; 60_000]; 8] },
+            Message::Propose { request: 5, proposal: vec![0xa0; 50_000] },
+            Message::RecordsWanted { request: 9, from: 0, upto: 1 << 40 },
+            Message::Records { request: 3, first: 1, records: vec![vec![1; 10_000]; 8] },
         ];
-        let mut wire = siege.wire(replica).await;
-        floods.spawn(async move {
-            for round in 0.. {
-                let message = &kinds[round % kinds.len()];
-                if wire.message(message).await.is_err() {
-                    break;
-                }
-            }
-        });
+        let flood = Flood {
+            identity: Identity::new(Arc::new(key(siege.hostile))),
+            local: siege.local(),
+            to,
+            address: replica.address().to_owned(),
+            pin: MemberKey(key(replica.number()).public().0),
+        };
+        floods.spawn(flood.run(kinds, sent.clone()));
     }
-    for _ in 0..40 {
+    let counted = || sent.load(Ordering::Relaxed);
+    while counted() < FLOOD {
         siege.goes_on().await;
     }
     let grown = resident_mib().saturating_sub(before);
-    println!("{grown} MiB more under a flood");
+    println!("{grown} MiB more under a flood of {} messages", counted());
     assert!(grown < MOST_MIB, "{grown} MiB more under a flood");
     floods.abort_all();
     while floods.join_next().await.is_some() {}
