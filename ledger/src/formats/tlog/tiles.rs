@@ -149,8 +149,7 @@ impl FromStr for Tile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::merkle::{Frontier, leaf};
-    use crate::rows::{Draft, Memory, tables};
+    use crate::history::merkle::testing::tree;
 
     #[test]
     fn the_specifications_examples() {
@@ -199,20 +198,7 @@ mod tests {
 
     #[test]
     fn tiles_hold_the_rows_of_the_tree() {
-        let nothing = Memory::new();
-        let mut draft = Draft::on(&nothing);
-        let mut frontier = Frontier::default();
-        for i in 0..600u64 {
-            frontier.push(leaf(&i.to_be_bytes()), |level, index, hash| {
-                draft.put(
-                    tables::MERKLE,
-                    [&[level], &index.to_be_bytes()[..]].concat(),
-                    hash.to_vec(),
-                );
-            });
-        }
-        let mut rows = Memory::new();
-        rows.apply(draft.finish());
+        let rows = tree(600);
         for tile in tiles_of(600).filter(|tile| tile.kind != TileKind::Entries) {
             assert_eq!(tile.hashes(&rows).unwrap().len() as u64, tile.width * 32, "{tile}");
         }

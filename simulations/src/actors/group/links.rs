@@ -1,5 +1,7 @@
 //! Who is connected to whom, and what travels there.
 
+use std::borrow::BorrowMut;
+
 use ledger::history::{FIRST_RULES, KNOWN_RULES, ReplicaId};
 use replica::peers::testing::{greeted, hello, refused};
 use replica::peers::{Event, Local, Membership, Peer, Program, Reason, Session, Versions};
@@ -9,7 +11,7 @@ use super::{CLUSTER, Due, Group};
 use crate::actors::tailnet::Result;
 use crate::invariants::broken;
 use crate::world::clock::SECOND;
-use crate::world::{Ms, ProcessId};
+use crate::world::{Ms, ProcessId, Trace};
 
 /// How long nothing gets through before a connection counts as lost.
 const SILENCE: Ms = 3 * SECOND;
@@ -31,7 +33,7 @@ impl Site {
     }
 }
 
-impl<A: std::fmt::Display> Group<'_, A> {
+impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     /// A replica looks at its connections, and makes those that are missing.
     pub(super) fn check_links(&mut self, who: ProcessId) -> Result<()> {
         let now = self.now();

@@ -1,5 +1,6 @@
 //! Looks at a replica after everything that it does, from outside.
 
+use std::borrow::BorrowMut;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use replica::node::View;
 use super::{DataDir, Group};
 use crate::actors::tailnet::Result;
 use crate::invariants::{self, Replayed, broken, faulty};
-use crate::world::ProcessId;
+use crate::world::{ProcessId, Trace};
 
 /// What is known of the group's history.
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ pub(super) struct Looking {
     pub(super) led: (u64, Option<ReplicaId>),
 }
 
-impl<A: std::fmt::Display> Group<'_, A> {
+impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     pub(super) fn look(&mut self, who: ProcessId) -> Result<()> {
         let Some(machine) = &self.sites[who].machine else { return Ok(()) };
         let (id, view) = (machine.replica(), machine.view());

@@ -1,6 +1,8 @@
 //! Who is in the group: machines that are invited, join, change their roles, are put out or
 //! replaced, and disks that are lost.
 
+use std::borrow::BorrowMut;
+
 use ledger::history::members::{self, Member, Standing};
 use ledger::history::{
     Event, InvitationKey, Invited, MemberFingerprint, ReplicaId, Role, RoleChange,
@@ -16,10 +18,10 @@ use super::site::Part;
 use super::{CLUSTER, Due, Group};
 use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::broken;
-use crate::world::ProcessId;
 use crate::world::clock::{MINUTE, SECOND};
+use crate::world::{ProcessId, Trace};
 
-impl<A: std::fmt::Display> Group<'_, A> {
+impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     /// The members on record, as the newest replica has them.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
         let Some(view) = &self.looking.newest else { return Ok(Vec::new()) };
