@@ -27,6 +27,7 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
         let settle = self.now() + 10 * SECOND;
         self.run(settle, act)?;
         self.clear_removed()?;
+        self.put_out_who_never_came()?;
         for who in 0..self.sites.len() {
             if self.sites[who].part == Part::Member {
                 let name = format!("last-{who}");
@@ -117,7 +118,8 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
             }
             let conf = machine.status().group;
             if let Err(why) = invariants::the_group_follows_the_records(newest.rows(), &conf) {
-                return Ok(Some(format!("replica {}: {}", member.id, why.what)));
+                let stands = self.stands(self.sites.len());
+                return Ok(Some(format!("replica {}: {}: {stands}", member.id, why.what)));
             }
         }
         Ok((active == 0).then(|| "members".into()))

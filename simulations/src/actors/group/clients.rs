@@ -312,6 +312,9 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     /// A record that nobody has had before.
     pub(super) fn clients_see(&mut self, record: &Record) -> Result<()> {
         let proposal = record.proposal().proposal();
+        let asked = self.clients.named.get(&proposal.request.to_string());
+        let refused = asked.is_some_and(|op| self.clients.ops[*op].done == Some(Done::Refused));
+        invariants::what_was_refused_is_not_recorded(&proposal.request, refused)?;
         match &proposal.event {
             Event::MemberInvited(invited) => {
                 self.clients.invitations.insert(invited.key, (invited.expires_ms, false));

@@ -186,8 +186,14 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
             return false;
         }
         let id = self.sites[who].replica;
-        let is_voter = id.is_some_and(|id| conf.voters.contains(&id.0));
-        !is_voter || conf.voters.len() >= 3
+        let votes = |id: Option<ReplicaId>| id.is_some_and(|id| conf.voters.contains(&id.0));
+        // A replica counts votes by the group that it has applied: the others must have come to this
+        // one, or they elect nobody by the one before.
+        let others = self.sites.iter().filter(|site| site.id != who && votes(site.replica));
+        let have = |site: &&super::Site| {
+            site.machine.as_ref().is_some_and(|machine| machine.status().group == conf)
+        };
+        !votes(id) || others.filter(have).count() * 2 > conf.voters.len()
     }
 
     /// Whether a change of the members has been asked for whose outcome is not known.
@@ -281,6 +287,23 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
             }
             self.count("removed machine emptied");
             self.begin_anew(who);
+        }
+        Ok(())
+    }
+
+    /// A machine that did not hear what had become of its wish to join has begun anew; its operator
+    /// puts out whoever it would have been.
+    pub(super) fn put_out_who_never_came(&mut self) -> Result<()> {
+        let mut members = self.members()?;
+        members.retain(|member| self.site_of(member).is_none());
+        for member in members {
+            let request = format!("remove-{}", member.id);
+            if self.clients.is_asked(&request) {
+                continue;
+            }
+            self.count("a member that never came removed");
+            let host = self.random.place(self.sites.len());
+            self.want(Want::at(host, request, Event::MemberRemoved(member.id)).must())?;
         }
         Ok(())
     }
