@@ -56,6 +56,9 @@ find_missing() {
         missing="$missing ca-certificates"
     if [ "${1:-}" = tests ]; then
         have strace || missing="$missing strace"
+        # For the network namespaces in which the tests part a group. Not everybody has sbin in PATH.
+        have ip || [ -x /sbin/ip ] || missing="$missing iproute2"
+        have nft || [ -x /usr/sbin/nft ] || missing="$missing nftables"
     fi
 }
 

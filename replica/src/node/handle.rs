@@ -13,7 +13,7 @@ use ledger::lock::signatures::Signer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::surroundings::{Clock, SystemClock, Way};
-use super::{GroupView, View};
+use super::{GroupView, Supported, View};
 use crate::peers::Event as LinkEvent;
 use crate::security_log::SecurityLog;
 
@@ -109,6 +109,7 @@ pub struct Handle {
     pub(super) cluster: ClusterId,
     pub(super) replica: ReplicaId,
     pub(super) incarnation: u64,
+    pub(super) supported: Supported,
     pub(super) security: Arc<SecurityLog>,
 }
 
@@ -135,6 +136,11 @@ impl Handle {
     /// The key with which this replica proposes, and by which its peers know it.
     pub fn member_key(&self) -> MemberKey {
         MemberKey(self.member.public().0)
+    }
+
+    /// What the program can do.
+    pub fn supported(&self) -> Supported {
+        self.supported
     }
 
     /// Which life of the group this is, from 1: restoring and recovering begin a new one.

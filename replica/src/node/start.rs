@@ -6,10 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use ledger::Fault;
-use ledger::history::{
-    ClusterId, Event, FIRST_RULES, Fold, Founder, KNOWN_RULES, MemberDetails, MemberKey, RequestId,
-    Who,
-};
+use ledger::history::{ClusterId, Event, Fold, Founder, MemberDetails, MemberKey, RequestId, Who};
 use ledger::lock::signatures::Signer;
 use ledger::rows::Rows;
 use ledger::rows::raft::{Identity, Neighbour};
@@ -24,18 +21,13 @@ use super::handle::{Command, queue};
 use super::keeper::Keeper;
 use super::run::{Loop, Tells};
 use super::surroundings::{Clock, SystemClock};
-use super::{GroupView, Handle, Outcome, Submission, View, group};
+use super::{GroupView, Handle, Outcome, Submission, Supported, View, group};
 use crate::core::{Core, WindowLimits};
-use crate::disk::recovery::{Fresh, Recovered, StartError, recover};
+use crate::disk::recovery::{Fresh, Recovered, StartError, recover_knowing};
 use crate::disk::watermark::Marks;
 use crate::disk::{Disk, log};
-use crate::peers::{
-    self, Event as LinkEvent, JoinStream, Limits, Links, Local, Membership, Program, Versions,
-};
+use crate::peers::{self, Event as LinkEvent, JoinStream, Limits, Links, Local, Membership};
 use crate::security_log::SecurityLog;
-
-/// Versions of the protocol between members that this program speaks.
-const WIRE: Versions = Versions { least: 1, most: 1 };
 
 /// How to start a replica.
 pub struct Options {
@@ -51,6 +43,8 @@ pub struct Options {
     pub joined: Option<(Identity, Vec<Neighbour>)>,
     /// How it is linked to other members; without it, it has none.
     pub peering: Option<Peering>,
+    /// What the program can do.
+    pub supported: Supported,
 }
 
 /// How a replica is linked to the others.
@@ -62,15 +56,6 @@ pub struct Peering {
     pub joiners: UnboundedSender<Box<JoinStream>>,
 }
 
-/// What this program can do, as it tells its peers.
-pub fn program() -> Program {
-    Program {
-        wire: WIRE,
-        rules: Versions { least: FIRST_RULES, most: KNOWN_RULES },
-        software: concat!("lockstep ", env!("CARGO_PKG_VERSION")).into(),
-    }
-}
-
 impl Options {
     /// A replica that is linked to nobody.
     pub fn alone(
@@ -78,7 +63,8 @@ impl Options {
         member: Arc<dyn Signer + Send + Sync>,
         founder: Option<MemberDetails>,
     ) -> Self {
-        Options { dir: dir.into(), member, founder, joined: None, peering: None }
+        let supported = Supported::THIS_VERSION;
+        Options { dir: dir.into(), member, founder, joined: None, peering: None, supported }
     }
 }
 
@@ -104,7 +90,7 @@ impl Node {
     /// its group has then applied everything that was acknowledged before; another one serves what
     /// it has, and asks the others for what is newer.
     pub async fn start(options: Options) -> Result<Node, StartError> {
-        let Options { dir, member, founder, joined, peering } = options;
+        let Options { dir, member, founder, joined, peering, supported } = options;
         let fresh = match (&founder, joined) {
             (_, Some((identity, neighbours))) => Fresh::Joiner(identity, neighbours),
             (Some(_), None) => Fresh::Founder(new_cluster()?),
@@ -117,8 +103,9 @@ impl Node {
         let security = Arc::new(SecurityLog::of(&dir));
         // Everything that can block happens on the loop's own thread.
         let loops = thread::Builder::new().name("replica".into()).spawn(move || {
-            let prepared = recover(&dir, fresh).and_then(|recovered| {
+            let prepared = recover_knowing(&dir, fresh, supported.rules()).and_then(|recovered| {
                 let around = Around {
+                    supported,
                     seed,
                     window: WindowLimits::default(),
                     foresight: Foresight::start()?,
@@ -162,10 +149,10 @@ impl Node {
         member: Arc<dyn Signer + Send + Sync>,
         membership: watch::Receiver<Arc<Membership>>,
     ) -> Result<(), Fault> {
-        let Handle { cluster, incarnation, replica, .. } = self.handle;
+        let Handle { cluster, incarnation, replica, supported, .. } = self.handle;
         let config = peers::Config {
             identity: peers::Identity::new(member),
-            local: Local { cluster, incarnation, replica, program: program() },
+            local: Local { cluster, incarnation, replica, program: supported.program() },
             membership,
             limits: Limits::default(),
             random: Arc::new(|| random().unwrap_or_default()),
@@ -292,6 +279,7 @@ fn random() -> Result<u64, Fault> {
 
 /// What a loop has besides what its disk remembers.
 pub(super) struct Around {
+    pub(super) supported: Supported,
     /// For election timeouts.
     pub(super) seed: u64,
     pub(super) window: WindowLimits,
@@ -307,12 +295,12 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     member: Arc<dyn Signer + Send + Sync>,
     around: Around,
 ) -> Result<(Prepared, Loop<D>), StartError> {
-    let Around { seed, window, foresight, clock, security } = around;
+    let Around { supported, seed, window, foresight, clock, security } = around;
     let Recovered { disk, identity, saved, mark, watermark } = recovered;
     let (cluster, replica) = log::names(&identity);
     let incarnation = identity.incarnation;
     let rows: Box<dyn Rows + Send + Sync> = Box::new(disk.view());
-    let fold = Fold::open(&*rows)?;
+    let fold = Fold::open_knowing(&*rows, supported.rules())?;
     let (applied, ahead) = (saved.applied, saved.ahead);
     let membership = group::membership(&*rows, replica, &saved.group)?;
     let core = Core::with_window(replica, saved, seed, window)?;
@@ -331,7 +319,17 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
         replica, core, disk, keeper, foresight, to_do, tells, signer, clock, agreement, ahead, kept,
     );
     let queue = queue();
-    let handle =
-        Handle { commands, views, group, queue, member, cluster, replica, incarnation, security };
+    let handle = Handle {
+        commands,
+        views,
+        group,
+        queue,
+        member,
+        cluster,
+        replica,
+        incarnation,
+        supported,
+        security,
+    };
     Ok(((handle, membership), work))
 }

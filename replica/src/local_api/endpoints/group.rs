@@ -51,12 +51,14 @@ impl Api {
         let (group, seen) = self.seen().await;
         let (stale, local) = (reading::is_stale(), reading::is_local());
         let (own, incarnation) = (self.node.replica(), self.node.incarnation());
+        let version = self.node.supported().version();
         let data_dir = self.data_dir.clone();
         blocking(move || {
             let ground = Ground { fold: view.fold(), rows: view.rows() };
             let disk_bytes = bytes_below(&data_dir).ok();
             let now_ms = now_ms();
-            let sight = Sight { own, incarnation, group, seen, stale, local, disk_bytes, now_ms };
+            let sight =
+                Sight { own, version, incarnation, group, seen, stale, local, disk_bytes, now_ms };
             Ok(json(&group_body::body(ground, &sight)?))
         })
         .await?
