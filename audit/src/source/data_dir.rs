@@ -23,6 +23,9 @@ const PAGE_RECORDS: usize = 512;
 /// Bytes of the identity file that are looked at.
 const IDENTITY_BYTES: u64 = 4096;
 
+/// Bytes of a signed head that are looked at.
+const HEAD_BYTES: u64 = 1 << 20;
+
 /// A data directory, open for reading.
 pub(crate) struct DataDir {
     dir: PathBuf,
@@ -50,9 +53,19 @@ impl DataDir {
         Ok(DataDir { dir: dir.to_owned(), rows, watermark, holder })
     }
 
-    /// Its records, ascending.
-    pub(crate) fn records(&self) -> impl Iterator<Item = Result<Stored, Fault>> + Send + '_ {
-        Records { rows: &self.rows, from: Some(Vec::new()), page: Vec::new().into_iter() }
+    /// Its records from one on, ascending.
+    pub(crate) fn records(
+        &self,
+        first: u64,
+    ) -> impl Iterator<Item = Result<Stored, Fault>> + Send + '_ {
+        // From the beginning also what is no index.
+        let from = if first == 0 { Vec::new() } else { first.to_be_bytes().to_vec() };
+        Records { rows: &self.rows, from: Some(from), page: Vec::new().into_iter() }
+    }
+
+    /// The bytes of one record.
+    pub(crate) fn record(&self, index: u64) -> Option<Vec<u8>> {
+        self.rows.get(tables::RECORDS, &index.to_be_bytes()).ok().flatten()
     }
 
     /// Whether the identity file, the database and record 0 are of one replica and ledger.
@@ -122,6 +135,11 @@ impl Iterator for Records<'_> {
         }
         self.page.next().map(Ok)
     }
+}
+
+/// The signed head that a daemon leaves beside its database.
+pub(crate) fn head_beside(dir: &Path) -> Option<Vec<u8>> {
+    read_start(&dir.join("checkpoint"), HEAD_BYTES)
 }
 
 /// The first bytes of a regular file.

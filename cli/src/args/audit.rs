@@ -73,8 +73,8 @@ printed them for somebody whom they trust."
   lockstep audit watch --once --resume watch.json /var/lib/lockstep
   lockstep audit watch --once --silence 90d --json /var/lib/lockstep
 
-Each pass verifies everything again and demands that the history goes on from
-the pass before. Without --once it goes on until it is stopped.")]
+Each pass verifies what is new and demands that the history goes on from where
+it ended at the pass before. Without --once it goes on until it is stopped.")]
     Watch(AuditWatch),
     /// Make a sample history and its report
     #[command(after_help = "Example:
@@ -129,8 +129,8 @@ pub(crate) struct Verify {
     /// or error
     #[arg(long, value_name = "SEVERITY")]
     pub(crate) fail_on: Option<String>,
-    /// Remember the end of the history in FILE, and demand the next time that
-    /// the history goes on from there
+    /// Remember the end of the history in FILE (and FILE.state); the next time
+    /// it has to go on from there, and only what is new is verified
     #[arg(long, value_name = "FILE")]
     pub(crate) resume: Option<PathBuf>,
     /// Write the findings as SARIF 2.1.0

@@ -183,6 +183,55 @@ fn a_signing_node_running_killed_and_stopped() {
     assert_eq!(every_file(&daemon.data()), before);
 }
 
+/// The end is remembered from the socket; what comes later is verified there and in the directory.
+#[test]
+fn the_next_audit_of_a_daemon_goes_on_where_the_last_one_ended() {
+    let mut daemon = Daemon::start();
+    let end = daemon.files.path().join("end");
+    let run = |source: &Path| {
+        let output = verify([Path::new("--json"), Path::new("--resume"), &end, source]);
+        (json(&output), code(&output))
+    };
+    let (first, exit) = run(&daemon.socket());
+    assert_eq!((exit, &first["resumed_from"]), (0, &Value::Null));
+    daemon.run(&["node", "add", "camera", "--node-key", &node_key("1c")]);
+    let new = daemon.status();
+    let (second, exit) = run(&daemon.socket());
+    assert_eq!(exit, 0, "{second:#}");
+    let before = format!("at {} records", first["records"]);
+    assert!(second["resumed_from"].as_str().unwrap().ends_with(&before), "{second:#}");
+    let unchecked = second["unchecked"].as_array().unwrap();
+    assert!(unchecked.iter().any(|item| item["id"] == "before-resume"), "{second:#}");
+    assert_eq!(second["head"], new["Head"]);
+    let whole = report(&daemon.socket());
+    for field in ["root", "record_hash", "fold_hash", "aums", "verified", "nodes", "findings"] {
+        assert_eq!(second[field], whole[field], "{field}");
+    }
+    // While it is followed, nothing is told twice.
+    let memory = daemon.files.path().join("watch.json");
+    let watch = || {
+        let output = lockstep()
+            .args(["audit", "watch", "--once", "--json", "--resume"])
+            .args([&memory, &daemon.socket()])
+            .output()
+            .unwrap();
+        (String::from_utf8(output.stdout.clone()).unwrap(), code(&output))
+    };
+    assert_eq!(watch().1, 4);
+    assert_eq!(watch(), (String::new(), 0));
+    daemon.run(&["node", "add", "scanner", "--node-key", &node_key("1d")]);
+    let (told, exit) = watch();
+    assert_eq!((told.lines().count(), exit), (1, 4), "{told}");
+    assert!(told.contains("node.locked-out"), "{told}");
+    daemon.kill();
+    let before = every_file(&daemon.data());
+    let (third, exit) = run(&daemon.data());
+    assert_eq!(exit, 0, "{third:#}");
+    let at = format!("at {} records", second["records"]);
+    assert!(third["resumed_from"].as_str().unwrap().ends_with(&at), "{third:#}");
+    assert_eq!(every_file(&daemon.data()), before);
+}
+
 /// SIGTERM, and the wait for it.
 fn terminate(child: &mut Child) {
     let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
