@@ -15,6 +15,7 @@ pub mod dates;
 pub mod demo;
 pub mod evidence;
 pub mod foreign;
+pub mod guard;
 mod history;
 mod log_tail;
 pub mod notebook;

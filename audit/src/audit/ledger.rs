@@ -98,7 +98,7 @@ pub fn verify_data_dir(name: &str, dir: &Path, options: &Options<'_>) -> Report 
 /// As [`verify_data_dir`]; `keep` asks for the evidence too.
 pub fn audit_data_dir(name: &str, dir: &Path, options: &Options<'_>, keep: bool) -> Audited {
     let kind = Kind::DataDir;
-    let opened = match DataDir::open(dir) {
+    let opened = match DataDir::open(dir, options.guard.as_ref()) {
         Ok(opened) => opened,
         Err(fault) => return failed(name, kind, &fault),
     };
@@ -161,7 +161,11 @@ pub fn audit_data_dir(name: &str, dir: &Path, options: &Options<'_>, keep: bool)
         let kept = options.keep(replay, &report, &backwards, head.as_ref(), keep);
         Ok(Audited { report, evidence, kept })
     });
-    audited.unwrap_or_else(|fault| failed(name, kind, &fault))
+    match opened.rows.lost() {
+        // Whatever was found since is about that, and not about the directory.
+        Some(lost) => failed(name, kind, &Fault::new(lost)),
+        None => audited.unwrap_or_else(|fault| failed(name, kind, &fault)),
+    }
 }
 
 /// Audits what a running daemon serves.

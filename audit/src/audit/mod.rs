@@ -14,6 +14,7 @@ use ::ledger::lock::{Key, State};
 use crate::accept::Acceptances;
 use crate::checks::Finding;
 use crate::checks::catalog::{CACHE_DIFFERS, SOURCE_UNREADABLE};
+use crate::guard::Guard;
 use crate::notebook::Notebook;
 use crate::policy::Policy;
 use crate::progress::Progress;
@@ -47,6 +48,8 @@ pub struct Options<'a> {
     pub chronicle: bool,
     /// What was kept of the audit before, and where the state of this one is kept.
     pub notebook: Option<&'a Notebook>,
+    /// How a data directory is opened in another process; in this one if not given.
+    pub guard: Option<Guard>,
     /// Whom to tell how far the work is.
     pub progress: Progress<'a>,
 }

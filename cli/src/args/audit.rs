@@ -80,6 +80,26 @@ it ended at the pass before. Without --once it goes on until it is stopped.")]
     #[command(after_help = "Example:
   lockstep audit demo stolen-key demo")]
     Demo(AuditDemo),
+    /// Open a data directory and answer for its rows on stdin and stdout
+    ///
+    /// What `audit` starts to read a directory, with limits and without rights.
+    #[command(hide = true)]
+    ReadDirectory(AuditReadDirectory),
+}
+
+/// What reads a data directory for another process of this program.
+#[derive(Debug, Args)]
+pub(crate) struct AuditReadDirectory {
+    /// The directory
+    pub(crate) dir: PathBuf,
+    /// `busy` if somebody may be writing to it, or `still`
+    pub(crate) state: String,
+    /// Bytes of memory
+    pub(crate) memory: u64,
+    /// Seconds of processor time
+    pub(crate) seconds: u64,
+    /// Files open at once
+    pub(crate) files: u64,
 }
 
 /// Replays a history from its bytes and says whether it holds.

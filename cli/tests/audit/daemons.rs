@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Files, code, found, json, lockstep, report, verify};
 
 /// A signing node with a lock on, one node signed and another locked out.
-struct Daemon {
+pub(super) struct Daemon {
     child: Child,
     files: Files,
 }
@@ -25,7 +25,7 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let files = Files::new();
         let mut daemon = Daemon { child: serve(&files), files };
         daemon.await_ready();
@@ -49,7 +49,7 @@ impl Daemon {
         self.files.path().join("socket")
     }
 
-    fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.files.path().join("data")
     }
 
@@ -71,7 +71,7 @@ impl Daemon {
     }
 
     /// Ends it as a crash does.
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -97,7 +97,7 @@ fn node_key(byte: &str) -> String {
 
 /// Every file below `dir` with its content, length and the time of its last change; directories
 /// with theirs.
-fn every_file(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
+pub(super) fn every_file(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
     let mut found = BTreeMap::new();
     let mut open = vec![dir.to_owned()];
     while let Some(path) = open.pop() {
@@ -275,7 +275,7 @@ fn a_copy_made_while_the_daemon_writes_is_judged_somehow() {
     assert!(writer > 0);
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+pub(super) fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

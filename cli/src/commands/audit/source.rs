@@ -11,7 +11,7 @@ use audit::{
     Audited, Options, audit_data_dir, unreadable, verify_aums, verify_backup, verify_bundle,
 };
 
-use super::daemon;
+use super::{daemon, read_directory};
 use crate::commands;
 use crate::commands::status_file::{self, StatusFile};
 use crate::exit::Failure;
@@ -81,7 +81,10 @@ fn detected(source: &Path, beside: Option<Shown>, options: &Options<'_>, keep: b
         }
         Ok(Detected::Backup(backup)) => verify_backup(&name, &backup, options, keep),
         Ok(Detected::Bundle(bundle)) => verify_bundle(&name, &bundle, options),
-        Ok(Detected::DataDir(dir)) => audit_data_dir(&name, &dir, options, keep),
+        Ok(Detected::DataDir(dir)) => {
+            let guard = read_directory::guard();
+            audit_data_dir(&name, &dir, &Options { guard, ..options.clone() }, keep)
+        }
         Ok(Detected::Socket(socket)) => match commands::runtime() {
             Ok(runtime) => daemon::audit(&name, &socket, &runtime, options, keep),
             Err(failure) => unreadable(&name, Some(Kind::Daemon), &failure.what).into(),

@@ -102,6 +102,7 @@ fn options<'a>(
         now_ms: source::now_ms(),
         chronicle: args.html.is_some(),
         notebook,
+        guard: None,
         progress,
     })
 }
