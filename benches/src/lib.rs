@@ -11,6 +11,7 @@
 
 pub mod data;
 pub mod floors;
+pub mod group;
 pub mod replicas;
 pub mod rivals;
 

@@ -103,7 +103,9 @@ pub(super) fn check(asked: &[Asked], records: &[Value]) -> Result<Counts, String
                 counts.came_true += usize::from(place.is_some());
             }
             (Came::Refused(_), None) => counts.refused += 1,
-            (Came::Refused(_), Some(_)) => return Err(format!("refused, but on record: {one:?}")),
+            (Came::Refused(why), Some(_)) => {
+                return Err(format!("refused, but on record: {one:?}, because of {why}"));
+            }
             (Came::Saw { .. }, _) => return Err(format!("no answer to a change: {one:?}")),
         }
         if let (Some((register, value)), Some((index, _))) = (register, place) {
