@@ -34,6 +34,14 @@ find_clang_headers() {
     return 1
 }
 
+# The library by which a test lets a daemon's clock jump.
+find_faketime() {
+    for file in /usr/lib/*/faketime/libfaketimeMT.so.1; do
+        [ -e "$file" ] && return 0
+    done
+    return 1
+}
+
 # Sets `missing` to the Debian or Ubuntu packages that have to be installed for the build, and,
 # with the argument "tests", for the tests.
 find_missing() {
@@ -56,6 +64,7 @@ find_missing() {
         missing="$missing ca-certificates"
     if [ "${1:-}" = tests ]; then
         have strace || missing="$missing strace"
+        find_faketime || missing="$missing libfaketime"
     fi
 }
 

@@ -3,13 +3,18 @@
 mod agreement;
 mod fetching;
 mod foresight;
+mod full;
 mod group;
 mod handle;
 mod keeper;
+mod kept;
 mod librarian;
+mod mend;
 mod peering;
 mod proposals;
+mod reach;
 mod run;
+mod scrub;
 mod start;
 mod surroundings;
 #[cfg(feature = "testing")]
