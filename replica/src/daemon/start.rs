@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledger::history::members::{self, Standing};
-use ledger::history::{MemberFingerprint, ReplicaId, Who, is_name, requests};
+use ledger::history::{MemberFingerprint, MemberKey, ReplicaId, Who, is_name, requests};
 use ledger::lock::signatures::{PrivateKey, Signer};
 use ledger::{Ailment, Fault};
 use rustix::fs::{FlockOperation, flock};
@@ -208,7 +208,8 @@ pub async fn run(
     guard_memory();
 
     let mut stop = pin!(stop);
-    let listener = peer_port::bind(&config.data_dir, config.peer_listen)
+    let own_key = MemberKey(keys.member.public().0);
+    let listener = peer_port::bind(&config.data_dir, config.peer_listen, own_key)
         .await
         .map_err(|source| listening(config.peer_listen, source))?;
     let peer_addr = listener.local_addr().map_err(|e| listening(config.peer_listen, e))?;
@@ -355,8 +356,8 @@ async fn serve_node(
         let view = handle.view();
         let node =
             enrol::own_node(Ground { fold: view.fold(), rows: view.rows() }, handle.replica());
-        let node = node.map_err(NotPlanned::from)?;
-        if let Some(node) = node.filter(|node| node.name != *given) {
+        // What cannot be read is noticed by the replica.
+        if let Some(node) = node.ok().flatten().filter(|node| node.name != *given) {
             tracing::warn!(
                 given,
                 name = node.name,
@@ -551,7 +552,14 @@ async fn enrol_own(
         let view = handle.read().await.map_err(|_| ServeError::EnrolUnknown)?;
         let own = local_api::own(&keys, keys.node.public());
         let ground = Ground { fold: view.fold(), rows: view.rows() };
-        let next = enrol::next(ground, handle.replica(), &name, own, Some(&address))?;
+        let next = match enrol::next(ground, handle.replica(), &name, own, Some(&address)) {
+            // The replica has noticed as well, and mends it.
+            Err(NotPlanned::Fault(fault)) if fault.ailment() == Ailment::Damaged => {
+                tokio::time::sleep(ENROL_PAUSE).await;
+                continue;
+            }
+            next => next?,
+        };
         let Some(event) = next else { return Ok(()) };
         let kind = event.kind_name();
         let request = random_request_id().map_err(NotPlanned::from)?;

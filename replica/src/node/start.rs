@@ -126,16 +126,19 @@ impl Node {
         let security = Arc::new(SecurityLog::of(&dir));
         // Everything that can block happens on the loop's own thread.
         let loops = thread::Builder::new().name("replica".into()).spawn(move || {
-            let prepared = opened(&dir, fresh).and_then(|recovered| {
-                scrub::start(&recovered.disk)?;
+            let prepared = sound(&dir, fresh, |fresh| {
+                let recovered = recover(&dir, fresh)?;
+                let disk = recovered.disk.watched();
                 let around = Around {
                     seed,
                     window: WindowLimits::default(),
                     foresight: Foresight::start()?,
                     clock: Arc::new(SystemClock),
-                    security,
+                    security: security.clone(),
                 };
-                prepare(recovered, signer, around)
+                let prepared = prepare(recovered, signer.clone(), around)?;
+                scrub::start(disk)?;
+                Ok(prepared)
             });
             match prepared {
                 Ok((prepared, work)) => {
@@ -367,7 +370,7 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
 /// A loop on a database that was opened again.
 fn again(mut kept: Kept, recovered: Recovered) -> Result<Loop<Rocks>, StartError> {
     let (core, found) = found(recovered, random()?, WindowLimits::default())?;
-    scrub::start(&found.disk)?;
+    scrub::start(found.disk.watched())?;
     kept.agreement.reached(&found.view);
     kept.tells.views.send_replace(found.view);
     kept.tells.membership.send_replace(found.membership);
@@ -376,24 +379,28 @@ fn again(mut kept: Kept, recovered: Recovered) -> Result<Loop<Rocks>, StartError
     Ok(Loop::new(kept, core, found.disk, found.keeper, Foresight::start()?, found.ahead))
 }
 
-/// Recovers what a data directory holds. If it is damaged it is mended first, as far as it can be.
-fn opened(dir: &Path, fresh: Fresh) -> Result<Recovered, StartError> {
+/// Starts on what a data directory holds. If its database is damaged it is mended first, as far as it
+/// can be.
+fn sound<T>(
+    dir: &Path,
+    fresh: Fresh,
+    start: impl Fn(Fresh) -> Result<T, StartError>,
+) -> Result<T, StartError> {
     mend::finish(dir)?;
-    match recover(dir, fresh) {
-        Err(StartError::Fault(fault)) if fault.ailment() == Ailment::Damaged => {
-            tracing::error!(%fault, "the database is damaged: it is made anew from what is sound in it");
-            match mend::mend(dir).and_then(|mended| mend::finish(dir).map(|()| mended)) {
-                Ok(Mended { kept, missing }) => {
-                    tracing::warn!(kept, missing, "the database is made anew");
-                    recover(dir, Fresh::Refused)
-                }
-                Err(why) => {
-                    tracing::error!(%why, "it cannot be mended");
-                    Err(StartError::Fault(fault))
-                }
-            }
+    let fault = match start(fresh) {
+        Err(StartError::Fault(fault)) if fault.ailment() == Ailment::Damaged => fault,
+        started => return started,
+    };
+    tracing::error!(%fault, "the database is damaged: it is made anew from what is sound in it");
+    match mend::mend(dir).and_then(|mended| mend::finish(dir).map(|()| mended)) {
+        Ok(Mended { kept, missing }) => {
+            tracing::warn!(kept, missing, "the database is made anew");
+            start(Fresh::Refused)
         }
-        recovered => recovered,
+        Err(why) => {
+            tracing::error!(%why, "it cannot be mended");
+            Err(StartError::Fault(fault))
+        }
     }
 }
 
