@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ledger::Fault;
-use ledger::history::{Fold, Record, SignedProposal, Verdict};
+use ledger::history::{Fold, Record, SignedProposal, Verdict, requests};
 use ledger::lock::signatures::{Unverified, verify_one};
 use ledger::rows::raft::{
     APPLIED, BASE, EntryKind, GROUP, Group, HARD, HardState, IDENTITY, Identity, Position,
@@ -252,6 +252,11 @@ impl LogTail {
         let Some(entry) = self.entries.get(place) else { return Ok(false) };
         let Ok(proposal) = SignedProposal::decode(&entry.proposal) else { return Ok(false) };
         let Ok(proposal) = verify_one(Unverified::new(proposal)) else { return Ok(false) };
+        // Handed to one leader after the other, a proposal may be in the log more than once.
+        let asked = proposal.get().proposal();
+        if requests::parts(rows, &asked.request)?.iter().any(|part| part.part == asked.part) {
+            return Ok(false);
+        }
         let mut draft = Draft::on(rows);
         let missing = matches!(fold.clone().admit(&mut draft, &proposal)?, Verdict::Sealed(_));
         if missing {
@@ -278,7 +283,46 @@ fn hash(proposal: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ledger::history::{Event, NewNode};
+    use ledger::ids::NodeKey;
     use ledger::rows::Memory;
+    use ledger::testing::Group as History;
+
+    /// A member was asked while the leadership changed, and handed the same proposal to the next
+    /// leader too. The audit looked for the record that the second of them repeats, which it does not
+    /// keep, and could not decide about a sound history.
+    #[test]
+    fn a_proposal_that_is_in_the_log_again_is_no_missing_record() {
+        let mut history = History::new();
+        let proposal = history.proposal(Event::NodeAdded(NewNode {
+            name: "laptop".into(),
+            node_key: NodeKey([7; 32]),
+            lock_key: None,
+            own: false,
+            signature: None,
+            auth_key: None,
+        }));
+        let signed = SignedProposal::sign(&proposal, &history.member).unwrap();
+        let proposal = signed.bytes().to_vec();
+        let entries = VecDeque::from([Entry { index: 9, proposal }]);
+        let tail = LogTail { entries, ..LogTail::default() };
+        let mut findings = Vec::new();
+        let draft = Draft::on(&history.rows);
+        assert!(tail.passed_over(0, &history.fold, &draft, &mut findings).unwrap());
+        assert_eq!(findings.len(), 1, "it is no record yet");
+
+        let verified = verify_one(Unverified::new(signed)).unwrap();
+        let mut draft = Draft::on(&history.rows);
+        let sealed = history.fold.admit(&mut draft, &verified).unwrap();
+        assert!(matches!(sealed, Verdict::Sealed(_)), "{sealed:?}");
+        let mut changes = draft.finish();
+        // As the audit does.
+        changes.discard(RECORDS);
+        history.rows.apply(changes);
+        let draft = Draft::on(&history.rows);
+        assert!(!tail.passed_over(0, &history.fold, &draft, &mut findings).unwrap());
+        assert_eq!(findings.len(), 1);
+    }
 
     #[test]
     fn only_an_empty_database_needs_no_log() {

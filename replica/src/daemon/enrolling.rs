@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::Refusal;
 use ledger::history::{Event, Who, requests};
+use ledger::{Ailment, Refusal};
 use tokio::time::sleep;
 
 use super::start::ServeError;
@@ -36,7 +36,14 @@ pub(super) async fn enrol_own(
     loop {
         let view = handle.read().await.map_err(|_| ServeError::EnrolUnknown)?;
         let own = local_api::own(&keys, keys.node.public());
-        let next = enrol::next(ground(&view), handle.replica(), &name, own, Some(&address))?;
+        let next = match enrol::next(ground(&view), handle.replica(), &name, own, Some(&address)) {
+            // The replica has noticed as well, and mends it.
+            Err(NotPlanned::Fault(fault)) if fault.ailment() == Ailment::Damaged => {
+                sleep(PAUSE).await;
+                continue;
+            }
+            next => next?,
+        };
         let Some(event) = next else { return Ok(()) };
         let kind = event.kind_name();
         match record(&handle, &name, event).await? {

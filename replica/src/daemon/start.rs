@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledger::history::members::{self, Standing};
-use ledger::history::{MemberFingerprint, ReplicaId, is_name};
+use ledger::history::{MemberFingerprint, MemberKey, ReplicaId, is_name};
 use ledger::lock::signatures::{PrivateKey, Signer};
 use ledger::{Ailment, Fault};
 use rustix::fs::{FlockOperation, flock};
@@ -207,7 +207,8 @@ pub async fn run(
     guard_memory();
 
     let mut stop = pin!(stop);
-    let listener = peer_port::bind(&config.data_dir, config.peer_listen)
+    let own_key = MemberKey(keys.member.public().0);
+    let listener = peer_port::bind(&config.data_dir, config.peer_listen, own_key)
         .await
         .map_err(|source| listening(config.peer_listen, source))?;
     let peer_addr = listener.local_addr().map_err(|e| listening(config.peer_listen, e))?;
@@ -359,8 +360,8 @@ async fn serve_node(
         let view = handle.view();
         let node =
             enrol::own_node(Ground { fold: view.fold(), rows: view.rows() }, handle.replica());
-        let node = node.map_err(NotPlanned::from)?;
-        if let Some(node) = node.filter(|node| node.name != *given) {
+        // What cannot be read is noticed by the replica.
+        if let Some(node) = node.ok().flatten().filter(|node| node.name != *given) {
             tracing::warn!(
                 given,
                 name = node.name,

@@ -346,11 +346,10 @@ impl<D: Disk> Loop<D> {
         Ok(())
     }
 
-    /// Who is connected, has told its head before, and says nothing: it is stopped, hangs, or its
-    /// disk is full.
+    /// Which voter is connected and says nothing, although all tell their heads: it is stopped,
+    /// hangs, or its disk is full.
     fn silent(&self) -> BTreeSet<ReplicaId> {
-        let told = self.agreement.heads();
-        let up = self.reach.up.keys().copied().filter(|id| told.contains_key(id));
+        let up = self.reach.up.keys().copied().filter(|id| self.group.voters.contains(&id.0));
         let since = |id| self.reach.heard.get(&id).copied().unwrap_or_default();
         up.filter(|id| self.ticks.saturating_sub(since(*id)) > SILENT_TICKS).collect()
     }

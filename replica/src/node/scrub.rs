@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ledger::Fault;
 
-use crate::disk::rocks::{Rocks, Scrubbed};
+use crate::disk::rocks::{Scrubbed, Watched};
 
 /// Between the end of one pass and the next.
 const PAUSE: Duration = Duration::from_secs(24 * 3600);
@@ -22,8 +22,7 @@ const PIECE_BYTES: usize = 1 << 20;
 const REST: Duration = Duration::from_millis(20);
 
 /// Starts a thread that does it until the database is closed. The first pass begins at once.
-pub(super) fn start(disk: &Rocks) -> Result<(), Fault> {
-    let disk = disk.watched();
+pub(super) fn start(disk: Watched) -> Result<(), Fault> {
     let work = move || {
         loop {
             let since = Instant::now();

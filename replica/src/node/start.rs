@@ -115,17 +115,20 @@ impl Node {
         // Everything that can block happens on the loop's own thread.
         let loops = thread::Builder::new().name("replica".into()).spawn(move || {
             let known = supported.rules();
-            let prepared = opened(&dir, fresh, known).and_then(|recovered| {
-                scrub::start(&recovered.disk)?;
+            let prepared = sound(&dir, fresh, |fresh| {
+                let recovered = recover_knowing(&dir, fresh, known)?;
+                let disk = recovered.disk.watched();
                 let around = Around {
                     supported,
                     seed,
                     window: WindowLimits::default(),
                     foresight: Foresight::start()?,
                     clock: Arc::new(SystemClock),
-                    security,
+                    security: security.clone(),
                 };
-                prepare(recovered, signer, around)
+                let prepared = prepare(recovered, signer.clone(), around)?;
+                scrub::start(disk)?;
+                Ok(prepared)
             });
             match prepared {
                 Ok((prepared, work)) => {
@@ -373,7 +376,7 @@ fn again(
     known: KnownRules,
 ) -> Result<Loop<Rocks>, StartError> {
     let (core, found) = found(recovered, known, random()?, WindowLimits::default())?;
-    scrub::start(&found.disk)?;
+    scrub::start(found.disk.watched())?;
     kept.agreement.reached(&found.view);
     kept.tells.views.send_replace(found.view);
     kept.tells.membership.send_replace(found.membership);
@@ -382,24 +385,28 @@ fn again(
     Ok(Loop::new(kept, core, found.disk, found.keeper, Foresight::start()?, found.ahead))
 }
 
-/// Recovers what a data directory holds. If it is damaged it is mended first, as far as it can be.
-fn opened(dir: &Path, fresh: Fresh, known: KnownRules) -> Result<Recovered, StartError> {
+/// Starts on what a data directory holds. If its database is damaged it is mended first, as far as it
+/// can be.
+fn sound<T>(
+    dir: &Path,
+    fresh: Fresh,
+    start: impl Fn(Fresh) -> Result<T, StartError>,
+) -> Result<T, StartError> {
     mend::finish(dir)?;
-    match recover_knowing(dir, fresh, known) {
-        Err(StartError::Fault(fault)) if fault.ailment() == Ailment::Damaged => {
-            tracing::error!(%fault, "the database is damaged: it is made anew from what is sound in it");
-            match mend::mend(dir).and_then(|mended| mend::finish(dir).map(|()| mended)) {
-                Ok(Mended { kept, missing }) => {
-                    tracing::warn!(kept, missing, "the database is made anew");
-                    recover_knowing(dir, Fresh::Refused, known)
-                }
-                Err(why) => {
-                    tracing::error!(%why, "it cannot be mended");
-                    Err(StartError::Fault(fault))
-                }
-            }
+    let fault = match start(fresh) {
+        Err(StartError::Fault(fault)) if fault.ailment() == Ailment::Damaged => fault,
+        started => return started,
+    };
+    tracing::error!(%fault, "the database is damaged: it is made anew from what is sound in it");
+    match mend::mend(dir).and_then(|mended| mend::finish(dir).map(|()| mended)) {
+        Ok(Mended { kept, missing }) => {
+            tracing::warn!(kept, missing, "the database is made anew");
+            start(Fresh::Refused)
         }
-        recovered => recovered,
+        Err(why) => {
+            tracing::error!(%why, "it cannot be mended");
+            Err(StartError::Fault(fault))
+        }
     }
 }
 

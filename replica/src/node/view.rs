@@ -60,7 +60,7 @@ pub struct GroupView {
     pub disagreements: BTreeMap<ReplicaId, Disagreement>,
     /// The last record that it is fetching, while it is.
     pub fetching: Option<u64>,
-    /// Who is connected and says nothing.
+    /// Voters that are connected and say nothing.
     pub silent: BTreeSet<ReplicaId>,
     /// Why this replica writes nothing at the moment, if its disk is full.
     pub full: Option<String>,

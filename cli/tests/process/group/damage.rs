@@ -207,7 +207,8 @@ fn a_slot_of_the_watermark_may_be_torn() {
 
 /// The tables of a column family. Each names its own.
 fn tables_of(place: &Place, family: &str) -> Vec<PathBuf> {
-    let says = [b"rocksdb.column.family.name", family.as_bytes()].concat();
+    // The key before it ends in `id`: of this one only what differs is written.
+    let says = [b"name", family.as_bytes()].concat();
     let mut tables = files(place, "", ".sst");
     tables.retain(|table| {
         let bytes = fs::read(table).unwrap();
