@@ -34,6 +34,14 @@ find_clang_headers() {
     return 1
 }
 
+# The library by which a test lets a daemon's clock jump.
+find_faketime() {
+    for file in /usr/lib/*/faketime/libfaketimeMT.so.1; do
+        [ -e "$file" ] && return 0
+    done
+    return 1
+}
+
 # Sets `missing` to the Debian or Ubuntu packages that have to be installed for the build, and,
 # with the argument "tests", for the tests.
 find_missing() {
@@ -59,6 +67,7 @@ find_missing() {
         # For the network namespaces in which the tests part a group. Not everybody has sbin in PATH.
         have ip || [ -x /sbin/ip ] || missing="$missing iproute2"
         have nft || [ -x /usr/sbin/nft ] || missing="$missing nftables"
+        find_faketime || missing="$missing libfaketime"
     fi
 }
 

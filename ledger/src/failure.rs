@@ -85,17 +85,30 @@ impl Refusal {
     }
 }
 
+/// What ails a disk, as far as whoever met it could tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ailment {
+    /// Anything else.
+    #[default]
+    Unknown,
+    /// It has no space left: that passes once somebody makes room.
+    NoSpace,
+    /// It holds other bytes than were written: their checksum is wrong, or they are gone.
+    Damaged,
+}
+
 /// Our own failure: a storage error, a damaged row, a broken invariant. Never a verdict.
 #[derive(Debug)]
 pub struct Fault {
     what: String,
+    ailment: Ailment,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Fault {
     /// A fault without an underlying error, such as a damaged row.
     pub fn new(what: impl Into<String>) -> Self {
-        Fault { what: what.into(), source: None }
+        Fault { what: what.into(), ailment: Ailment::Unknown, source: None }
     }
 
     /// A fault caused by another error; `what` names the operation that failed.
@@ -103,7 +116,17 @@ impl Fault {
         what: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Fault { what: what.into(), source: Some(source.into()) }
+        Fault { what: what.into(), ailment: Ailment::Unknown, source: Some(source.into()) }
+    }
+
+    /// The same fault, of which it is known what ails the disk.
+    pub fn of(self, ailment: Ailment) -> Self {
+        Fault { ailment, ..self }
+    }
+
+    /// What ails the disk.
+    pub fn ailment(&self) -> Ailment {
+        self.ailment
     }
 }
 

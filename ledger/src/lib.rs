@@ -22,7 +22,7 @@ pub mod rows;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use failure::{Failure, Fault, Refusal};
+pub use failure::{Ailment, Failure, Fault, Refusal};
 
 /// Whether this build can have bugs on purpose. No program may.
 pub const PLANTED: bool = cfg!(feature = "planted");

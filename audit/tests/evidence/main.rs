@@ -2,6 +2,7 @@
 //! changed unnoticed; proofs hold for what they prove and for nothing else.
 #![allow(clippy::unwrap_used, reason = "a test that cannot prepare its ledger has failed")]
 
+mod backups;
 #[path = "../data_dirs/directory.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod directory;

@@ -63,9 +63,11 @@ fn asking(
     let session = Session::new(global)?;
     let done = run(&session);
     if session.client.was_stale() {
-        print::note(
-            "Stale: the group has no quorum; this is what the daemon that was asked has itself.",
-        );
+        let why = match session.client.disk_was_full() {
+            true => "the daemon's disk is full",
+            false => "the group has no quorum",
+        };
+        print::note(&format!("Stale: {why}; this is what the daemon that was asked has itself."));
     }
     done
 }

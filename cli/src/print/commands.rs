@@ -5,8 +5,8 @@ use clap::Command;
 
 /// Commands that ask the daemon which listens at the socket.
 const ASK_A_DAEMON: [&str; 5] = ["lock", "node", "authkey", "adopt", "cluster"];
-/// A message with these words speaks of commands for another machine.
-const ELSEWHERE: &str = "on that node";
+/// A line with one of these speaks of commands for another machine.
+const ELSEWHERE: [&str; 2] = ["on that node", "on another member"];
 
 /// The text, with `socket` (` --socket PATH`) behind each command that asks the daemon and does not
 /// name a socket yet. A command is the program's name, the subcommands that there are, and flags.
@@ -15,7 +15,7 @@ pub(super) fn naming_the_socket(text: &str, definitions: &Command, socket: &str)
 }
 
 fn in_line(line: &str, definitions: &Command, socket: &str) -> String {
-    if line.contains(" --socket") || line.contains(ELSEWHERE) {
+    if line.contains(" --socket") || ELSEWHERE.iter().any(|words| line.contains(words)) {
         return line.to_owned();
     }
     let program = format!("{} ", definitions.get_name());

@@ -146,7 +146,7 @@ fn a_reader_that_dies_decides_nothing() {
     let memory = Limits { memory: 8 << 20, ..Limits::default() };
     let report = audit(&guard(PROGRAM, &reads, memory));
     assert_eq!(report.exit_code, 3, "{:#?}", report.findings);
-    let files = Limits { files: 5, ..Limits::default() };
+    let files = Limits { files: 3, ..Limits::default() };
     let report = audit(&guard(PROGRAM, &reads, files));
     assert_eq!(report.exit_code, 3, "{:#?}", report.findings);
     // Wherever it dies, nothing is found to be wrong with the directory.

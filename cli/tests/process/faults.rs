@@ -1,5 +1,5 @@
-//! A disk that fails or is full: nothing is acknowledged that is not safe, the daemon says why
-//! and stops, and goes on where it was once the disk is sound again.
+//! A disk that fails or is full: nothing is acknowledged that is not safe, the daemon says why,
+//! stops or waits for room, and goes on where it was once the disk is sound again.
 
 use std::fs;
 use std::path::Path;
@@ -12,6 +12,9 @@ use crate::harness::{Daemon, Place, limited, nobody_listens, traced};
 /// Changes that a daemon must make before its disk counts as sound.
 const CHANGES: u8 = 4;
 
+/// What a daemon logs that waits for room.
+const WAITS: &str = "the disk is full: make room";
+
 /// What fails.
 #[derive(Clone, Copy)]
 enum Fault {
@@ -20,6 +23,8 @@ enum Fault {
     /// Writing to the database's logs: the disk is full. Takes root, since strace must read the
     /// paths of a process that does not want to be traced.
     Write,
+    /// A file of the database cannot become longer.
+    Length,
 }
 
 impl Fault {
@@ -28,6 +33,7 @@ impl Fault {
         let inject = |calls, error| format!("inject={calls}:error={error}:when={first}+");
         match self {
             Fault::Sync(error) => traced(place, &["-e", &inject("fdatasync,fsync", error)]),
+            Fault::Length => limited(place, 160),
             Fault::Write => {
                 let mut words = vec!["-e".to_owned(), inject("write", "ENOSPC")];
                 // The present logs and the next ones: sockets have space enough.
@@ -42,10 +48,16 @@ impl Fault {
         }
     }
 
+    /// Whether it passes once there is room, so that the daemon waits for that.
+    fn passes(self) -> bool {
+        !matches!(self, Fault::Sync("EIO") | Fault::Length)
+    }
+
     /// What the daemon says of it.
     fn says(self) -> &'static str {
         match self {
             Fault::Sync("EIO") => "Input/output error",
+            Fault::Length => "File too large",
             _ => "No space left on device",
         }
     }
@@ -64,18 +76,25 @@ fn last_number(database: &Path) -> u64 {
 /// Starts a daemon on a disk with this fault, and asks for changes. Returns whether it got through
 /// all of them.
 fn survives(place: &Place, fault: Fault, first: usize, kept: &mut Vec<String>) -> bool {
-    match Daemon::try_start(place, fault.command(place, first)) {
-        Ok(daemon) => makes(place, daemon, CHANGES, fault.says(), kept),
+    let started = if fault.passes() {
+        Daemon::try_start_unless(place, fault.command(place, first), WAITS)
+    } else {
+        Daemon::try_start(place, fault.command(place, first))
+    };
+    match started {
+        Ok(daemon) => makes(place, daemon, CHANGES, fault, kept),
         Err(ran) => {
-            let stderr = ran.fails(1);
-            assert!(stderr.contains(fault.says()), "{first}: {stderr}");
+            // It ends by itself, or is told to while it waits for room.
+            assert!(ran.code == 1 || (fault.passes() && ran.code == 0), "{first}: {ran:?}");
+            assert!(ran.stderr.contains(fault.says()), "{first}: {ran:?}");
             false
         }
     }
 }
 
-/// Asks for changes. Returns whether all were made; if not, the daemon has said why and ended.
-fn makes(place: &Place, daemon: Daemon, changes: u8, says: &str, kept: &mut Vec<String>) -> bool {
+/// Asks for changes. Returns whether all were made; if not, the daemon has said why and ended, or
+/// waits for room until it is told to stop.
+fn makes(place: &Place, daemon: Daemon, changes: u8, fault: Fault, kept: &mut Vec<String>) -> bool {
     for number in 0..changes {
         let name = format!("n{}", kept.len() + 1);
         let key = format!("{:062x}ab", kept.len() + 1);
@@ -87,11 +106,22 @@ fn makes(place: &Place, daemon: Daemon, changes: u8, says: &str, kept: &mut Vec<
         }
         // Whether it is safe is unknown, or it was not even tried: never a success, and never a
         // refusal, which would say that it will not come true.
-        assert!(ran.code == 4 || nobody_listens(&ran), "{number}: {ran:?}");
-        let (code, log) = daemon.ends();
-        assert_eq!(code, 1, "{log}");
+        let refused = ran.stderr.contains("nothing was recorded: the disk of this replica is full");
+        assert!(
+            ran.code == 4 || nobody_listens(&ran) || (fault.passes() && refused),
+            "{number}: {ran:?}"
+        );
+        let (code, log) = if fault.passes() {
+            let log = place.file("serve.log");
+            let code = daemon.terminate().code().unwrap();
+            (code, fs::read_to_string(log).unwrap())
+        } else {
+            daemon.ends()
+        };
+        assert_eq!(code, i32::from(!fault.passes()), "{log}");
+        assert!(log.contains(fault.says()), "{log}");
+        let says = if fault.passes() { WAITS } else { "the replica had to stop: " };
         assert!(log.contains(says), "{log}");
-        assert!(log.contains("the replica had to stop: "), "{log}");
         return false;
     }
     daemon.terminate();
@@ -137,15 +167,15 @@ fn a_sync_for_which_there_is_no_space_is_not_taken_for_done() {
 
 /// With the database's log in the middle of a write, and, as root, at each write in turn.
 #[test]
-fn a_full_disk_stops_the_daemon_and_costs_nothing() {
+fn a_disk_that_takes_no_more_costs_nothing() {
     if geteuid().is_root() {
         in_turn(Fault::Write);
     }
     let place = Place::new();
     let mut kept = Vec::new();
     // A file of the database may not become longer than this, nor may the daemon's own log.
-    let daemon = Daemon::start(&place, limited(&place, 160));
-    assert!(!makes(&place, daemon, 250, "File too large", &mut kept));
+    let daemon = Daemon::start(&place, Fault::Length.command(&place, 0));
+    assert!(!makes(&place, daemon, 250, Fault::Length, &mut kept));
     assert!(kept.len() > 20, "{}", kept.len());
     recovers(&place, &kept);
 }

@@ -19,6 +19,7 @@ mod node_life;
 mod packaging;
 mod page;
 mod pages;
+mod power;
 mod races;
 mod requests;
 mod revocations;

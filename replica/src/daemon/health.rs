@@ -1,5 +1,6 @@
 //! Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ const READY_TIME: Duration = Duration::from_secs(2);
 pub(super) async fn serve(
     listener: TcpListener,
     node: Handle,
+    data_dir: PathBuf,
     pulse: Pulse,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -34,9 +36,10 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let (node, pulse) = (node.clone(), pulse.clone());
+                let (node, data_dir, pulse) = (node.clone(), data_dir.clone(), pulse.clone());
                 tokio::spawn(async move {
-                    let answer = |request| answer(request, node.clone(), pulse.clone());
+                    let answer =
+                        |request| answer(request, node.clone(), data_dir.clone(), pulse.clone());
                     http::serve_one(stream, answer).await;
                     drop(place);
                 });
@@ -49,7 +52,12 @@ pub(super) async fn serve(
     }
 }
 
-async fn answer(request: Request<Incoming>, node: Handle, pulse: Pulse) -> Response<Body> {
+async fn answer(
+    request: Request<Incoming>,
+    node: Handle,
+    data_dir: PathBuf,
+    pulse: Pulse,
+) -> Response<Body> {
     let text =
         |status, text: String| http::whole(status, "text/plain; charset=utf-8", text.into_bytes());
     if request.method() != Method::GET {
@@ -66,7 +74,7 @@ async fn answer(request: Request<Incoming>, node: Handle, pulse: Pulse) -> Respo
         },
         "/metrics" => {
             let ready = readiness(&node).await.is_ok();
-            let body = tokio::task::spawn_blocking(move || metrics(&node, ready)).await;
+            let body = tokio::task::spawn_blocking(move || metrics(&node, &data_dir, ready)).await;
             let body = match body {
                 Ok(Ok(body)) => body.into_bytes(),
                 Ok(Err(fault)) => {
@@ -93,14 +101,22 @@ fn liveness(age: Duration) -> Result<(), String> {
 /// Ready means: requests are answered here. Whether a majority of the group is there is another
 /// question (`cluster status`, the metrics): without one, reads are answered and marked stale, and
 /// taking a replica out of service for what happens elsewhere would make an outage larger. One that
-/// most others say is removed has nothing to say that anybody should rely on.
+/// most others say is removed has nothing to say that anybody should rely on, and one whose disk is
+/// full takes no part.
 async fn readiness(node: &Handle) -> Result<(), String> {
     match tokio::time::timeout(READY_TIME, node.answers()).await {
         Ok(Ok(())) => {}
         Ok(Err(stopped)) => return Err(stopped.to_string()),
         Err(_) => return Err("the replica's loop has not answered within 2 s".to_owned()),
     }
-    if node.group().is_shut_out(node.replica()) {
+    let group = node.group();
+    if let Some(why) = &group.full {
+        return Err(format!("the disk of this replica is full, its answers are stale: {why}"));
+    }
+    if let Some(what) = &group.mending {
+        return Err(format!("the database of this replica is being mended: {what}"));
+    }
+    if group.is_shut_out(node.replica()) {
         return Err("most of the others say that this replica was removed".to_owned());
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The metrics, in Prometheus's text format 0.0.4. They name no key, no node and no secret.
 
 use std::fmt::{Display, Write};
+use std::path::Path;
 
 use ledger::Fault;
 use ledger::history::{cosigning, invitations, members};
@@ -11,6 +12,7 @@ use ledger::limits::{
 use ledger::lock::Authority;
 
 use crate::core::Role;
+use crate::disk::space;
 use crate::node::Handle;
 use crate::security_log::Denial;
 
@@ -43,7 +45,7 @@ impl Text {
 }
 
 /// All of them.
-pub(super) fn metrics(node: &Handle, ready: bool) -> Result<String, Fault> {
+pub(super) fn metrics(node: &Handle, data_dir: &Path, ready: bool) -> Result<String, Fault> {
     let mut out = Text(String::new());
     let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     out.family("build_info", "gauge", "Which program this is; always 1.", [(version, 1)]);
@@ -51,6 +53,7 @@ pub(super) fn metrics(node: &Handle, ready: bool) -> Result<String, Fault> {
     ledger(&mut out, node);
     headroom(&mut out, node)?;
     group(&mut out, node);
+    disk(&mut out, node, data_dir);
     let denied = Denial::ALL
         .map(|denial| (format!("{{event=\"{}\"}}", denial.name()), node.security().count(denial)));
     let help = "Denied operations since the start; security.log names them.";
@@ -96,6 +99,19 @@ fn headroom(out: &mut Text, node: &Handle) -> Result<(), Fault> {
     out.family("limit", "gauge", "What there may be at most, by limit.", most);
     out.family("limit_headroom", "gauge", "How much of each limit is left.", left);
     Ok(())
+}
+
+fn disk(out: &mut Text, node: &Handle, data_dir: &Path) {
+    let full = u8::from(node.group().full.is_some());
+    let help = "Whether the disk is full, so that this replica records nothing: an alarm.";
+    out.gauge("disk_full", help, full);
+    let mending = u8::from(node.group().mending.is_some());
+    let help = "Whether a damaged database is being made anew: an alarm.";
+    out.gauge("mending", help, mending);
+    // Without an answer there is no sample.
+    let free = space::free_bytes(data_dir).ok().map(|bytes| (String::new(), bytes));
+    let help = "Bytes that can still be written below the data directory.";
+    out.family("disk_free_bytes", "gauge", help, free);
 }
 
 fn group(out: &mut Text, node: &Handle) {

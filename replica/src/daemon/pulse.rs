@@ -62,6 +62,12 @@ impl Pulse {
 
 /// The group in one line, for `systemctl status`.
 fn status(group: &GroupView) -> String {
+    if group.full.is_some() {
+        return "ALARM: the disk is full; serves stale reads only until there is room".to_owned();
+    }
+    if group.mending.is_some() {
+        return "ALARM: mends its damaged database; serves stale reads only".to_owned();
+    }
     let raft = &group.raft;
     let part = match (raft.role, raft.leader) {
         (Role::Leader, _) => "leads".to_owned(),

@@ -9,10 +9,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ledger::Fault;
 use ledger::history::members::{self, Standing};
 use ledger::history::{MemberFingerprint, ReplicaId, is_name};
 use ledger::lock::signatures::{PrivateKey, Signer};
+use ledger::{Ailment, Fault};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -29,7 +29,7 @@ use super::stop::StopSignals;
 use super::{checkpoints, enrolling, health, invitation, log, peer_port};
 use crate::disk::identity;
 use crate::disk::local_disable::LocalDisable;
-use crate::disk::recovery::StartError;
+use crate::disk::recovery::{REPLACE, StartError};
 use crate::joining::guest::NotLetIn;
 use crate::joining::host;
 use crate::keys::{KeyFileError, Keys, Start, guard_memory, make_member_key, read_member_key};
@@ -124,6 +124,7 @@ impl ServeError {
             ServeError::Start(error) => Some(error.remedy()),
             ServeError::Enrol(error) => error.remedy(),
             ServeError::EnrolUnknown => Some("start it again: nothing is recorded twice"),
+            ServeError::Replica(fault) if fault.ailment() == Ailment::Damaged => Some(REPLACE),
             ServeError::Replica(_) => Some(
                 "nothing that was acknowledged is lost; look after the disk and start it again",
             ),
@@ -236,15 +237,22 @@ pub async fn run(
     };
     manager.status("recovers what the data directory holds");
     let (tell_joiners, joiners) = mpsc::unbounded_channel();
-    let mut node = Node::start(Options {
+    let starting = Node::start(Options {
         dir: config.data_dir.clone(),
         member,
         founder: (joined.is_none()).then_some(details),
         joined,
         peering: Some(Peering { listener, joiners: tell_joiners }),
         supported,
-    })
-    .await?;
+    });
+    // On a full disk the start of a group of one waits for room.
+    let mut node = tokio::select! {
+        started = starting => started?,
+        reason = &mut stop => {
+            tracing::info!(reason, "stopping before the replica has started");
+            return Ok(());
+        }
+    };
     let own = Own { name: &name, address: &address, peer_addr, joiners, manager };
     let served = serve_node(&config, own, keys, &mut node, stop, ready).await;
     let stopped = node.stop().await.map_err(ServeError::Replica);
@@ -393,7 +401,8 @@ async fn serve_node(
     let pulse = Pulse::new();
     let beats = pulse.clone().run(handle.clone(), manager.clone(), stopping.clone());
     let beats = tokio::spawn(beats);
-    let health = tokio::spawn(health::serve(health, handle.clone(), pulse, stopping));
+    let health = health::serve(health, handle.clone(), config.data_dir.clone(), pulse, stopping);
+    let health = tokio::spawn(health);
     ready(&Ready {
         event: "ready",
         replica_id: handle.replica().to_string(),

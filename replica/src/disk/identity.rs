@@ -14,9 +14,11 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-use ledger::Fault;
 use ledger::history::ClusterId;
 use ledger::rows::raft::Identity;
+use ledger::{Ailment, Fault};
+
+use super::ailment::fault;
 
 /// Name of the file within a data directory.
 pub const FILE: &str = "identity";
@@ -36,21 +38,21 @@ pub fn read(dir: &Path) -> Result<Option<Identity>, Fault> {
     };
     match parse(&text) {
         Some(identity) => Ok(Some(identity)),
-        None => Err(Fault::new(match format_of(&text) {
-            Some(format) if format > FORMAT => format!(
+        None => Err(match format_of(&text) {
+            Some(format) if format > FORMAT => Fault::new(format!(
                 "{} is of disk format {format}, and this version knows only format {FORMAT}; \
                  install a newer version",
                 path.display()
-            ),
-            _ => format!("{} is damaged", path.display()),
-        })),
+            )),
+            _ => Fault::new(format!("{} is damaged", path.display())).of(Ailment::Damaged),
+        }),
     }
 }
 
 /// Writes the identity of a new data directory; when this returns it survives a power cut.
 pub fn write(dir: &Path, identity: &Identity) -> Result<(), Fault> {
     write_through(dir, &text(identity))
-        .map_err(|e| Fault::from_error(format!("write {}", dir.join(FILE).display()), e))
+        .map_err(|e| fault(format!("write {}", dir.join(FILE).display()), e))
 }
 
 fn write_through(dir: &Path, text: &str) -> io::Result<()> {

@@ -7,11 +7,13 @@
 //! | `db/` | the database: every table of `ledger::rows` and the Raft log | [`rocks`] |
 //! | `identity` | whose directory this is | [`identity`] |
 //! | `watermark` | how far the log must reach | [`watermark`] |
+//! | `db.damaged/` | the database as it was before it was mended last | `node::mend` |
 //! | `local-disable` | which locks are set aside on this machine | [`local_disable`] |
 //!
 //! The log, recovery and apply batches stand above [`Disk`], so that they run on a simulated disk
 //! too. Every implementation passes `conformance`.
 
+pub(crate) mod ailment;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod identity;
@@ -21,6 +23,7 @@ pub mod log;
 pub mod memory;
 pub mod recovery;
 pub mod rocks;
+pub mod space;
 pub mod watermark;
 
 use ledger::Fault;
@@ -40,6 +43,11 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Writes a batch: all of it or nothing. When a synced commit returns, it and every commit
     /// before it survive a power cut. After a failed one nothing may be acknowledged any more.
     fn commit(&self, batch: Batch, sync: Durable) -> Result<(), Fault>;
+
+    /// The first damage that anybody has met since it was opened, whoever read it.
+    fn damage(&self) -> Option<Fault> {
+        None
+    }
 }
 
 /// When a commit must be durable.

@@ -4,10 +4,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use ledger::Fault;
 use ledger::history::{ClusterId, Fold, KnownRules, ReplicaId};
 use ledger::rows::raft::{Identity, Neighbour};
 use ledger::rows::watermark::Watermark;
+use ledger::{Ailment, Fault};
 
 use super::rocks::Rocks;
 use super::watermark::{Marks, WatermarkFile};
@@ -95,28 +95,30 @@ pub enum StartError {
     },
 }
 
+/// What to do about a data directory that has lost what makes a replica who it is.
+pub const REPLACE: &str = "keep the directory as evidence, as it is (`lockstep audit verify DIR` looks at it), and do \
+     not mix files of different moments; in a group let a new replica take its place: `lockstep \
+     cluster remove` and `lockstep cluster invite` on another member, and here `lockstep serve \
+     --join` with an empty data directory; a replica that was alone goes on from a backup \
+     (`lockstep cluster restore`)";
+
 impl StartError {
     /// What the operator can do about it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            StartError::Fault(_) => {
-                "make sure that no other process uses the directory, that the disk has space and \
-                 is sound, and start again; if the directory is damaged, restore it whole from \
-                 your own backup"
-            }
-            StartError::FreshDisk { .. } | StartError::LostFile { .. } => {
-                "put the missing files back, all from the same moment; or start with an empty data \
-                 directory, as a new replica"
-            }
-            StartError::OtherIdentity { .. } => {
-                "bring the identity file and the database of one replica together again; never \
-                 mix the files of two"
-            }
-            StartError::Short { .. } => {
-                "do not delete the watermark: the replica would break its promises; keep the \
-                 directory as evidence, look at it with `lockstep audit verify`, and restore a \
-                 complete copy"
-            }
+            StartError::Fault(fault) => match fault.ailment() {
+                Ailment::Damaged => REPLACE,
+                Ailment::NoSpace => "make room below the data directory, and start again",
+                Ailment::Unknown => {
+                    "make sure that no other process uses the directory, that the disk has space \
+                     and is sound, and start again; if the directory is damaged, restore it whole \
+                     from your own backup"
+                }
+            },
+            StartError::FreshDisk { .. }
+            | StartError::LostFile { .. }
+            | StartError::OtherIdentity { .. }
+            | StartError::Short { .. } => REPLACE,
             StartError::NewerRules { .. } => {
                 "install a version that knows these rules: once all members have supported them \
                  and the group has gone over to them, it cannot go back to an older version"
@@ -265,7 +267,8 @@ fn recover_from<H: Home>(
             if planted!(FreshDisk) {
                 return begin(home, disk, identity, Saved::joined(), &[]);
             }
-            return Err(Fault::new("the database has lost the row `identity`").into());
+            let lost = Fault::new("the database has lost the row `identity`");
+            return Err(lost.of(Ailment::Damaged).into());
         }
         return match fresh {
             Fresh::Founder(cluster) => {

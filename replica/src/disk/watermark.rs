@@ -5,10 +5,11 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use ledger::Fault;
 use ledger::rows::watermark::{FILE_BYTES, PAGE_BYTES, SLOT_BYTES, Watermark, slot_offset};
+use ledger::{Ailment, Fault};
 use rustix::fs::{OFlags, fstatfs};
 
+use super::ailment::fault;
 use super::{Durable, ROWS_DIR};
 
 /// Name of the file within a data directory.
@@ -56,11 +57,14 @@ fn read_slots(path: &Path) -> Result<Option<(u64, Watermark)>, Fault> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Fault::from_error(format!("read {}", path.display()), error)),
+        Err(error) => return Err(fault(format!("read {}", path.display()), error)),
     };
     match Watermark::from_file(&bytes) {
         Some(found) => Ok(Some(found)),
-        None => Err(Fault::new(format!("{} is damaged: no slot is sound", path.display()))),
+        None => {
+            let what = format!("{} is damaged: no slot is sound", path.display());
+            Err(Fault::new(what).of(Ailment::Damaged))
+        }
     }
 }
 
@@ -80,7 +84,7 @@ impl WatermarkFile {
             file.sync_all()?;
             File::open(dir)?.sync_all()
         };
-        create().map_err(|e| Fault::from_error(format!("create {}", path.display()), e))?;
+        create().map_err(|e| fault(format!("create {}", path.display()), e))?;
         Self::open(dir)
     }
 
@@ -130,7 +134,7 @@ impl WatermarkFile {
         if durable == Durable::Now || !self.direct {
             written = written.and_then(|()| self.file.sync_data());
         }
-        written.map_err(|e| Fault::from_error(format!("write {}", self.path.display()), e))?;
+        written.map_err(|e| fault(format!("write {}", self.path.display()), e))?;
         self.sequence = sequence;
         Ok(())
     }

@@ -149,7 +149,8 @@ pub enum KeyFileError {
     /// The member key is gone though there is a history.
     #[error(
         "{} is missing though the data directory holds a history, and nobody else can sign for \
-         this member: put the file back from your backup, or start with an empty data directory",
+         this member: put the file back from your backup, or join as a new replica with an empty \
+         data directory (lockstep cluster invite on another member)",
         path.display()
     )]
     MemberKeyLost {

@@ -30,6 +30,8 @@ pub(super) struct Sight {
     pub(super) local: bool,
     /// Bytes of its data directory.
     pub(super) disk_bytes: Option<u64>,
+    /// Bytes that can still be written there.
+    pub(super) free_bytes: Option<u64>,
     /// This machine's clock, in milliseconds since 1970.
     pub(super) now_ms: u64,
 }
@@ -94,7 +96,8 @@ pub(super) fn body(ground: Ground<'_>, sight: &Sight) -> Result<GroupBody, Fault
     let open = open.iter().filter(|invitation| !invitation.is_expired(sight.now_ms)).count();
     let (alarms, warnings) = (alarms(sight), warnings(&live, sight));
     let quorum = sight.has_quorum();
-    let health = match (!quorum, alarms.is_empty(), warnings.is_empty()) {
+    let out = sight.group.is_out_of_service();
+    let health = match (!quorum && !out, alarms.is_empty(), warnings.is_empty()) {
         (true, ..) => Health::NoQuorum,
         (false, false, _) => Health::Alarm,
         (false, true, false) => Health::Degraded,
@@ -153,7 +156,20 @@ fn member(ground: Ground<'_>, member: &Member, sight: &Sight) -> MemberBody {
 /// What somebody has to look after.
 fn alarms(sight: &Sight) -> Vec<String> {
     let mut alarms = Vec::new();
-    if !sight.has_quorum() {
+    if let Some(why) = &sight.group.full {
+        let free = sight.free_bytes.map_or("?".to_owned(), |bytes| (bytes >> 20).to_string());
+        alarms.push(format!(
+            "the disk of this replica ({}) is full: it records nothing, reads are stale, and it goes \
+             on by itself once there is room ({free} MiB are free): {why}",
+            sight.own
+        ));
+    } else if let Some(what) = &sight.group.mending {
+        alarms.push(format!(
+            "the database of this replica ({}) is damaged and is being mended; it records nothing, and \
+             reads are stale: {what}",
+            sight.own
+        ));
+    } else if !sight.has_quorum() {
         let why = match sight.local {
             true => "this replica knows of no leader, or reaches no majority of the voters",
             false => "no majority of the voters has answered",
@@ -184,7 +200,12 @@ fn warnings(live: &[Member], sight: &Sight) -> Vec<String> {
         let id = member.id;
         if !sight.seen.reachable.contains(&id) {
             let why = sight.group.unreachable.get(&id);
-            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            let silent = sight.group.silent.contains(&id);
+            let why = match why {
+                Some(why) => format!(": {why}"),
+                None if silent => ": it is connected, but says nothing".to_owned(),
+                None => String::new(),
+            };
             warnings.push(format!("replica {id} cannot be reached{why}"));
         }
         let (is, wanted) = (role(member, &sight.group.raft.group), wanted(member.standing));

@@ -22,3 +22,7 @@ pub(crate) const TAILSCALED: &str = "tailscale-version";
 pub(crate) const WARNING: &str = "lockstep-warning";
 /// Answer: `true` when it comes from this replica alone, because no majority has answered.
 pub(crate) const STALE: &str = "lockstep-stale";
+/// Beside it, why no majority was asked.
+pub(crate) const STALE_BECAUSE: &str = "lockstep-stale-because";
+/// That, if this replica's disk is full.
+pub(crate) const DISK_FULL: &str = "disk-full";

@@ -32,6 +32,8 @@ const CHANGE: Duration = Duration::from_secs(10);
 pub(super) struct Reading {
     kind: Kind,
     stale: AtomicBool,
+    /// It is so because this replica's disk is full.
+    full: AtomicBool,
     /// The change that was asked for is on record: what is read now only describes it.
     recorded: AtomicBool,
 }
@@ -65,6 +67,7 @@ impl Reading {
         Ok(Arc::new(Reading {
             kind,
             stale: AtomicBool::default(),
+            full: AtomicBool::default(),
             recorded: AtomicBool::default(),
         }))
     }
@@ -76,14 +79,18 @@ impl Reading {
     ) -> Result<Response<B>, E> {
         let mut response = READING.scope(self.clone(), answer).await?;
         if self.stale.load(Ordering::Relaxed) {
-            mark(response.headers_mut());
+            mark(response.headers_mut(), self.full.load(Ordering::Relaxed));
         }
         Ok(response)
     }
 }
 
-fn mark(headers: &mut HeaderMap) {
+fn mark(headers: &mut HeaderMap, full: bool) {
     headers.insert(HeaderName::from_static(headers::STALE), HeaderValue::from_static("true"));
+    if full {
+        let name = HeaderName::from_static(headers::STALE_BECAUSE);
+        headers.insert(name, HeaderValue::from_static(headers::DISK_FULL));
+    }
 }
 
 /// Whether this request has been given what may be stale.
@@ -114,6 +121,7 @@ pub(super) async fn read(node: &Handle) -> Result<Arc<View>, Problem> {
             let (view, stale) = node.read_within(READ).await.map_err(stopped)?;
             if let Some(reading) = reading {
                 reading.stale.store(stale, Ordering::Relaxed);
+                reading.full.store(node.group().full.is_some(), Ordering::Relaxed);
             }
             Ok(view)
         }
@@ -122,6 +130,16 @@ pub(super) async fn read(node: &Handle) -> Result<Arc<View>, Problem> {
         }
         Kind::Change => match node.read_within(CHANGE).await.map_err(stopped)? {
             (view, false) => Ok(view),
+            (_, true) if node.group().full.is_some() => Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "nothing was recorded: the disk of this replica is full",
+            )
+            .with_remedy("make room for its data directory, or ask another replica")),
+            (_, true) if node.group().mending.is_some() => Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "nothing was recorded: the database of this replica is damaged and being mended",
+            )
+            .with_remedy("wait until it is, or ask another replica")),
             (_, true) => Err(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "nothing was recorded: the group has no quorum, too few of its voters can be reached",

@@ -215,7 +215,8 @@ impl Handle {
         self.views.borrow().clone()
     }
 
-    /// A state that has everything in it that was acknowledged, anywhere, before this call.
+    /// A state that has everything in it that was acknowledged, anywhere, before this call. Waits
+    /// for as long as nobody can say so.
     pub async fn read(&self) -> Result<Arc<View>, Stopped> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(Command::Read { reply }).map_err(|_| Stopped)?;
@@ -224,11 +225,17 @@ impl Handle {
     }
 
     /// A state that has everything in it that was acknowledged, anywhere, before this call; or,
-    /// if no majority confirms that within `patience`, the newest one here, which may be stale.
+    /// if no majority confirms that within `patience`, or none can because this replica's disk is
+    /// full or damaged, the newest one here, which may be stale.
     pub async fn read_within(&self, patience: Duration) -> Result<(Arc<View>, bool), Stopped> {
-        match tokio::time::timeout(patience, self.read()).await {
-            Ok(view) => Ok((view?, false)),
-            Err(_) => Ok((self.view(), true)),
+        let mut group = self.group.clone();
+        tokio::select! {
+            biased;
+            read = tokio::time::timeout(patience, self.read()) => match read {
+                Ok(view) => Ok((view?, false)),
+                Err(_) => Ok((self.view(), true)),
+            },
+            Ok(_) = group.wait_for(|now| now.is_out_of_service()) => Ok((self.view(), true)),
         }
     }
 

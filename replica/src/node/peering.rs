@@ -1,5 +1,6 @@
 //! The loop's part in the group: what comes over the links, and what goes out by itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +22,8 @@ use crate::peers::{Answer, Event, Message};
 
 /// Ticks between two heads that this replica tells the others.
 const HEAD_TICKS: u64 = 20;
+/// Ticks after which a peer that says nothing is taken for silent: several heads of its are missing.
+const SILENT_TICKS: u64 = 5 * HEAD_TICKS;
 /// How far a proposer's clock may be off the leader's.
 const CLOCK_APART_MS: u64 = 10_000;
 
@@ -32,32 +35,20 @@ impl<D: Disk> Loop<D> {
         now: Instant,
         inputs: &mut Vec<Input>,
     ) -> Result<usize, Fault> {
+        self.reach.changed(&event, self.ticks);
         match event {
-            Event::Up(peer, session) => {
-                tracing::info!(%peer, software = session.software, "connected");
-                self.reach.up.insert(peer, session);
-                self.reach.unreachable.remove(&peer);
-                self.reach.shut_out_by.remove(&peer);
-            }
             Event::Down(peer) => {
-                tracing::info!(%peer, "disconnected");
-                self.reach.up.remove(&peer);
                 if self.core.leads().1 == Some(peer) {
                     self.proposals.all_returned();
                 }
                 inputs.push(Input::Unreachable(peer));
             }
-            Event::Unreachable(peer, why) => {
-                tracing::warn!(%peer, %why, "cannot be reached");
-                if why.says_removed() {
-                    self.reach.shut_out_by.insert(peer);
-                }
-                self.reach.unreachable.insert(peer, why.to_string());
-            }
+            Event::Up(..) | Event::Unreachable(..) => {}
             Event::Misbehaved(peer, violation) => {
                 self.misbehaved(peer, &violation);
             }
             Event::Message(received) => {
+                self.reach.heard.insert(received.from, self.ticks);
                 return self.hear(received.from, received.message, now, inputs);
             }
             // Joiners are taken care of before they get here.
@@ -355,6 +346,15 @@ impl<D: Disk> Loop<D> {
         Ok(())
     }
 
+    /// Who is connected, has told its head before, and says nothing: it is stopped, hangs, or its
+    /// disk is full.
+    fn silent(&self) -> BTreeSet<ReplicaId> {
+        let told = self.agreement.heads();
+        let up = self.reach.up.keys().copied().filter(|id| told.contains_key(id));
+        let since = |id| self.reach.heard.get(&id).copied().unwrap_or_default();
+        up.filter(|id| self.ticks.saturating_sub(since(*id)) > SILENT_TICKS).collect()
+    }
+
     /// Lets everybody see how the group looks from here.
     pub(super) fn tell_group(&mut self) {
         let now = GroupView {
@@ -365,6 +365,9 @@ impl<D: Disk> Loop<D> {
             heads: self.agreement.heads().clone(),
             disagreements: self.agreement.disagreements().clone(),
             fetching: self.fetching.as_ref().map(|fetching| fetching.target.record.record),
+            silent: self.silent(),
+            full: None,
+            mending: None,
         };
         self.tells.group.send_if_modified(|told| {
             let changed = **told != now;

@@ -125,6 +125,13 @@ impl Proposals {
         }
     }
 
+    /// Nobody is answered any more: what becomes of all of them is unknown.
+    pub(super) fn forget_all(&mut self) {
+        self.own.clear();
+        self.by_bytes.clear();
+        self.forwarded.clear();
+    }
+
     /// Time passes: what a leader is silent about is to be sent again, and who has waited too long
     /// hears so.
     pub(super) fn tick(&mut self, now: Instant) {

@@ -1,6 +1,6 @@
 //! The loop: the only place where the core meets the disk and the links.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
@@ -20,12 +20,13 @@ use super::handle::Command;
 use super::keeper::Keeper;
 use super::librarian::Librarian;
 use super::proposals::Proposals;
-use super::surroundings::{Clock, Way};
+use super::reach::Reach;
+use super::surroundings::Clock;
 use super::{GroupView, Outcome, View, group};
 use crate::core::applier::{Applied, pointer};
 use crate::core::{Committed, Core, Input, LogWrite, Output, ReadId, Role};
 use crate::disk::{Batch, Disk, Durable, log};
-use crate::peers::{Membership, Message, Session};
+use crate::peers::{Membership, Message};
 use crate::security_log::{Denial, SecurityLog};
 
 /// Time between two ticks of the core.
@@ -40,7 +41,7 @@ pub(super) const BATCH_PROPOSALS: usize = 1024;
 /// Bytes of proposals from which no more join a sync.
 pub(super) const BATCH_BYTES: usize = 1 << 20;
 /// How long a leader that is to stop waits for another one to lead.
-const HAND_OVER: Duration = Duration::from_secs(1);
+pub(super) const HAND_OVER: Duration = Duration::from_secs(1);
 
 /// What the loop tells the others.
 pub(super) struct Tells {
@@ -49,47 +50,22 @@ pub(super) struct Tells {
     pub(super) membership: watch::Sender<Arc<Membership>>,
 }
 
-/// What the loop knows of the links.
-#[derive(Default)]
-pub(super) struct Reach {
-    pub(super) links: Option<Arc<dyn Way>>,
-    pub(super) librarian: Option<Librarian>,
-    pub(super) up: BTreeMap<ReplicaId, Session>,
-    pub(super) unreachable: BTreeMap<ReplicaId, String>,
-    pub(super) shut_out_by: BTreeSet<ReplicaId>,
-}
-
-impl Reach {
-    /// Sends a message, or loses it.
-    pub(super) fn send(&self, to: ReplicaId, message: Message) {
-        if let Some(links) = &self.links
-            && let Err(error) = links.send(to, message)
-        {
-            tracing::trace!(%to, %error, "a message was lost");
-        }
-    }
-
-    pub(super) fn peers_up(&self) -> BTreeSet<ReplicaId> {
-        self.up.keys().copied().collect()
-    }
-}
-
 /// Everything that the loop owns.
 pub(super) struct Loop<D: Disk> {
     pub(super) id: ReplicaId,
     pub(super) core: Core,
     pub(super) disk: D,
     /// What nobody relies on yet: it goes with whatever is written next.
-    later: Batch,
+    pub(super) later: Batch,
     pub(super) keeper: Keeper,
     pub(super) foresight: Foresight,
-    commands: Receiver<Command>,
+    pub(super) commands: Receiver<Command>,
     pub(super) tells: Tells,
     pub(super) member: Arc<dyn Signer + Send + Sync>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) proposals: Proposals,
-    reading: BTreeMap<ReadId, oneshot::Sender<()>>,
-    next_read: u64,
+    pub(super) reading: BTreeMap<ReadId, oneshot::Sender<()>>,
+    pub(super) next_read: u64,
     pub(super) reach: Reach,
     pub(super) agreement: Agreement,
     pub(super) security: Arc<SecurityLog>,
@@ -100,61 +76,18 @@ pub(super) struct Loop<D: Disk> {
     /// How far records are ahead of the log, as the row says.
     pub(super) ahead: Option<Ahead>,
     /// Term and leader that proposals were handed to last.
-    led: (u64, Option<ReplicaId>),
+    pub(super) led: (u64, Option<ReplicaId>),
     /// Ticks since the start.
     pub(super) ticks: u64,
-    stopping: Option<Instant>,
+    pub(super) stopping: Option<Instant>,
     /// Whether the core's outputs are being carried out.
-    stepping: bool,
+    pub(super) stepping: bool,
 }
 
 impl<D: Disk> Loop<D> {
-    #[expect(clippy::too_many_arguments, reason = "the one place where the loop is put together")]
-    pub(super) fn new(
-        id: ReplicaId,
-        core: Core,
-        disk: D,
-        keeper: Keeper,
-        foresight: Foresight,
-        commands: Receiver<Command>,
-        tells: Tells,
-        member: Arc<dyn Signer + Send + Sync>,
-        clock: Arc<dyn Clock>,
-        agreement: Agreement,
-        ahead: Option<Ahead>,
-        security: Arc<SecurityLog>,
-    ) -> Self {
-        Loop {
-            id,
-            group: core.status().group,
-            core,
-            disk,
-            later: Batch::new(),
-            keeper,
-            foresight,
-            commands,
-            tells,
-            member,
-            clock,
-            proposals: Proposals::default(),
-            reading: BTreeMap::new(),
-            next_read: 0,
-            reach: Reach::default(),
-            agreement,
-            security,
-            fetching: None,
-            requests: 0,
-            ahead,
-            led: (0, None),
-            ticks: 0,
-            stopping: None,
-            stepping: false,
-        }
-    }
-
     /// Runs until it is stopped, or until it must not acknowledge anything any more. What was
-    /// under way then has an unknown outcome.
-    pub(super) fn run(mut self) -> Result<(), Fault> {
+    /// under way then has an unknown outcome. Must not run again after a fault.
+    pub(super) fn run(&mut self) -> Result<(), Fault> {
         self.begin()?;
         // The first tick comes at once: a member that is alone elects itself.
         let mut next_tick = Instant::now();
@@ -187,11 +120,16 @@ impl<D: Disk> Loop<D> {
     /// Tells the core who is to be a member.
     pub(super) fn begin(&mut self) -> Result<(), Fault> {
         let members = group::wanted(self.view().rows())?;
-        self.step([Input::Members(members)])
+        // Reads may wait since before the database was opened again.
+        let reads = self.reading.keys().copied().map(Input::Read).collect::<Vec<_>>();
+        self.step(std::iter::once(Input::Members(members)).chain(reads))
     }
 
     pub(super) fn tick(&mut self, now: Instant) -> Result<(), Fault> {
         self.ticks += 1;
+        if let Some(damage) = self.disk.damage() {
+            return Err(damage);
+        }
         self.step([Input::Tick])?;
         self.proposals.tick(now);
         // Without a majority nobody answers a read; whoever has given up waits for none.

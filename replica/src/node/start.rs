@@ -1,15 +1,18 @@
 //! Starting and stopping a replica.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 
-use ledger::Fault;
-use ledger::history::{ClusterId, Event, Fold, Founder, MemberDetails, MemberKey, RequestId, Who};
+use ledger::history::{
+    ClusterId, Event, Fold, Founder, KnownRules, MemberDetails, MemberKey, RequestId, Who,
+};
 use ledger::lock::signatures::Signer;
 use ledger::rows::Rows;
-use ledger::rows::raft::{Identity, Neighbour};
+use ledger::rows::raft::{Ahead, Identity, Neighbour};
+use ledger::{Ailment, Fault};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
@@ -17,13 +20,21 @@ use tokio::task::JoinHandle;
 
 use super::agreement::Agreement;
 use super::foresight::Foresight;
+use super::full;
 use super::handle::{Command, queue};
 use super::keeper::Keeper;
+use super::kept::Kept;
+use super::librarian::Librarian;
+use super::mend::{self, Mended};
+use super::proposals::Proposals;
+use super::reach::Reach;
 use super::run::{Loop, Tells};
+use super::scrub;
 use super::surroundings::{Clock, SystemClock};
 use super::{GroupView, Handle, Outcome, Submission, Supported, View, group};
 use crate::core::{Core, WindowLimits};
 use crate::disk::recovery::{Fresh, Recovered, StartError, recover_knowing};
+use crate::disk::rocks::Rocks;
 use crate::disk::watermark::Marks;
 use crate::disk::{Disk, log};
 use crate::peers::{self, Event as LinkEvent, JoinStream, Limits, Links, Local, Membership};
@@ -103,7 +114,9 @@ impl Node {
         let security = Arc::new(SecurityLog::of(&dir));
         // Everything that can block happens on the loop's own thread.
         let loops = thread::Builder::new().name("replica".into()).spawn(move || {
-            let prepared = recover_knowing(&dir, fresh, supported.rules()).and_then(|recovered| {
+            let known = supported.rules();
+            let prepared = opened(&dir, fresh, known).and_then(|recovered| {
+                scrub::start(&recovered.disk)?;
                 let around = Around {
                     supported,
                     seed,
@@ -117,7 +130,9 @@ impl Node {
             match prepared {
                 Ok((prepared, work)) => {
                     if tell_started.send(Ok(prepared)).is_ok() {
-                        let _ = tell_ended.send(work.run());
+                        let open = || recover_knowing(&dir, Fresh::Refused, known);
+                        let again = |kept, recovered| again(kept, recovered, known);
+                        let _ = tell_ended.send(full::live(work, &dir, open, again));
                     }
                 }
                 Err(error) => {
@@ -242,7 +257,18 @@ impl Node {
         });
         let digest = [0; 32];
         let submission = Submission { request, digest, part: 0, who: Who::Member, name, event };
-        match self.handle.submit(submission).await {
+        let outcome = loop {
+            match self.handle.submit(submission.clone()).await {
+                // Once there is room it is recorded, or was.
+                Outcome::Unknown if self.handle.group().full.is_some() => {
+                    if self.handle.read().await.is_err() {
+                        break Outcome::Unknown;
+                    }
+                }
+                outcome => break outcome,
+            }
+        };
+        match outcome {
             Outcome::Applied { .. } | Outcome::Repeated { .. } => Ok(()),
             Outcome::Refused(refusal) => {
                 Err(Fault::from_error("record that the group was created", refusal).into())
@@ -296,28 +322,34 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     around: Around,
 ) -> Result<(Prepared, Loop<D>), StartError> {
     let Around { supported, seed, window, foresight, clock, security } = around;
-    let Recovered { disk, identity, saved, mark, watermark } = recovered;
+    let identity = recovered.identity;
     let (cluster, replica) = log::names(&identity);
     let incarnation = identity.incarnation;
-    let rows: Box<dyn Rows + Send + Sync> = Box::new(disk.view());
-    let fold = Fold::open_knowing(&*rows, supported.rules())?;
-    let (applied, ahead) = (saved.applied, saved.ahead);
-    let membership = group::membership(&*rows, replica, &saved.group)?;
-    let core = Core::with_window(replica, saved, seed, window)?;
-    let view = View::new(applied, fold, rows);
-    let mut agreement = Agreement::new(cluster, incarnation, replica);
-    agreement.reached(&view);
-    let (tell_views, views) = watch::channel(Arc::new(view));
+    let (core, found) = found(recovered, supported.rules(), seed, window)?;
+    let (tell_views, views) = watch::channel(found.view.clone());
     let (tell_group, group) = watch::channel(Arc::new(GroupView::alone(core.status())));
-    let (tell_membership, membership) = watch::channel(Arc::new(membership));
+    let (tell_membership, membership) = watch::channel(found.membership.clone());
     let tells = Tells { views: tell_views, group: tell_group, membership: tell_membership };
     let (commands, to_do) = mpsc::channel();
-    let keeper = Keeper::new(Box::new(watermark), mark);
-    let signer = member.clone();
-    let kept = security.clone();
-    let work = Loop::new(
-        replica, core, disk, keeper, foresight, to_do, tells, signer, clock, agreement, ahead, kept,
-    );
+    let mut agreement = Agreement::new(cluster, incarnation, replica);
+    agreement.reached(&found.view);
+    let kept = Kept {
+        id: replica,
+        commands: to_do,
+        tells,
+        member: member.clone(),
+        clock,
+        proposals: Proposals::default(),
+        reading: BTreeMap::new(),
+        next_read: 0,
+        reach: Reach::default(),
+        agreement,
+        security: security.clone(),
+        requests: 0,
+        ticks: 0,
+        stopping: None,
+    };
+    let work = Loop::new(kept, core, found.disk, found.keeper, foresight, found.ahead);
     let queue = queue();
     let handle = Handle {
         commands,
@@ -332,4 +364,68 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
         security,
     };
     Ok(((handle, membership), work))
+}
+
+/// A loop on a database that was opened again.
+fn again(
+    mut kept: Kept,
+    recovered: Recovered,
+    known: KnownRules,
+) -> Result<Loop<Rocks>, StartError> {
+    let (core, found) = found(recovered, known, random()?, WindowLimits::default())?;
+    scrub::start(&found.disk)?;
+    kept.agreement.reached(&found.view);
+    kept.tells.views.send_replace(found.view);
+    kept.tells.membership.send_replace(found.membership);
+    kept.reach.librarian = kept.reach.links.clone().map(Librarian::start).transpose()?;
+    tracing::info!("the database is open again: this replica takes part as before");
+    Ok(Loop::new(kept, core, found.disk, found.keeper, Foresight::start()?, found.ahead))
+}
+
+/// Recovers what a data directory holds. If it is damaged it is mended first, as far as it can be.
+fn opened(dir: &Path, fresh: Fresh, known: KnownRules) -> Result<Recovered, StartError> {
+    mend::finish(dir)?;
+    match recover_knowing(dir, fresh, known) {
+        Err(StartError::Fault(fault)) if fault.ailment() == Ailment::Damaged => {
+            tracing::error!(%fault, "the database is damaged: it is made anew from what is sound in it");
+            match mend::mend(dir).and_then(|mended| mend::finish(dir).map(|()| mended)) {
+                Ok(Mended { kept, missing }) => {
+                    tracing::warn!(kept, missing, "the database is made anew");
+                    recover_knowing(dir, Fresh::Refused, known)
+                }
+                Err(why) => {
+                    tracing::error!(%why, "it cannot be mended");
+                    Err(StartError::Fault(fault))
+                }
+            }
+        }
+        recovered => recovered,
+    }
+}
+
+/// What belongs to an open database.
+struct Found<D> {
+    disk: D,
+    keeper: Keeper,
+    ahead: Option<Ahead>,
+    view: Arc<View>,
+    membership: Arc<Membership>,
+}
+
+fn found<D: Disk, M: Marks + 'static>(
+    recovered: Recovered<D, M>,
+    known: KnownRules,
+    seed: u64,
+    window: WindowLimits,
+) -> Result<(Core, Found<D>), StartError> {
+    let Recovered { disk, identity, saved, mark, watermark } = recovered;
+    let (_, replica) = log::names(&identity);
+    let rows: Box<dyn Rows + Send + Sync> = Box::new(disk.view());
+    let fold = Fold::open_knowing(&*rows, known)?;
+    let (applied, ahead) = (saved.applied, saved.ahead);
+    let membership = Arc::new(group::membership(&*rows, replica, &saved.group)?);
+    let core = Core::with_window(replica, saved, seed, window)?;
+    let view = Arc::new(View::new(applied, fold, rows));
+    let keeper = Keeper::new(Box::new(watermark), mark);
+    Ok((core, Found { disk, keeper, ahead, view, membership }))
 }

@@ -60,6 +60,12 @@ pub struct GroupView {
     pub disagreements: BTreeMap<ReplicaId, Disagreement>,
     /// The last record that it is fetching, while it is.
     pub fetching: Option<u64>,
+    /// Who is connected and says nothing.
+    pub silent: BTreeSet<ReplicaId>,
+    /// Why this replica writes nothing at the moment, if its disk is full.
+    pub full: Option<String>,
+    /// What is damaged, while its database is made anew from what is not.
+    pub mending: Option<String>,
 }
 
 impl GroupView {
@@ -74,6 +80,11 @@ impl GroupView {
         say_so * 2 > all
     }
 
+    /// Whether this replica takes no part, and answers reads from what it has.
+    pub fn is_out_of_service(&self) -> bool {
+        self.full.is_some() || self.mending.is_some()
+    }
+
     /// Before anything is known of others.
     pub(super) fn alone(raft: Status) -> Self {
         GroupView {
@@ -84,6 +95,9 @@ impl GroupView {
             heads: BTreeMap::new(),
             disagreements: BTreeMap::new(),
             fetching: None,
+            silent: BTreeSet::new(),
+            full: None,
+            mending: None,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 mod anew;
 mod clients;
+mod clocks;
+mod damage;
 mod failing;
+mod full;
 mod growing;
 mod harness;
 mod history;
@@ -10,6 +13,9 @@ mod leaving;
 mod losses;
 mod network;
 mod partitions;
+mod power;
 mod relay;
+mod stopped;
+mod syncs;
 mod tokens;
 mod upgrades;

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
@@ -49,6 +49,47 @@ impl Daemon {
     /// Starts a daemon; what it said if it ended before it was ready.
     pub fn try_start(place: &Place, command: Command) -> Result<Daemon, Ran> {
         Daemon::launch(place, command, File::create(place.file("serve.log")).unwrap())
+    }
+
+    /// As [`try_start`](Self::try_start), for a daemon that may wait before it is ready: once it has
+    /// logged this text it is told to stop, and has to.
+    pub fn try_start_unless(
+        place: &Place,
+        mut command: Command,
+        waits: &str,
+    ) -> Result<Daemon, Ran> {
+        let log = place.file("serve.log");
+        let pid_file = place.file("traced.pid");
+        let _ = std::fs::remove_file(&pid_file);
+        command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
+        let mut child = command.spawn().unwrap();
+        let lines = lines(child.stdout.take().unwrap());
+        let since = Instant::now();
+        let traced = || {
+            let text = std::fs::read_to_string(&pid_file).ok()?;
+            Pid::from_raw(text.trim().parse().ok()?)
+        };
+        let mut stopped = false;
+        loop {
+            match lines.recv_timeout(Duration::from_millis(20)) {
+                Ok(Some(line)) => {
+                    let ready = serde_json::from_str(&line).expect("a ready line of JSON");
+                    return Ok(Daemon { child, traced: traced(), log, ready });
+                }
+                Ok(None) => break,
+                Err(_) => {}
+            }
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            if !stopped && said.contains(waits) {
+                kill_process(traced().unwrap(), Signal::TERM).unwrap();
+                stopped = true;
+            }
+            assert!(since.elapsed() < PATIENCE, "neither ready nor waiting: {said}");
+        }
+        let status = child.wait().unwrap();
+        let stderr = std::fs::read(&log).unwrap_or_default();
+        let output = std::process::Output { status, stdout: Vec::new(), stderr };
+        Err(Ran::new(&command, output))
     }
 
     fn launch(place: &Place, mut command: Command, stderr: File) -> Result<Daemon, Ran> {

@@ -5,6 +5,7 @@
 mod daemon;
 mod place;
 mod proxy;
+mod small;
 mod tailscaled;
 mod terminal;
 mod trace;
@@ -18,6 +19,7 @@ use ledger::lock::signatures::Signer;
 pub use daemon::Daemon;
 pub use place::{Place, Ran};
 pub use proxy::{Exchange, Proxy};
+pub use small::Small;
 pub use tailscaled::{Tailscaled, recorded, vector};
 pub use terminal::{conversation, terminal};
 pub use trace::{Call, calls, limited, traced};

@@ -164,6 +164,8 @@ pub struct Client {
     local: bool,
     /// An answer may have been stale.
     stale: Arc<AtomicBool>,
+    /// Whether one was so because the daemon's disk is full.
+    full: Arc<AtomicBool>,
 }
 
 impl Client {
@@ -174,6 +176,7 @@ impl Client {
             tailscaled: Arc::default(),
             local: false,
             stale: Arc::default(),
+            full: Arc::default(),
         }
     }
 
@@ -186,6 +189,11 @@ impl Client {
     /// Whether a daemon has said, to this client or one made of it, that an answer may be stale.
     pub fn was_stale(&self) -> bool {
         self.stale.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was so because the daemon's disk is full.
+    pub fn disk_was_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     /// The socket.
@@ -299,6 +307,10 @@ impl Client {
         }
         if response.headers().contains_key(headers::STALE) {
             self.stale.store(true, Ordering::Relaxed);
+        }
+        let because = response.headers().get(headers::STALE_BECAUSE);
+        if because.is_some_and(|because| because == headers::DISK_FULL) {
+            self.full.store(true, Ordering::Relaxed);
         }
         let receipt = Receipt::of(&response);
         let status = response.status();

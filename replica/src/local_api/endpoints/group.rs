@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Api, blocking, json, marked, ours, parsed};
 use crate::core::Role;
+use crate::disk::space;
 use crate::joining::Token;
 use crate::local_api::bodies::{
     ApproveRequest, InvitationBody, InviteRequest, LeaderBody, MemberChangeBody, MemberRequest,
@@ -57,8 +58,19 @@ impl Api {
             let ground = Ground { fold: view.fold(), rows: view.rows() };
             let disk_bytes = bytes_below(&data_dir).ok();
             let now_ms = now_ms();
-            let sight =
-                Sight { own, version, incarnation, group, seen, stale, local, disk_bytes, now_ms };
+            let free_bytes = space::free_bytes(&data_dir).ok();
+            let sight = Sight {
+                own,
+                version,
+                incarnation,
+                group,
+                seen,
+                stale,
+                local,
+                disk_bytes,
+                free_bytes,
+                now_ms,
+            };
             Ok(json(&group_body::body(ground, &sight)?))
         })
         .await?
@@ -75,6 +87,7 @@ impl Api {
             let leads = now.raft.role == Role::Leader;
             answer.extend(now.raft.active.iter().copied());
             let mut reachable: BTreeSet<ReplicaId> = now.up.keys().copied().collect();
+            reachable.retain(|id| !now.silent.contains(id));
             let silent = leads && !reachable.is_subset(&answer);
             if silent && matches!(timeout_at(until, views.changed()).await, Ok(Ok(()))) {
                 continue;
