@@ -154,12 +154,14 @@ where
                 .records
                 .into_iter()
                 .try_for_each(|record| walk.take(&mut draft, record, tail, findings));
+            // What was folded before a fault is whole: the fold and its rows stay together.
             let changes = draft.finish();
             let noted = match &mut resumed {
-                Some(resumed) => folded.and_then(|()| resumed.note(&changes, &rows)),
-                None => folded,
+                Some(resumed) => resumed.note(&changes, &rows),
+                None => Ok(()),
             };
-            unread = noted.and_then(|()| rows.apply(changes)).err().or(batch.broken);
+            let kept = noted.and_then(|()| rows.apply(changes));
+            unread = folded.and(kept).err().or(batch.broken);
             progress.tell("records replayed", walk.present);
             if unread.is_some() {
                 break;

@@ -205,7 +205,7 @@ async fn caught_up(group: &Group, absent: usize) -> u64 {
 /// Whether what was used after the warm-up is what was used in it, and a little.
 fn verdict(warm: &[Usage; 3], later: &[Usage; 3], records: u64) -> ExitCode {
     // Rows and records of one change, generously; logs and tables that are still to be compacted.
-    let disk = 300 + (records * 4096 >> 20);
+    let disk = 300 + ((records * 4096) >> 20);
     let mut bad = Vec::new();
     for (number, (warm, later)) in warm.iter().zip(later).enumerate() {
         for (what, before, after, room) in [
