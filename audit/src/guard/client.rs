@@ -11,6 +11,7 @@ use ledger::Fault;
 use ledger::rows::{RowIter, Rows, Table};
 
 use super::messages::{FAULT, GET, LAST, MORE, NONE, OPEN, SCAN, VALUE, receive, send};
+use super::server::TOO_LONG;
 use super::{BYTES_A_SECOND, Guard, Limits};
 
 /// The rows of a database that another process has open.
@@ -232,6 +233,7 @@ fn ended(status: ExitStatus, limits: Limits) -> Option<String> {
         (Some(CPU), _) => format!("it used more than {} s of processor time", limits.seconds),
         (Some(SIZE), _) => "it tried to write a file".to_owned(),
         (Some(signal), _) => format!("it was ended by signal {signal}"),
+        (None, Some(TOO_LONG)) => format!("it had no answer for {} s", limits.seconds),
         (None, Some(code)) => format!("it ended with code {code}"),
         (None, None) => return None,
     })

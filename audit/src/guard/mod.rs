@@ -36,7 +36,8 @@ pub struct Guard {
 pub struct Limits {
     /// Bytes of address space.
     pub memory: u64,
-    /// Seconds of processor time, before those for the size of the directory.
+    /// Seconds of processor time, and seconds for one answer, before those for the size of the
+    /// directory.
     pub seconds: u64,
     /// Files that are open at once.
     pub files: u64,

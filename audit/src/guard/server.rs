@@ -2,6 +2,9 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ledger::Fault;
 use ledger::rows::{Rows, Table, raft, tables};
@@ -10,6 +13,11 @@ use super::Limits;
 use super::messages::{FAULT, GET, LAST, MORE, NONE, OPEN, PAGE_BYTES, SCAN, VALUE, receive, send};
 use super::restrict::restrict;
 use crate::rocks::ReadOnly;
+
+/// How often it is looked whether an answer takes too long.
+const LOOK: Duration = Duration::from_millis(250);
+/// The exit code when one does.
+pub(super) const TOO_LONG: i32 = 124;
 
 /// Restricts this process, opens the database of a data directory, and answers for its rows until
 /// the input ends. `busy` says that somebody may be writing to it.
@@ -25,13 +33,18 @@ pub fn serve(
     mut to: impl Write,
 ) -> io::Result<()> {
     restrict(dir, limits)?;
+    let watch = Watch::begin(Duration::from_secs(limits.seconds));
     let rows = match ReadOnly::open(dir, busy) {
         Ok(rows) => rows,
         Err(fault) => return send(&mut to, FAULT, &[fault.to_string().as_bytes()]),
     };
     send(&mut to, OPEN, &[])?;
     let mut from = BufReader::new(from);
-    while let Some((kind, parts)) = receive(&mut from)? {
+    loop {
+        // Nobody is kept waiting while there is no question.
+        watch.rest();
+        let Some((kind, parts)) = receive(&mut from)? else { return Ok(()) };
+        watch.work();
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         match (kind, parts.as_slice()) {
             (GET, [name, key]) => get(&rows, name, key, &mut to)?,
@@ -39,7 +52,35 @@ pub fn serve(
             _ => return Err(io::Error::other("not a question")),
         }
     }
-    Ok(())
+}
+
+/// Ends the process when an answer takes too long: a file may be none that can be read to its end,
+/// and waiting costs no processor time.
+struct Watch(Arc<Mutex<Option<Instant>>>);
+
+impl Watch {
+    fn begin(longest: Duration) -> Self {
+        let since = Arc::new(Mutex::new(Some(Instant::now())));
+        let seen = since.clone();
+        thread::spawn(move || {
+            loop {
+                thread::sleep(LOOK);
+                let since = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+                if since.is_some_and(|since| since.elapsed() > longest) {
+                    std::process::exit(TOO_LONG);
+                }
+            }
+        });
+        Watch(since)
+    }
+
+    fn rest(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn work(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
 }
 
 /// The table of a name: only those that there are can be asked for.

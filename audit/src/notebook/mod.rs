@@ -121,8 +121,9 @@ impl Notebook {
         };
         let path = || parent.map_or_else(std::env::temp_dir, Path::to_owned);
         let dir = dir.map_err(|error| BadNotebook::Io { path: path(), error })?;
-        let notebook = Notebook::open(&dir.path().join("end"))?;
-        Ok(Notebook { _dir: Some(dir), ..notebook })
+        let mut notebook = Notebook::open(&dir.path().join("end"))?;
+        notebook._dir = Some(dir);
+        Ok(notebook)
     }
 
     /// Where the history ended, if one was verified.
@@ -193,7 +194,9 @@ impl Notebook {
         let io = |error| BadNotebook::Io { path: state.clone(), error };
         if let Some(kept) = kept {
             if self.end.as_ref() == Some(end) && self.state.join(name(end)).exists() {
-                return Ok(());
+                // Nothing is new: what was kept is no other than what is there.
+                drop(kept);
+                return self.tidy().map_err(io);
             }
             let Kept { rows, notes } = kept;
             rows.flush().map_err(|fault| io(io::Error::other(fault.to_string())))?;
@@ -231,6 +234,13 @@ impl Notebook {
             })?;
         }
         Ok(path)
+    }
+}
+
+impl Drop for Notebook {
+    fn drop(&mut self) {
+        // Of an audit that was not remembered; what stays is deleted the next time.
+        let _ = fs::remove_dir_all(self.state.join(WORK));
     }
 }
 

@@ -149,10 +149,24 @@ fn a_reader_that_dies_decides_nothing() {
     let files = Limits { files: 3, ..Limits::default() };
     let report = audit(&guard(PROGRAM, &reads, files));
     assert_eq!(report.exit_code, 3, "{:#?}", report.findings);
+    // A file that is never read to its end.
+    let files = Files::new();
+    let endless = files.path().join("data");
+    copy_tree(&data, &endless);
+    let manifest = fs::read_to_string(endless.join("db/CURRENT")).unwrap();
+    let manifest = endless.join("db").join(manifest.trim());
+    fs::remove_file(&manifest).unwrap();
+    assert!(Command::new("mkfifo").arg(&manifest).status().unwrap().success());
+    let patience = Limits { seconds: 1, ..Limits::default() };
+    let options = guard(PROGRAM, &reads, patience);
+    let report = audit_data_dir("dir", &endless, &options, false).report;
+    undecided(&report, "it had no answer for 1 s");
     // Wherever it dies, nothing is found to be wrong with the directory.
     let mut length = 1;
     loop {
-        let cut = format!("'{PROGRAM}' audit read-directory \"$@\" | head -c {length}; kill -9 $$");
+        let cut = format!(
+            "'{PROGRAM}' audit read-directory \"$@\" | {{ dd bs=1 count={length} status=none; kill -9 $$; }}"
+        );
         let report = audit(&shell(&cut));
         if report.exit_code == 0 {
             break;

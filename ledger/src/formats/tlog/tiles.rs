@@ -187,11 +187,15 @@ mod tests {
     fn a_log_has_its_tiles_and_the_narrower_ones() {
         for size in [1, 255, 256, 257, 70_000] {
             for tile in tiles_of(size) {
-                assert!(tile.is_within(size) && !tile.is_within(size - 1) || tile.width == 256);
-                assert!(
-                    !Tile { width: tile.width + 1, ..tile }.is_within(size) || tile.width == 256
-                );
+                assert!(tile.is_within(size), "{tile} of {size}");
+                let wider = Tile { width: tile.width + 1, ..tile };
+                assert!(tile.width == TILE_WIDTH || !wider.is_within(size), "{wider} of {size}");
+                let narrower = Tile { width: 1, ..tile };
+                assert!(narrower.is_within(size), "{narrower} of {size}");
             }
+            let last = Tile { kind: TileKind::Entries, index: (size - 1) / 256, width: 0 };
+            let last = Tile { width: (size - 1) % 256 + 1, ..last };
+            assert!(last.is_within(size) && !last.is_within(size - 1), "{last} of {size}");
         }
         let far = |kind, index| Tile { kind, index, width: TILE_WIDTH };
         assert!(!far(TileKind::Entries, u64::MAX).is_within(u64::MAX));
