@@ -65,6 +65,9 @@ find_missing() {
     if [ "${1:-}" = tests ]; then
         have strace || missing="$missing strace"
         find_faketime || missing="$missing libfaketime"
+        # For the network namespaces in which the tests part a group. Not everybody has sbin in PATH.
+        have ip || [ -x /sbin/ip ] || missing="$missing iproute2"
+        have nft || [ -x /usr/sbin/nft ] || missing="$missing nftables"
     fi
 }
 

@@ -16,7 +16,7 @@ use ledger::lock::{Authority, Key, Sealed, State, disablement};
 use ledger::rows::{Draft, Memory};
 use ledger::{Fault, Refusal};
 
-use crate::audit::{Live, Options, live_evidence};
+use crate::audit::{Live, Options, audit_live};
 use crate::evidence::NoEvidence;
 use crate::records::Stored;
 
@@ -266,9 +266,9 @@ fn finish(story: Teller, log: &PrivateKey) -> Result<Story, NoStory> {
         let (index, bytes) = (Some(record.index()), record.bytes().to_vec());
         Ok(Stored { index, bytes, shown: None })
     });
-    let live = Live { records: Box::new(records), claimed: None, shown: None };
+    let live = Live::of(records.collect());
     let options = Options { now_ms, ..Options::default() };
-    let audited = live_evidence("story", live, &options);
+    let audited = audit_live("story", live, &options, true);
     let mut evidence = audited.evidence.ok_or(NoStory::Lost("its records"))?;
     let size = evidence.size();
     let checkpoint = Checkpoint { origin: evidence.origin(), size, root: evidence.root_at(size)? };

@@ -15,8 +15,10 @@ pub mod dates;
 pub mod demo;
 pub mod evidence;
 pub mod foreign;
+pub mod guard;
 mod history;
 mod log_tail;
+pub mod notebook;
 mod observations;
 pub mod policy;
 mod progress;
@@ -32,8 +34,8 @@ pub mod trust_anchor;
 pub mod verdict;
 
 pub use audit::{
-    Audited, Live, Options, data_dir_evidence, live_evidence, unreadable, verified_history,
-    verify_aums, verify_backup, verify_bundle, verify_data_dir, verify_live,
+    Audited, Live, LiveLog, Options, RecordsFrom, audit_data_dir, audit_live, unreadable,
+    verified_history, verify_aums, verify_backup, verify_bundle, verify_data_dir, verify_live,
 };
 pub use cores::AllCores;
 pub use history::History;

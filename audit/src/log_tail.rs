@@ -164,6 +164,16 @@ impl LogTail {
         }
     }
 
+    /// The records begin after this one, which was verified before. If the log still has the entry
+    /// from which it came, they come from those after that.
+    pub(crate) fn skip_to(&mut self, record: &Record) {
+        let places = self.places.get(&hash(record.proposal().bytes()));
+        if let Some(place) = places.and_then(|places| places.first()) {
+            self.next = place.saturating_add(1);
+            self.begun = true;
+        }
+    }
+
     /// A record comes next; `fold` and `rows` are as the one before left them. Entries that it
     /// passes over must be such as the fold refuses there.
     pub(crate) fn before(

@@ -71,6 +71,19 @@ impl Observations {
         Observations { looked_for, claimed, ..Observations::default() }
     }
 
+    /// Log keys that an earlier audit has seen, and the records that brought them.
+    pub(crate) fn with_log_keys(mut self, keys: impl IntoIterator<Item = (u64, LogKey)>) -> Self {
+        for (index, key) in keys {
+            self.log_key(index, key);
+        }
+        self
+    }
+
+    /// The same, looking out for what somebody claims.
+    pub(crate) fn claiming(self, claimed: Option<Claimed>) -> Self {
+        Observations { claimed, ..self }
+    }
+
     /// The same, with everything kept if `all`.
     pub(crate) fn keeping(self, all: bool) -> Self {
         Observations { collector: all.then(Box::default), ..self }

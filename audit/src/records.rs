@@ -2,13 +2,14 @@
 //!
 //! One thread reads, decodes and checks signatures, on all cores, a batch ahead of the fold.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use ledger::history::{Fold, Record, RecordHash, Verdict};
 use ledger::lock::signatures::{Verified, decode_and_verify};
-use ledger::rows::Draft;
+use ledger::rows::{Changes, Draft, Rows, Table, tables};
 use ledger::{Fault, Refusal};
 
 use crate::checks::{Finding, records as checks};
@@ -22,6 +23,8 @@ use crate::scratch::Scratch;
 const BATCH_RECORDS: usize = 2048;
 /// Bytes of one batch's records, after which it ends.
 const BATCH_BYTES: usize = 4 << 20;
+/// Changed rows that are remembered one by one, at most.
+const TOUCHED_ROWS: usize = 200_000;
 /// Batches that wait for the fold, at most.
 const BATCHES_AHEAD: usize = 1;
 
@@ -50,6 +53,51 @@ pub(crate) struct Replay {
     pub(crate) seen: Observations,
     /// Why there may be more records than were read.
     pub(crate) unread: Option<Fault>,
+    /// The time in the last record.
+    pub(crate) time_ms: Option<u64>,
+    /// Where it began, if not at record 0.
+    pub(crate) resumed: Option<Resumed>,
+}
+
+/// Where a replay begins.
+pub(crate) struct Start {
+    /// The derived rows there; none at record 0.
+    pub(crate) rows: Scratch,
+    /// What was seen up to there, and what is looked out for.
+    pub(crate) seen: Observations,
+    /// The time in the record before.
+    pub(crate) time_ms: Option<u64>,
+    /// What is known of the records before that are not looked at again.
+    pub(crate) resumed: Option<Resumed>,
+}
+
+/// Records that an earlier audit has verified, and what those after them change.
+#[derive(Debug, Default)]
+pub(crate) struct Resumed {
+    /// How many records were verified then.
+    pub(crate) size: u64,
+    /// AUMs that were verified then, and since.
+    pub(crate) aums: u64,
+    /// Rows that the records since have put or deleted; none if there are too many to remember.
+    pub(crate) touched: Option<BTreeSet<(Table, Vec<u8>)>>,
+}
+
+impl Resumed {
+    /// A batch of records is over; `rows` are as they were before it.
+    fn note(&mut self, changes: &Changes, rows: &dyn Rows) -> Result<(), Fault> {
+        for (table, key, value) in changes.iter() {
+            if table == tables::AUM_NODES && value.is_some() && rows.get(table, key)?.is_none() {
+                self.aums += 1;
+            }
+            if table != tables::RECORDS
+                && let Some(touched) = &mut self.touched
+            {
+                touched.insert((table, key.to_vec()));
+            }
+        }
+        self.touched.take_if(|touched| touched.len() > TOUCHED_ROWS);
+        Ok(())
+    }
 }
 
 impl Replay {
@@ -76,8 +124,7 @@ struct Batch {
 /// Replays records in the order of the source.
 pub(crate) fn replay<I>(
     records: I,
-    mut rows: Scratch,
-    seen: Observations,
+    start: Start,
     tail: &mut LogTail,
     progress: &Progress<'_>,
     findings: &mut Vec<Finding>,
@@ -85,13 +132,15 @@ pub(crate) fn replay<I>(
 where
     I: Iterator<Item = Result<Stored, Fault>> + Send,
 {
+    let Start { mut rows, seen, time_ms, mut resumed } = start;
+    let fold = Fold::open(&rows)?;
     let mut walk = Walk {
-        fold: Fold::open(&rows)?,
-        next: 0,
-        prev: Prev::Known(None),
-        time_ms: None,
+        next: fold.next_index(),
+        prev: Prev::Known(fold.last_hash()),
+        present: fold.next_index(),
+        fold,
+        time_ms,
         stopped: false,
-        present: 0,
         unverified_aums: 0,
         seen,
     };
@@ -106,15 +155,20 @@ where
                 .into_iter()
                 .try_for_each(|record| walk.take(&mut draft, record, tail, findings));
             let changes = draft.finish();
-            unread = folded.and_then(|()| rows.apply(changes)).err().or(batch.broken);
+            let noted = match &mut resumed {
+                Some(resumed) => folded.and_then(|()| resumed.note(&changes, &rows)),
+                None => folded,
+            };
+            unread = noted.and_then(|()| rows.apply(changes)).err().or(batch.broken);
             progress.tell("records replayed", walk.present);
             if unread.is_some() {
                 break;
             }
         }
     });
-    let Walk { fold, present, unverified_aums, seen, .. } = walk;
-    Ok(Replay { fold, rows: Arc::new(rows), present, unverified_aums, seen, unread })
+    let Walk { fold, present, unverified_aums, seen, time_ms, .. } = walk;
+    let rows = Arc::new(rows);
+    Ok(Replay { fold, rows, present, unverified_aums, seen, unread, time_ms, resumed })
 }
 
 /// Reads and checks batch after batch until the source ends or nobody takes them any more.

@@ -9,8 +9,8 @@ use ledger::Fault;
 use ledger::rows::{Changes, RowIter, Rows, Table, tables};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRawIteratorWithThreadMode,
-    DBRecoveryMode, DEFAULT_COLUMN_FAMILY_NAME, InfoLogger, LogLevel, Options, ReadOptions,
-    WriteBatch, WriteOptions,
+    DBRecoveryMode, DEFAULT_COLUMN_FAMILY_NAME, FlushOptions, InfoLogger, LogLevel, Options,
+    ReadOptions, WriteBatch, WriteOptions,
 };
 use tempfile::TempDir;
 
@@ -104,11 +104,11 @@ impl Rows for ReadOnly {
     }
 }
 
-/// Tables on disk that are gone when this is dropped.
+/// Tables on disk that are gone when this is dropped, unless they were made in a place of their own.
 pub(crate) struct Temporary {
     // Before the directory, which is deleted with what the database still has open.
     db: DB,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 impl Temporary {
@@ -121,6 +121,16 @@ impl Temporary {
             None => builder.tempdir(),
         };
         let dir = dir.map_err(|e| Fault::from_error("create a scratch directory", e))?;
+        let db = Self::open(dir.path())?;
+        Ok(Temporary { db, _dir: Some(dir) })
+    }
+
+    /// The tables in a directory of the caller's, which stays; made if they are not there.
+    pub(crate) fn at(dir: &Path) -> Result<Self, Fault> {
+        Ok(Temporary { db: Self::open(dir)?, _dir: None })
+    }
+
+    fn open(dir: &Path) -> Result<DB, Fault> {
         let mut options = Options::default();
         silence(&mut options);
         options.create_if_missing(true);
@@ -135,9 +145,17 @@ impl Temporary {
                 options.set_write_buffer_size(SCRATCH_BUFFER_BYTES);
                 ColumnFamilyDescriptor::new(name, options)
             });
-        let db = DB::open_cf_descriptors(&options, dir.path(), families)
-            .map_err(|e| Fault::from_error("create a scratch database", e))?;
-        Ok(Temporary { db, _dir: dir })
+        DB::open_cf_descriptors(&options, dir, families)
+            .map_err(|e| Fault::from_error("open a scratch database", e))
+    }
+
+    /// Writes to table files what is in memory only, and waits until the disk has it.
+    pub(crate) fn flush(&self) -> Result<(), Fault> {
+        let families: Vec<_> =
+            tables::ALL.iter().filter_map(|table| self.db.cf_handle(table.0)).collect();
+        self.db
+            .flush_cfs_opt(&families, &FlushOptions::default())
+            .map_err(|e| Fault::from_error("write the scratch database to disk", e))
     }
 
     /// Applies changes. Nothing here has to survive a crash.
@@ -169,6 +187,24 @@ impl Rows for Temporary {
     fn scan(&self, table: Table, keys: Range<&[u8]>) -> Result<RowIter<'_>, Fault> {
         scan(&self.db, table, keys)
     }
+}
+
+/// A second database with the same content: its table files, which never change, are shared, and
+/// the few small files beside them are copied. Nobody may have the first one open for writing.
+pub(crate) fn twin(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        let to = to.join(&name);
+        let shared = path.extension().is_some_and(|extension| extension == "sst");
+        if name == "LOCK" || !entry.file_type()?.is_file() {
+            continue;
+        }
+        if !shared || fs::hard_link(&path, &to).is_err() {
+            fs::copy(&path, &to)?;
+        }
+    }
+    Ok(())
 }
 
 /// With a logger of ours RocksDB creates no LOG file of its own.

@@ -1,7 +1,7 @@
 //! Where derived rows are made anew: in memory, and on disk once there are too many.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ledger::Fault;
 use ledger::rows::{Changes, Draft, Memory, RowIter, Rows, Table, tables};
@@ -33,6 +33,19 @@ impl Scratch {
     /// Empty tables.
     pub(crate) fn new(parent: Option<PathBuf>) -> Self {
         Scratch { parent, rows: Place::Memory(Memory::new()), bytes: 0 }
+    }
+
+    /// The tables in a directory of the caller's, which stays.
+    pub(crate) fn at(dir: &Path) -> Result<Self, Fault> {
+        Ok(Scratch { parent: None, rows: Place::Disk(Temporary::at(dir)?), bytes: 0 })
+    }
+
+    /// Waits until the disk has everything, if it is on disk.
+    pub(crate) fn flush(&self) -> Result<(), Fault> {
+        match &self.rows {
+            Place::Disk(disk) => disk.flush(),
+            Place::Memory(_) => Ok(()),
+        }
     }
 
     /// Applies changes, but those of the records.

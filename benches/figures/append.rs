@@ -16,7 +16,7 @@ use replica::disk::rocks::Rocks;
 use replica::disk::{Batch, Disk, Durable};
 use replica::local_api::bodies::{NodeAddRequest, NodeRotateRequest};
 use replica::local_api::client::{Asked, Client};
-use replica::node::{Handle, Node};
+use replica::node::{Handle, Node, Supported};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -185,7 +185,7 @@ fn over_the_socket(criterion: &mut Criterion) {
             let _ = stopped.await;
             "the bench is over"
         };
-        replica::daemon::run(config, stop, |ready| {
+        replica::daemon::run(config, Supported::THIS_VERSION, stop, |ready| {
             let _ = tell_ready.send(ready.socket.clone());
         })
         .await

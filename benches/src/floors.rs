@@ -41,9 +41,14 @@ impl Checks {
     /// Raw Ed25519 on all cores: ZIP-215 signatures in one batch a core, which costs least, the
     /// others, which have no sound batch, one by one.
     pub fn run(&self) {
+        self.run_in(self.batched.len().div_ceil(AllCores.count()).max(1));
+    }
+
+    /// The same in batches of a size.
+    pub fn run_in(&self, size: usize) {
         let cores = AllCores.count();
         let mut jobs: Vec<Box<dyn FnOnce() + Send + '_>> = Vec::new();
-        for part in self.batched.chunks(self.batched.len().div_ceil(cores).max(1)) {
+        for part in self.batched.chunks(size) {
             jobs.push(Box::new(move || {
                 let mut verifier = batch::Verifier::new();
                 for (key, signature, message) in part {

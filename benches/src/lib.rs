@@ -11,6 +11,8 @@
 
 pub mod data;
 pub mod floors;
+pub mod group;
+pub mod histories;
 pub mod replicas;
 pub mod rivals;
 
@@ -27,7 +29,7 @@ pub type Work<'a> = Box<dyn FnMut() -> Duration + 'a>;
 /// One figure.
 pub struct Figure<'a> {
     /// Its name in the `ratio` line.
-    pub name: &'static str,
+    pub name: &'a str,
     /// What one unit is, such as "AUM".
     pub unit: &'static str,
     /// Units that one call of `ours` and of `floor` does.
@@ -66,9 +68,24 @@ pub fn measure(criterion: &mut Criterion, mut figure: Figure<'_>) {
         });
     });
     // A filter on the command line may have left this figure out.
-    if samples.is_empty() {
-        return;
+    if !samples.is_empty() {
+        tell(&figure, &samples);
     }
+}
+
+/// Measures a figure whose work takes so long that a few turns have to do, and prints its ratios.
+pub fn measure_by_turns(turns: usize, mut figure: Figure<'_>) {
+    let mut samples = Vec::new();
+    for _ in 0..turns {
+        let floor = (figure.floor.1)();
+        let rival = figure.rival.time(figure.units);
+        let ours = (figure.ours)();
+        samples.push([ours, floor, rival].map(|time| time.as_secs_f64()));
+    }
+    tell(&figure, &samples);
+}
+
+fn tell(figure: &Figure<'_>, samples: &[[f64; 3]]) {
     let each = |i: usize| {
         show(median(samples.iter().map(|sample| sample[i] / figure.units as f64).collect()))
     };

@@ -9,7 +9,7 @@ use ledger::history::{
     Actor, ChangedNode, Event, Fold, KNOWN_RULES, LogKey, MemberDetails, NewNode, NodeId, Proposal,
     SignedProposal, Verdict, Who,
 };
-use ledger::ids::NodeKey;
+use ledger::ids::{LockKey, NodeKey};
 use ledger::lock::signatures::{Unverified, each, verify_all};
 use ledger::rows::Draft;
 use ledger::testing::key;
@@ -30,10 +30,15 @@ pub fn runtime() -> tokio::runtime::Runtime {
 
 /// Starts a replica in `dir`, which becomes a new group if it is empty.
 pub async fn start(dir: &Path) -> Node {
+    start_with(dir, None).await
+}
+
+/// As [`start`], with a lock key for the founder of a new group.
+pub async fn start_with(dir: &Path, lock_key: Option<LockKey>) -> Node {
     let founder = MemberDetails {
         name: "first".into(),
         log_key: LogKey([9; 32]),
-        lock_key: None,
+        lock_key,
         rules: KNOWN_RULES,
         address: None,
     };

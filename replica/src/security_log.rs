@@ -99,9 +99,10 @@ impl SecurityLog {
         SecurityLog { path: None, inside: Mutex::default() }
     }
 
-    /// Denied: to whom, and what. Neither may be a secret.
-    pub(crate) fn denied(&self, denial: Denial, who: &str, what: &str) {
-        self.denied_at(denial, who, what, Instant::now());
+    /// Denied: to whom, and what. Neither may be a secret. Says whether it is worth a line: this
+    /// party has not had too many of this sort lately.
+    pub(crate) fn denied(&self, denial: Denial, who: &str, what: &str) -> bool {
+        self.denied_at(denial, who, what, Instant::now())
     }
 
     /// How often it was denied since the start, lines that were spared included.
@@ -110,11 +111,11 @@ impl SecurityLog {
         inside.counts.get(&denial).copied().unwrap_or(0)
     }
 
-    fn denied_at(&self, denial: Denial, who: &str, what: &str, now: Instant) {
+    fn denied_at(&self, denial: Denial, who: &str, what: &str, now: Instant) -> bool {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         *inside.counts.entry(denial).or_default() += 1;
-        let Some(path) = &self.path else { return };
-        let Some(silent) = inside.admit(denial, who, now) else { return };
+        let Some(silent) = inside.admit(denial, who, now) else { return false };
+        let Some(path) = &self.path else { return true };
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut line = Map::new();
         line.insert("time".into(), rfc3339(u64::try_from(time).unwrap_or(u64::MAX)).into());
@@ -133,6 +134,7 @@ impl SecurityLog {
             tracing::warn!(%path, %error, "a denied operation could not be written down");
         }
         inside.failing = written.is_err();
+        true
     }
 }
 

@@ -263,12 +263,12 @@ fn missing<'a>(rows: &BTreeMap<&str, Row>) -> Vec<(&'a str, &'a str)> {
 }
 
 fn table(rows: &BTreeMap<&str, Row>, seconds: f64) {
-    println!("\n{:<12} {:>7} {:>7} {:>14}  happened", "world", "seeds", "failed", "virtual days");
+    println!("\n{:<16} {:>7} {:>7} {:>14}  happened", "world", "seeds", "failed", "virtual days");
     for (name, row) in rows {
         let days = row.time / simulations::world::clock::DAY;
-        println!("{name:<12} {:>7} {:>7} {days:>14}", row.seeds, row.failed);
+        println!("{name:<16} {:>7} {:>7} {days:>14}", row.seeds, row.failed);
         for (what, count) in &row.tally {
-            println!("{:<44} {count:>9} {what}", "");
+            println!("{:<48} {count:>9} {what}", "");
         }
     }
     let seeds: u64 = rows.values().map(|row| row.seeds).sum();

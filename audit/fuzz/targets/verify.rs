@@ -253,8 +253,7 @@ fn changed(choices: &mut Choices<'_>) -> Vec<Stored> {
 fn live(choices: &mut Choices<'_>) {
     let stored = changed(choices);
     let audit = || {
-        let records = Box::new(stored.clone().into_iter().map(Ok));
-        verify_live("input", Live { records, claimed: None, shown: None }, &kept())
+        verify_live("input", Live::of(stored.clone().into_iter().map(Ok).collect()), &kept())
     };
     let report = audit();
     same(&report, &audit());

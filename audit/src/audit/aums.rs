@@ -101,6 +101,7 @@ fn audited(name: &str, aums: Aums, options: &Options<'_>) -> (Report, Replayed, 
         kind,
         anchored: &anchored,
         nodes,
+        resumed: None,
         checkpoint: false,
         unchecked: &unchecked,
     });

@@ -3,28 +3,67 @@
 use std::path::Path;
 
 use ::ledger::Fault;
-use ::ledger::history::roster;
+use ::ledger::formats::tlog::{Checkpoint, Tile};
+use ::ledger::history::{Fold, Record, roster};
 
-use super::summing_up::report;
+use super::resuming::{Begin, begin, own_head};
+use super::summing_up::{Ends, report};
 use super::{Options, compare_lock, unreadable};
-use crate::checks::catalog::CACHE_DIFFERS;
+use crate::checks::catalog::{CACHE_DIFFERS, RECORD_TIME_BACKWARDS};
 use crate::checks::{self, Finding};
 use crate::evidence::{Bundle, Evidence, Filling, compare_files, compare_head};
 use crate::log_tail::{LogTail, Rest};
-use crate::observations::{Claimed, Observations};
-use crate::records::{Replay, Stored, replay};
+use crate::notebook::{Kept, Onward, TreeOfTiles};
+use crate::observations::Claimed;
+use crate::records::{Replay, Start, Stored, replay};
 use crate::report::Report;
-use crate::scratch::Scratch;
-use crate::source::{Backup, DataDir, Kind, Shown};
+use crate::source::{Backup, DataDir, Kind, Shown, head_beside};
+
+/// Records in order, as they are fetched.
+pub type RecordsFrom<'a> = Box<dyn Iterator<Item = Result<Stored, Fault>> + Send + 'a>;
 
 /// What a running daemon serves: its records, and what it says of them.
 pub struct Live<'a> {
-    /// Its records from 0 on, in order, as they are fetched.
-    pub records: Box<dyn Iterator<Item = Result<Stored, Fault>> + Send + 'a>,
+    /// Its records from one on.
+    pub records: Box<dyn Fn(u64) -> RecordsFrom<'a> + 'a>,
     /// Its last record before they were fetched, and the hashes there.
     pub claimed: Option<Claimed>,
     /// The lock at that record, as its status shows it.
     pub shown: Option<Shown>,
+    /// Its transparency log, if it serves one.
+    pub log: Option<LiveLog<'a>>,
+}
+
+/// Fetches something of a transparency log.
+type Fetch<'a, Q> = Box<dyn Fn(Q) -> Result<Vec<u8>, Fault> + 'a>;
+
+/// The transparency log of a running daemon.
+pub struct LiveLog<'a> {
+    /// The signed note over so many records.
+    pub head: Fetch<'a, u64>,
+    /// A tile of the tree over the record hashes.
+    pub tile: Box<dyn Fn(&Tile) -> Result<Vec<u8>, Fault> + 'a>,
+}
+
+impl Live<'static> {
+    /// Records that were fetched already, from 0 on, of a daemon that says nothing of them.
+    pub fn of(records: Vec<Result<Stored, Fault>>) -> Self {
+        let records = std::sync::Arc::new(records);
+        let from = move |first: u64| -> RecordsFrom<'static> {
+            let (records, first) = (records.clone(), usize::try_from(first).unwrap_or(usize::MAX));
+            Box::new((first..records.len()).map(move |at| match &records[at] {
+                Ok(stored) => Ok(stored.clone()),
+                Err(fault) => Err(Fault::new(fault.to_string())),
+            }))
+        };
+        Live { records: Box::new(from), claimed: None, shown: None, log: None }
+    }
+}
+
+impl std::fmt::Debug for LiveLog<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveLog").finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Live<'_> {
@@ -40,22 +79,26 @@ pub struct Audited {
     pub report: Report,
     /// The records that were verified, to make evidence of.
     pub evidence: Option<Evidence>,
+    /// The state at their end, to be remembered; with [`Options::notebook`].
+    pub kept: Option<Kept>,
+}
+
+impl From<Report> for Audited {
+    fn from(report: Report) -> Self {
+        Audited { report, evidence: None, kept: None }
+    }
 }
 
 /// Audits a replica's data directory. It is only read, whatever state it is in, and byte for byte
 /// the same afterwards.
 pub fn verify_data_dir(name: &str, dir: &Path, options: &Options<'_>) -> Report {
-    data_dir(name, dir, options, false).report
+    audit_data_dir(name, dir, options, false).report
 }
 
-/// As [`verify_data_dir`], and keeps the evidence.
-pub fn data_dir_evidence(name: &str, dir: &Path, options: &Options<'_>) -> Audited {
-    data_dir(name, dir, options, true)
-}
-
-fn data_dir(name: &str, dir: &Path, options: &Options<'_>, keep: bool) -> Audited {
+/// As [`verify_data_dir`]; `keep` asks for the evidence too.
+pub fn audit_data_dir(name: &str, dir: &Path, options: &Options<'_>, keep: bool) -> Audited {
     let kind = Kind::DataDir;
-    let opened = match DataDir::open(dir) {
+    let opened = match DataDir::open(dir, options.guard.as_ref()) {
         Ok(opened) => opened,
         Err(fault) => return failed(name, kind, &fault),
     };
@@ -63,49 +106,126 @@ fn data_dir(name: &str, dir: &Path, options: &Options<'_>, keep: bool) -> Audite
         let mut findings = Vec::new();
         let mut tail = LogTail::read(&opened.rows, &mut findings);
         tail.promised(opened.watermark, &mut findings);
-        let mut replay =
-            filled.replay(opened.records(), None, &mut tail, options, &mut findings)?;
+        let head = head_beside(dir);
+        let begin = match options.recall(keep)? {
+            None => Begin::At(Box::new(options.afresh(keep, None)?)),
+            Some(recalled) => {
+                let last = opened.record(recalled.end.size.saturating_sub(1));
+                let fold = Fold::open(&opened.rows).ok();
+                let source = Onward {
+                    size: fold.as_ref().map_or(0, Fold::next_index),
+                    root: fold.as_ref().map(Fold::merkle_root).unwrap_or_default(),
+                    tree: &opened.rows,
+                    first: opened.record(0),
+                    last: last.clone(),
+                    head: head.clone(),
+                };
+                let begin = begin(name, kind, recalled, &source, options, &mut findings)?;
+                if let (Begin::At(start), Some(last)) = (&begin, last)
+                    && start.resumed.is_some()
+                    && let Ok(last) = Record::decode(&last)
+                {
+                    tail.skip_to(&last);
+                }
+                begin
+            }
+        };
+        let start = match begin {
+            Begin::At(start) => *start,
+            Begin::Nowhere(audited) => return Ok(*audited),
+        };
+        let first = start.resumed.as_ref().map_or(0, |resumed| resumed.size);
+        let records = opened.records(first);
+        let mut replay = filled.replay(records, start, &mut tail, options, &mut findings)?;
         let mut rest = Rest::default();
         if replay.is_whole() && replay.unread.is_none() {
             rest = tail.after(&replay.fold, &*replay.rows, &mut findings)?;
             let doing = "records replayed; comparing derived rows of";
             options.progress.tell(doing, replay.present);
-            checks::derived(&*replay.rows, &opened.rows, &mut findings)?;
+            let touched = replay.resumed.as_ref().and_then(|resumed| resumed.touched.as_ref());
+            match touched {
+                Some(keys) => checks::touched(keys, &*replay.rows, &opened.rows, &mut findings)?,
+                None => checks::derived(&*replay.rows, &opened.rows, &mut findings)?,
+            }
         }
         opened.identity(replay.fold.cluster(), &mut findings);
+        let head = own_head(head.as_deref(), &replay, &mut findings)?;
         let evidence = filled.evidence(&replay)?;
-        let mut report = report(name, kind, &mut replay, None, findings, options)?;
+        let backwards = backwards(&findings);
+        let ends = Ends { compared: None, head: head.as_ref() };
+        let mut report = report(name, kind, &mut replay, ends, findings, options)?;
         if let Some(facts) = &mut report.ledger {
             facts.waiting = rest.waiting;
             facts.holder = opened.holder;
         }
-        Ok(Audited { report, evidence })
+        let kept = options.keep(replay, &report, &backwards, head.as_ref(), keep);
+        Ok(Audited { report, evidence, kept })
     });
-    audited.unwrap_or_else(|fault| failed(name, kind, &fault))
+    match opened.rows.lost() {
+        // Whatever was found since is about that, and not about the directory.
+        Some(lost) => failed(name, kind, &Fault::new(lost)),
+        None => audited.unwrap_or_else(|fault| failed(name, kind, &fault)),
+    }
 }
 
 /// Audits what a running daemon serves.
 pub fn verify_live(name: &str, live: Live<'_>, options: &Options<'_>) -> Report {
-    daemon(name, live, options, false).report
+    audit_live(name, live, options, false).report
 }
 
-/// As [`verify_live`], and keeps the evidence.
-pub fn live_evidence(name: &str, live: Live<'_>, options: &Options<'_>) -> Audited {
-    daemon(name, live, options, true)
-}
-
-fn daemon(name: &str, live: Live<'_>, options: &Options<'_>, keep: bool) -> Audited {
+/// As [`verify_live`]; `keep` asks for the evidence too.
+pub fn audit_live(name: &str, live: Live<'_>, options: &Options<'_>, keep: bool) -> Audited {
     let kind = Kind::Daemon;
-    let Live { records, claimed, shown } = live;
+    let Live { records, claimed, shown, log } = live;
     let audited = Filled::new(keep, options).and_then(|filled| {
         let (mut findings, mut no_tail) = (Vec::new(), LogTail::default());
-        let mut replay = filled.replay(records, claimed, &mut no_tail, options, &mut findings)?;
+        let size = claimed.map_or(0, |claimed| claimed.index.saturating_add(1));
+        let log = log.filter(|_| options.notebook.is_some() && size > 0);
+        // A daemon that does not sign one is audited all the same.
+        let head = log.as_ref().and_then(|log| (log.head)(size).ok());
+        let begin = match (options.recall(keep)?, &log) {
+            (Some(recalled), Some(log)) => {
+                let signed = head.as_deref().and_then(|head| Checkpoint::of_note(head).ok());
+                let signed = signed.filter(|(signed, _)| signed.size == size);
+                let one = |index| records(index).next()?.ok().map(|stored| stored.bytes);
+                let source = Onward {
+                    // Without a head nothing is clear.
+                    size: signed.as_ref().map_or(0, |(signed, _)| signed.size),
+                    root: signed.map(|(signed, _)| signed.root).unwrap_or_default(),
+                    tree: &TreeOfTiles::new(size, &*log.tile),
+                    first: one(0),
+                    last: one(recalled.end.size.saturating_sub(1)),
+                    head: head.clone(),
+                };
+                begin(name, kind, recalled, &source, options, &mut findings)?
+            }
+            _ => Begin::At(Box::new(options.afresh(keep, None)?)),
+        };
+        let mut start = match begin {
+            Begin::At(start) => *start,
+            Begin::Nowhere(audited) => return Ok(*audited),
+        };
+        let first = start.resumed.as_ref().map_or(0, |resumed| resumed.size);
+        // What is claimed of a record that is passed over was compared with what is remembered.
+        start.seen = start.seen.claiming(claimed.filter(|claimed| claimed.index >= first));
+        let records = records(first);
+        let mut replay = filled.replay(records, start, &mut no_tail, options, &mut findings)?;
         compare_claims(&replay, shown.as_ref(), &mut findings)?;
+        let head = own_head(head.as_deref(), &replay, &mut findings)?;
         let evidence = filled.evidence(&replay)?;
-        let report = report(name, kind, &mut replay, None, findings, options)?;
-        Ok(Audited { report, evidence })
+        let backwards = backwards(&findings);
+        let ends = Ends { compared: None, head: head.as_ref() };
+        let report = report(name, kind, &mut replay, ends, findings, options)?;
+        let kept = options.keep(replay, &report, &backwards, head.as_ref(), keep);
+        Ok(Audited { report, evidence, kept })
     });
     audited.unwrap_or_else(|fault| failed(name, kind, &fault))
+}
+
+/// What was found in single records, which the next audit does not see again.
+fn backwards(findings: &[Finding]) -> Vec<Finding> {
+    let backwards = |finding: &&Finding| finding.check.id == RECORD_TIME_BACKWARDS.id;
+    findings.iter().filter(backwards).cloned().collect()
 }
 
 /// Audits an evidence bundle: its records, and whether everything else in it follows from them.
@@ -113,8 +233,13 @@ pub fn verify_bundle(name: &str, bundle: &Bundle, options: &Options<'_>) -> Audi
     let kind = Kind::Bundle;
     let audited = Filled::new(true, options).and_then(|filled| {
         let (mut findings, mut no_tail) = (Vec::new(), LogTail::default());
-        let mut replay =
-            filled.replay(bundle.records(), None, &mut no_tail, options, &mut findings)?;
+        let mut replay = filled.replay(
+            bundle.records(),
+            options.afresh(true, None)?,
+            &mut no_tail,
+            options,
+            &mut findings,
+        )?;
         let mut evidence = filled.evidence(&replay)?;
         let mut compared = None;
         if let Some(evidence) = &mut evidence {
@@ -126,9 +251,10 @@ pub fn verify_bundle(name: &str, bundle: &Bundle, options: &Options<'_>) -> Audi
                 evidence.found(seen);
             }
         }
-        let mut report = report(name, kind, &mut replay, compared.as_ref(), findings, options)?;
+        let ends = Ends { compared: compared.as_ref(), head: None };
+        let mut report = report(name, kind, &mut replay, ends, findings, options)?;
         report.sha256 = bundle.sha256();
-        Ok(Audited { report, evidence })
+        Ok(Audited { report, evidence, kept: None })
     });
     audited.unwrap_or_else(|fault| failed(name, kind, &fault))
 }
@@ -139,8 +265,13 @@ pub fn verify_backup(name: &str, backup: &Backup, options: &Options<'_>, keep: b
     let kind = Kind::Backup;
     let audited = Filled::new(keep, options).and_then(|filled| {
         let (mut findings, mut no_tail) = (Vec::new(), LogTail::default());
-        let mut replay =
-            filled.replay(backup.records(), None, &mut no_tail, options, &mut findings)?;
+        let mut replay = filled.replay(
+            backup.records(),
+            options.afresh(true, None)?,
+            &mut no_tail,
+            options,
+            &mut findings,
+        )?;
         if let Some((head, end)) = backup.edges().filter(|_| replay.is_whole()) {
             let fold = &replay.fold;
             let mut differs = |what: &str| {
@@ -158,14 +289,15 @@ pub fn verify_backup(name: &str, backup: &Backup, options: &Options<'_>, keep: b
             }
         }
         let evidence = filled.evidence(&replay)?;
-        let report = report(name, kind, &mut replay, None, findings, options)?;
-        Ok(Audited { report, evidence })
+        let ends = Ends { compared: None, head: None };
+        let report = report(name, kind, &mut replay, ends, findings, options)?;
+        Ok(Audited { report, evidence, kept: None })
     });
     audited.unwrap_or_else(|fault| failed(name, kind, &fault))
 }
 
 fn failed(name: &str, kind: Kind, fault: &Fault) -> Audited {
-    Audited { report: unreadable(name, Some(kind), &fault.to_string()), evidence: None }
+    unreadable(name, Some(kind), &fault.to_string()).into()
 }
 
 /// Where the records are kept meanwhile, if evidence is to be made of them.
@@ -181,7 +313,7 @@ impl Filled {
     fn replay<I>(
         &self,
         records: I,
-        claimed: Option<Claimed>,
+        start: Start,
         tail: &mut LogTail,
         options: &Options<'_>,
         findings: &mut Vec<Finding>,
@@ -189,13 +321,10 @@ impl Filled {
     where
         I: Iterator<Item = Result<Stored, Fault>> + Send,
     {
-        let seen = Observations::new(options.anchors.head, claimed);
-        let seen = seen.keeping(options.keeps_chronicle());
-        let scratch = Scratch::new(options.tmp.clone());
         let progress = &options.progress;
         match &self.0 {
-            Some(filling) => replay(filling.tee(records), scratch, seen, tail, progress, findings),
-            None => replay(records, scratch, seen, tail, progress, findings),
+            Some(filling) => replay(filling.tee(records), start, tail, progress, findings),
+            None => replay(records, start, tail, progress, findings),
         }
     }
 

@@ -3,6 +3,7 @@
 mod aums;
 mod conclude;
 mod ledger;
+mod resuming;
 mod summing_up;
 
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use ::ledger::lock::{Key, State};
 use crate::accept::Acceptances;
 use crate::checks::Finding;
 use crate::checks::catalog::{CACHE_DIFFERS, SOURCE_UNREADABLE};
+use crate::guard::Guard;
+use crate::notebook::Notebook;
 use crate::policy::Policy;
 use crate::progress::Progress;
 use crate::report::{Report, TrustedKey, tlpub};
@@ -22,8 +25,8 @@ use crate::verdict::{Demands, Verdict};
 
 pub use aums::{verified_history, verify_aums};
 pub use ledger::{
-    Audited, Live, data_dir_evidence, live_evidence, verify_backup, verify_bundle, verify_data_dir,
-    verify_live,
+    Audited, Live, LiveLog, RecordsFrom, audit_data_dir, audit_live, verify_backup, verify_bundle,
+    verify_data_dir, verify_live,
 };
 
 /// What the auditor brings along.
@@ -43,6 +46,10 @@ pub struct Options<'a> {
     pub now_ms: u64,
     /// Whether everything that happened is to be kept for questions and reports.
     pub chronicle: bool,
+    /// What was kept of the audit before, and where the state of this one is kept.
+    pub notebook: Option<&'a Notebook>,
+    /// How a data directory is opened in another process; in this one if not given.
+    pub guard: Option<Guard>,
     /// Whom to tell how far the work is.
     pub progress: Progress<'a>,
 }

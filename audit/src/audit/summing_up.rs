@@ -1,6 +1,7 @@
 //! What a replay of records comes to: the report.
 
 use ::ledger::Fault;
+use ::ledger::formats::tlog::{Checkpoint, origin};
 use ::ledger::history::LogKey;
 use ::ledger::history::lifecycle::Lifecycle;
 use ::ledger::history::merkle;
@@ -8,39 +9,52 @@ use ::ledger::ids::AumHash;
 use ::ledger::lock::{Authority, Chain, ChainId};
 
 use super::conclude::{Conclusion, conclude};
+use super::resuming::{contradicted, heads_apart};
 use super::{Options, trusted_keys};
 use crate::checks::catalog::SOURCE_UNREADABLE;
 use crate::checks::{self, Finding, Fork, Headcount, Sibling};
 use crate::chronicle::finish;
-use crate::evidence::Compared;
+use crate::evidence::{Compared, Head};
 use crate::observations::EpochSeen;
 use crate::records::Replay;
 use crate::report::{Grounds, LedgerFacts, Report, SeenCheckpoint, Unchecked, vouched};
 use crate::source::{Kind, Place};
 use crate::trust_anchor::{Anchorable, AnchorableChain, Anchored, Whereabouts, compare};
 
+/// Heads that came with a source.
+pub(super) struct Ends<'a> {
+    /// One that is part of it.
+    pub(super) compared: Option<&'a Compared>,
+    /// One that lay beside it, and holds.
+    pub(super) head: Option<&'a Head>,
+}
+
 /// Sums up a replay.
 pub(super) fn report(
     name: &str,
     kind: Kind,
     replay: &mut Replay,
-    checkpoint: Option<&Compared>,
+    ends: Ends<'_>,
     mut findings: Vec<Finding>,
     options: &Options<'_>,
 ) -> Result<Report, Fault> {
+    let checkpoint = ends.compared;
     let collector = replay.seen.collector.take();
     let Replay { fold, rows, present, seen, unread, .. } = &*replay;
     let rows = &**rows;
     let mut chains = Vec::new();
-    let mut verified = 0;
+    // Those of records that were passed over are counted already.
+    let mut verified = replay.resumed.as_ref().map_or(0, |resumed| resumed.aums);
     let mut last = None;
     let mut assumed = Vec::new();
     for epoch in 1..=fold.epoch().map_or(0, |epoch| epoch.0) {
         let Some(authority) = Authority::open(rows, ChainId(epoch))? else { continue };
         let chain = authority.chain(rows);
-        for node in chain.nodes()? {
-            node?;
-            verified += 1;
+        if replay.resumed.is_none() {
+            for node in chain.nodes()? {
+                node?;
+                verified += 1;
+            }
         }
         if let Some(seen) = seen.epochs.get(&epoch) {
             forks_and_departures(chain, seen, &mut findings)?;
@@ -86,6 +100,17 @@ pub(super) fn report(
         signers: checkpoint.map(|seen| seen.signers.clone()).unwrap_or_default(),
     };
     let anchored = compare(&options.anchors, &history, &mut findings);
+    if let (Some(end), Some(record_0)) = (end.filter(|_| then.is_some()), seen.origin)
+        && matches!(anchored, Anchored::Contradicted { kind: "resume", .. })
+    {
+        let own = Checkpoint { origin: origin(&record_0), size, root: fold.merkle_root() };
+        let in_it = checkpoint.map(|seen| (&seen.checkpoint, &seen.note));
+        let beside = ends.head.and_then(|head| Some((&head.checkpoint, head.note.as_ref()?)));
+        let heads = heads_apart(end, own, in_it.or(beside), rows)?;
+        let finding = contradicted(end.size, heads.as_ref(), options)?;
+        findings.retain(|found| found.check.id != finding.check.id || found.file.is_some());
+        findings.push(finding);
+    }
     let mut undecided = Vec::new();
     if let Some(fault) = unread {
         let reason = format!("The records from {present} on cannot be read: {fault}");
@@ -96,6 +121,8 @@ pub(super) fn report(
     }
     let chronicle = collector.map(|collector| finish(*collector, rows, seen)).transpose()?;
     let mut unchecked = unchecked(kind, &assumed, &anchored);
+    let passed_over = replay.resumed.as_ref().map(|resumed| resumed.size);
+    unchecked.extend(passed_over.map(passed));
     let undecidable = !undecided.is_empty();
     let Conclusion { findings, accepted, verdict, exit_code } =
         conclude(findings, undecidable, &anchored, chronicle.as_ref(), &mut unchecked, options);
@@ -103,6 +130,7 @@ pub(super) fn report(
         kind,
         anchored: &anchored,
         nodes: on.is_some(),
+        resumed: passed_over,
         checkpoint: checkpoint.is_some_and(|seen| seen.holds && seen.checkpoint.size == *present),
         unchecked: &unchecked,
     });
@@ -147,6 +175,7 @@ pub(super) fn report(
             }),
             waiting: 0,
             holder: None,
+            resumed: passed_over,
         }),
     })
 }
@@ -207,6 +236,16 @@ fn anchorable(
         state_id: authority.state().state_id(),
         named,
     })
+}
+
+/// Records that an earlier audit has verified.
+fn passed(size: u64) -> Unchecked {
+    let reason = format!(
+        "the first {size} records were verified the last time and are not looked at again, nor \
+         the rows derived from them that no later record touches; that they are the same is \
+         shown by the source's own tree"
+    );
+    Unchecked { id: "before-resume", reason }
 }
 
 fn unchecked(kind: Kind, assumed: &[u32], anchored: &Anchored) -> Vec<Unchecked> {

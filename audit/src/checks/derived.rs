@@ -1,6 +1,7 @@
 //! Whether a database's derived rows are what the records give.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::HEXLOWER;
 use ledger::Fault;
@@ -22,6 +23,41 @@ pub(crate) fn derived(
         compare(*table, ours, theirs, findings)?;
     }
     Ok(())
+}
+
+/// Findings about these rows alone.
+pub(crate) fn touched(
+    keys: &BTreeSet<(Table, Vec<u8>)>,
+    ours: &dyn Rows,
+    theirs: &dyn Rows,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Fault> {
+    let mut found: BTreeMap<Table, usize> = BTreeMap::new();
+    for (table, key) in keys {
+        let how = match (ours.get(*table, key)?, theirs.get(*table, key)) {
+            (_, Err(fault)) => fault.to_string(),
+            (our, Ok(their)) if our == their => continue,
+            (Some(_), Ok(None)) => "is missing".to_owned(),
+            (None, Ok(_)) => "should not be there".to_owned(),
+            (Some(_), Ok(Some(_))) => "is another than the records give".to_owned(),
+        };
+        let found = found.entry(*table).or_default();
+        *found += 1;
+        if *found <= SHOWN {
+            findings.push(about(*table, key, &how));
+        }
+    }
+    for (table, found) in found {
+        more(table, found, findings);
+    }
+    Ok(())
+}
+
+fn more(table: Table, found: usize, findings: &mut Vec<Finding>) {
+    if found > SHOWN {
+        let message = format!("{} more rows of table {} differ", found - SHOWN, table.0);
+        findings.push(Finding::new(&CACHE_DIFFERS, message).row(table, &[]));
+    }
 }
 
 fn compare(
@@ -66,10 +102,7 @@ fn compare(
             their = theirs.next();
         }
     }
-    if found > SHOWN {
-        let message = format!("{} more rows of table {} differ", found - SHOWN, table.0);
-        findings.push(Finding::new(&CACHE_DIFFERS, message).row(table, &[]));
-    }
+    more(table, found, findings);
     if let Theirs::Broken(fault) = theirs {
         findings.push(Finding::new(&CACHE_DIFFERS, fault.to_string()).row(table, &[]));
     }

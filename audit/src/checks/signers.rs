@@ -48,6 +48,16 @@ impl Uses {
         used
     }
 
+    /// Each key, and what it has signed.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&LockKey, &Use)> {
+        self.0.iter()
+    }
+
+    /// What was known of each key at an earlier audit.
+    pub(crate) fn from_entries(entries: impl IntoIterator<Item = (LockKey, Use)>) -> Self {
+        Uses(entries.into_iter().collect())
+    }
+
     /// Findings about keys that are not trusted in the state at the end of the chain.
     pub(crate) fn lost(&self, state: &State, findings: &mut Vec<Finding>) {
         for (key, used) in &self.0 {

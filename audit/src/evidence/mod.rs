@@ -5,6 +5,7 @@
 
 mod bundle;
 mod check;
+mod contradiction;
 mod numbers;
 mod prove;
 mod spool;
@@ -25,6 +26,7 @@ use crate::scratch::Scratch;
 pub use bundle::Bundle;
 pub(crate) use bundle::is_bundle;
 pub(crate) use check::{Compared, compare_files, compare_head};
+pub use contradiction::{Contradiction, Head};
 pub use prove::{NotShown, Shown, check_proof};
 pub(crate) use spool::Filling;
 use spool::Spool;
@@ -56,6 +58,14 @@ impl std::fmt::Debug for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Evidence").field("size", &self.size).finish_non_exhaustive()
     }
+}
+
+/// Whether one of these log keys has signed a note under the ledger's name.
+pub(crate) fn signed_by(note: &Note, origin: &str, log_keys: &[LogKey]) -> bool {
+    log_keys.iter().any(|key| {
+        VerifierKey::new(origin, KeyType::Ed25519, key.0)
+            .is_ok_and(|key| matches!(note.by(&key), Standing::Signed(_)))
+    })
 }
 
 /// Why there is no such evidence.

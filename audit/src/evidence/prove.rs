@@ -6,7 +6,7 @@ use ledger::formats::tlog::{
 use ledger::history::merkle::{MerkleHash, leaf};
 use ledger::history::{Record, RecordHash};
 
-use super::{Evidence, NoEvidence};
+use super::{Contradiction, Evidence, NoEvidence};
 
 /// What a proof shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub struct Shown {
     pub record: Option<(u64, RecordHash)>,
     /// The size of the log that it began with, if that was shown.
     pub old: Option<u64>,
+    /// Whether it was shown that the log is not what it was: the heads at `old` and at `size`
+    /// cannot both be true.
+    pub contradicts: bool,
 }
 
 /// Why a proof shows nothing.
@@ -46,7 +49,7 @@ pub enum NotShown {
     NoEvidence(#[from] NoEvidence),
 }
 
-/// Checks a proof. `keys` are trusted; `old` is an earlier checkpoint's size and root; `evidence` a
+/// Checks a proof, or two heads that contradict each other. `keys` are trusted; `old` is an earlier checkpoint's size and root; `evidence` a
 /// history that was verified, whose log keys are trusted too and whose tree must be the proof's.
 pub fn check_proof(
     bytes: &[u8],
@@ -54,6 +57,11 @@ pub fn check_proof(
     old: Option<(u64, MerkleHash)>,
     evidence: Option<&Evidence>,
 ) -> Result<Shown, NotShown> {
+    if Contradiction::looks_like(bytes) {
+        let found = Contradiction::parse(bytes)
+            .ok_or(NotShown::Wrong("it is no file of two heads that contradict each other"))?;
+        return check_contradiction(&found, keys, old, evidence);
+    }
     match Proof::parse(bytes)? {
         Proof::Inclusion(proof) => {
             let (checkpoint, signers) = head(&proof.checkpoint, keys, evidence)?;
@@ -73,7 +81,7 @@ pub fn check_proof(
             whose(&signers)?;
             let record = Some((proof.index, record.hash()));
             let Checkpoint { origin, size, .. } = checkpoint;
-            Ok(Shown { origin, size, signers, record, old: None })
+            Ok(Shown { origin, size, signers, record, old: None, contradicts: false })
         }
         Proof::Consistency(proof) => {
             let (checkpoint, signers) = head(&proof.checkpoint, keys, evidence)?;
@@ -93,9 +101,60 @@ pub fn check_proof(
             }
             whose(&signers)?;
             let Checkpoint { origin, size, .. } = checkpoint;
-            Ok(Shown { origin, size, signers, record: None, old: Some(proof.old) })
+            let old = Some(proof.old);
+            Ok(Shown { origin, size, signers, record: None, old, contradicts: false })
         }
     }
+}
+
+/// Two heads of one log. Each has to be vouched for: by a key of the log, or because it is the one
+/// that the auditor remembers.
+fn check_contradiction(
+    found: &Contradiction,
+    keys: &[VerifierKey],
+    old: Option<(u64, MerkleHash)>,
+    evidence: Option<&Evidence>,
+) -> Result<Shown, NotShown> {
+    let Checkpoint { origin, size, .. } = &found.larger.checkpoint;
+    let log = keys.iter().find(|key| key.name().starts_with("lockstep/"));
+    if log.is_some_and(|log| log.name() != origin)
+        || evidence.is_some_and(|evidence| evidence.origin() != *origin)
+    {
+        return Err(NotShown::OtherLog(origin.clone()));
+    }
+    match found.shows() {
+        Some(true) => {}
+        Some(false) => return Err(NotShown::Wrong("the two heads do not contradict each other")),
+        None => {
+            let why = "the file holds two heads, but not the proof that they contradict each other";
+            return Err(NotShown::Undecided(why));
+        }
+    }
+    let mut known = keys.to_vec();
+    known.extend(evidence.map(|evidence| evidence.vkeys(evidence.size())).unwrap_or_default());
+    let mut signers = Vec::new();
+    for head in [&found.smaller, &found.larger] {
+        let mut vouched = old == Some((head.checkpoint.size, head.checkpoint.root));
+        for key in &known {
+            match head.note.as_ref().map_or(Standing::Absent, |note| note.by(key)) {
+                Standing::Signed(_) => {
+                    vouched = true;
+                    if !signers.contains(key) {
+                        signers.push(key.clone());
+                    }
+                }
+                Standing::Absent => {}
+                Standing::Forged => return Err(NotShown::Forged),
+            }
+        }
+        if !vouched {
+            return Err(NotShown::Undecided(
+                "the two heads contradict each other, but nobody who is known here vouches for both",
+            ));
+        }
+    }
+    let old = Some(found.smaller.checkpoint.size);
+    Ok(Shown { origin: origin.clone(), size: *size, signers, record: None, old, contradicts: true })
 }
 
 fn whose(signers: &[VerifierKey]) -> Result<(), NotShown> {

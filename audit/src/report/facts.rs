@@ -24,6 +24,8 @@ pub(crate) struct Grounds<'a> {
     pub(crate) anchored: &'a Anchored,
     /// Whether node signatures were checked.
     pub(crate) nodes: bool,
+    /// Records that an earlier audit has verified and this one has not, if it went on from there.
+    pub(crate) resumed: Option<u64>,
     /// Whether a verified checkpoint covers all records.
     pub(crate) checkpoint: bool,
     /// What was not checked.
@@ -66,8 +68,19 @@ pub(crate) fn vouched(grounds: &Grounds<'_>) -> Vec<Vouched> {
         };
         add("the order of the records", order.0, order.1);
     }
-    if grounds.kind == Kind::DataDir {
-        add("derived rows", "recomputed", "they were made anew from the records and compared");
+    if grounds.resumed.is_some() {
+        let why = "an earlier audit has verified them, and what is said of them is from then";
+        add("what was recorded before", "resume", why);
+    }
+    match (grounds.kind, grounds.resumed) {
+        (Kind::DataDir, None) => {
+            add("derived rows", "recomputed", "they were made anew from the records and compared");
+        }
+        (Kind::DataDir, Some(_)) => {
+            let why = "those that later records touch were made anew and compared";
+            add("derived rows", "recomputed", why);
+        }
+        _ => {}
     }
     add("that nothing newer exists", "nobody", "a source can be behind, or cut off");
     out

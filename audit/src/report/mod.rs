@@ -121,6 +121,8 @@ pub struct LedgerFacts {
     pub waiting: u64,
     /// The process that is using the data directory.
     pub holder: Option<u32>,
+    /// How many of the verified records an earlier audit has verified, and this one has not.
+    pub resumed: Option<u64>,
 }
 
 /// A checkpoint that came with a source, or that somebody remembered.

@@ -56,6 +56,11 @@ impl Report {
     pub(super) fn status(&self) -> String {
         let mut text = match self.verdict {
             Verdict::Holds => match &self.ledger {
+                Some(LedgerFacts { records, resumed: Some(before), .. }) => format!(
+                    "Every record that came since the last time was verified: {}. The {before} \
+                     before were verified then.",
+                    some(records - before, "record")
+                ),
                 Some(facts) => format!(
                     "Every record was verified from the first to the last: {}, with {}.",
                     some(facts.records, "record"),

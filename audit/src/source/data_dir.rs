@@ -5,16 +5,18 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ledger::Fault;
 use ledger::history::{ClusterId, ReplicaId};
 use ledger::rows::raft::{IDENTITY, Identity, RAFT_STATE};
 use ledger::rows::watermark::{FILE_BYTES, Watermark};
-use ledger::rows::{Rows, tables};
+use ledger::rows::{RowIter, Rows, Table, tables};
 
 use crate::checks::Finding;
 use crate::checks::catalog::REPLICA_IDENTITY;
+use crate::guard::{Guard, Guarded};
 use crate::records::Stored;
 use crate::rocks::{ReadOnly, holder};
 
@@ -23,36 +25,88 @@ const PAGE_RECORDS: usize = 512;
 /// Bytes of the identity file that are looked at.
 const IDENTITY_BYTES: u64 = 4096;
 
+/// Bytes of a signed head that are looked at.
+const HEAD_BYTES: u64 = 1 << 20;
+
 /// A data directory, open for reading.
 pub(crate) struct DataDir {
     dir: PathBuf,
     /// All its rows at one moment.
-    pub(crate) rows: ReadOnly,
+    pub(crate) rows: Opened,
     /// What was promised at that moment or before; none if the file is missing or damaged.
     pub(crate) watermark: Option<Watermark>,
     /// The process that is running in it, if one is.
     pub(crate) holder: Option<u32>,
 }
 
+/// The rows of a database that was opened here or in another process.
+pub(crate) enum Opened {
+    Here(ReadOnly),
+    Elsewhere(Guarded),
+}
+
+impl Opened {
+    fn open(dir: &Path, busy: bool, guard: Option<&Guard>) -> Result<Self, Fault> {
+        match guard {
+            Some(guard) => Guarded::open(guard, dir, busy).map(Opened::Elsewhere),
+            None => ReadOnly::open(dir, busy).map(Opened::Here),
+        }
+    }
+
+    /// Why the other process cannot be asked any more, if that is so.
+    pub(crate) fn lost(&self) -> Option<String> {
+        match self {
+            Opened::Here(_) => None,
+            Opened::Elsewhere(rows) => rows.lost(),
+        }
+    }
+}
+
+impl Rows for Opened {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        match self {
+            Opened::Here(rows) => rows.get(table, key),
+            Opened::Elsewhere(rows) => rows.get(table, key),
+        }
+    }
+
+    fn scan(&self, table: Table, keys: Range<&[u8]>) -> Result<RowIter<'_>, Fault> {
+        match self {
+            Opened::Here(rows) => rows.scan(table, keys),
+            Opened::Elsewhere(rows) => rows.scan(table, keys),
+        }
+    }
+}
+
 impl DataDir {
-    /// Opens a data directory.
-    pub(crate) fn open(dir: &Path) -> Result<Self, Fault> {
+    /// Opens a data directory, in another process if a guard says how.
+    pub(crate) fn open(dir: &Path, guard: Option<&Guard>) -> Result<Self, Fault> {
         let holder = holder(dir);
         // Before the rows: a daemon that goes on writing keeps its promises in them.
         let mark = dir.join("watermark");
         let watermark = read_start(&mark, FILE_BYTES as u64)
             .and_then(|bytes| Watermark::from_file(&bytes))
             .map(|(_, mark)| mark);
-        let rows = ReadOnly::open(dir, holder.is_some()).map_err(|fault| match holder {
+        let rows = Opened::open(dir, holder.is_some(), guard).map_err(|fault| match holder {
             Some(pid) => Fault::new(format!("{fault} (process {pid} is using it: ask its socket)")),
             None => fault,
         })?;
         Ok(DataDir { dir: dir.to_owned(), rows, watermark, holder })
     }
 
-    /// Its records, ascending.
-    pub(crate) fn records(&self) -> impl Iterator<Item = Result<Stored, Fault>> + Send + '_ {
-        Records { rows: &self.rows, from: Some(Vec::new()), page: Vec::new().into_iter() }
+    /// Its records from one on, ascending.
+    pub(crate) fn records(
+        &self,
+        first: u64,
+    ) -> impl Iterator<Item = Result<Stored, Fault>> + Send + '_ {
+        // From the beginning also what is no index.
+        let from = if first == 0 { Vec::new() } else { first.to_be_bytes().to_vec() };
+        Records { rows: &self.rows, from: Some(from), page: Vec::new().into_iter() }
+    }
+
+    /// The bytes of one record.
+    pub(crate) fn record(&self, index: u64) -> Option<Vec<u8>> {
+        self.rows.get(tables::RECORDS, &index.to_be_bytes()).ok().flatten()
     }
 
     /// Whether the identity file, the database and record 0 are of one replica and ledger.
@@ -87,7 +141,7 @@ impl DataDir {
 
 /// The rows of the records' table, page by page, so that another thread can read them.
 struct Records<'a> {
-    rows: &'a ReadOnly,
+    rows: &'a Opened,
     /// The first key of the next page; none at the end.
     from: Option<Vec<u8>>,
     page: std::vec::IntoIter<Stored>,
@@ -122,6 +176,11 @@ impl Iterator for Records<'_> {
         }
         self.page.next().map(Ok)
     }
+}
+
+/// The signed head that a daemon leaves beside its database.
+pub(crate) fn head_beside(dir: &Path) -> Option<Vec<u8>> {
+    read_start(&dir.join("checkpoint"), HEAD_BYTES)
 }
 
 /// The first bytes of a regular file.

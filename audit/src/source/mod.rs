@@ -21,7 +21,7 @@ use ledger::lock::node_keys::NodeKeySignature;
 use crate::checks::Finding;
 
 pub use backup::Backup;
-pub(crate) use data_dir::DataDir;
+pub(crate) use data_dir::{DataDir, head_beside};
 pub use detect::{Detected, Unreadable, detect, detect_bytes, detect_stream};
 pub use tailscaled::tailscaled;
 

@@ -25,8 +25,7 @@ fn of_group(group: &Group, options: &Options<'_>) -> Report {
         let (index, bytes) = (Some(record.index()), record.bytes().to_vec());
         Ok(Stored { index, bytes, shown: None })
     });
-    let live = Live { records: Box::new(records), claimed: None, shown: None };
-    verify_live("live", live, options)
+    verify_live("live", Live::of(records.collect()), options)
 }
 
 /// The report on an export of these AUMs, newest first.

@@ -5,6 +5,7 @@
 mod damage;
 mod directory;
 mod history;
+mod resuming;
 mod tampering;
 
 use std::collections::BTreeSet;

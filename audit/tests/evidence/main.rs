@@ -2,6 +2,7 @@
 //! changed unnoticed; proofs hold for what they prove and for nothing else.
 #![allow(clippy::unwrap_used, reason = "a test that cannot prepare its ledger has failed")]
 
+mod backups;
 #[path = "../data_dirs/directory.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod directory;
@@ -19,7 +20,7 @@ use std::path::Path;
 
 use audit::evidence::{Bundle, Evidence};
 use audit::source::{Detected, detect, detect_bytes};
-use audit::{Audited, Live, Options, Stored, data_dir_evidence, live_evidence, verify_bundle};
+use audit::{Audited, Live, Options, Stored, audit_data_dir, audit_live, verify_bundle};
 use ledger::formats::tlog::{Checkpoint, Note, Tile};
 use ledger::history::{Record, merkle};
 use ledger::lock::signatures::PrivateKey;
@@ -38,8 +39,7 @@ fn live(group: &Group) -> Audited {
         let (index, bytes) = (Some(record.index()), record.bytes().to_vec());
         Ok(Stored { index, bytes, shown: None })
     });
-    let live = Live { records: Box::new(records), claimed: None, shown: None };
-    live_evidence("live", live, &Options::default())
+    audit_live("live", Live::of(records.collect()), &Options::default(), true)
 }
 
 fn evidence(group: &Group) -> Evidence {
@@ -107,7 +107,7 @@ fn every_replica_writes_the_same_bytes() {
     assert_eq!(ours.report.exit_code, 0, "{:?}", ours.report.findings);
     let ours = ours.evidence.unwrap();
     let directory = Directory::of(&group);
-    let theirs = data_dir_evidence("dir", directory.path(), &Options::default());
+    let theirs = audit_data_dir("dir", directory.path(), &Options::default(), true);
     let theirs = theirs.evidence.unwrap();
     assert_eq!(ours.size(), group.fold.next_index());
     for size in [0, 1, 5, ours.size()] {

@@ -73,13 +73,33 @@ printed them for somebody whom they trust."
   lockstep audit watch --once --resume watch.json /var/lib/lockstep
   lockstep audit watch --once --silence 90d --json /var/lib/lockstep
 
-Each pass verifies everything again and demands that the history goes on from
-the pass before. Without --once it goes on until it is stopped.")]
+Each pass verifies what is new and demands that the history goes on from where
+it ended at the pass before. Without --once it goes on until it is stopped.")]
     Watch(AuditWatch),
     /// Make a sample history and its report
     #[command(after_help = "Example:
   lockstep audit demo stolen-key demo")]
     Demo(AuditDemo),
+    /// Open a data directory and answer for its rows on stdin and stdout
+    ///
+    /// What `audit` starts to read a directory, with limits and without rights.
+    #[command(hide = true)]
+    ReadDirectory(AuditReadDirectory),
+}
+
+/// What reads a data directory for another process of this program.
+#[derive(Debug, Args)]
+pub(crate) struct AuditReadDirectory {
+    /// The directory
+    pub(crate) dir: PathBuf,
+    /// `busy` if somebody may be writing to it, or `still`
+    pub(crate) state: String,
+    /// Bytes of memory
+    pub(crate) memory: u64,
+    /// Seconds of processor time
+    pub(crate) seconds: u64,
+    /// Files open at once
+    pub(crate) files: u64,
 }
 
 /// Replays a history from its bytes and says whether it holds.
@@ -129,8 +149,8 @@ pub(crate) struct Verify {
     /// or error
     #[arg(long, value_name = "SEVERITY")]
     pub(crate) fail_on: Option<String>,
-    /// Remember the end of the history in FILE, and demand the next time that
-    /// the history goes on from there
+    /// Remember the end of the history in FILE (and FILE.state); the next time
+    /// it has to go on from there, and only what is new is verified
     #[arg(long, value_name = "FILE")]
     pub(crate) resume: Option<PathBuf>,
     /// Write the findings as SARIF 2.1.0

@@ -21,7 +21,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use adopt::Adopt;
 pub(crate) use audit::{
     AuditCheckProof, AuditCommand, AuditDemo, AuditDiff, AuditExport, AuditHow, AuditKey, AuditLog,
-    AuditNode, AuditProve, AuditShow, AuditSource, AuditState, AuditVkeys, AuditWatch, Verify,
+    AuditNode, AuditProve, AuditReadDirectory, AuditShow, AuditSource, AuditState, AuditVkeys,
+    AuditWatch, Verify,
 };
 pub(crate) use auth_key::{AuthKeyCommand, AuthKeyCreate, AuthKeyList, AuthKeyRevoke};
 pub(crate) use cluster::{

@@ -23,14 +23,15 @@ use std::process::ExitCode;
 
 use replica::daemon::config::{Given, Surroundings, resolve_client_socket};
 use replica::local_api::client::Client;
+use replica::node::Supported;
 use serde::Serialize;
 
 use crate::args::{Cli, Command, Global, Read, ReadFrom};
 use crate::exit::Failure;
 use crate::print;
 
-/// Runs a command to its end.
-pub(crate) fn run(cli: Cli) -> ExitCode {
+/// Runs a command to its end. `supported` is what a daemon can do.
+pub(crate) fn run(cli: Cli, supported: Supported) -> ExitCode {
     let Cli { global, command } = cli;
     if let Some(socket) = &global.socket {
         print::commands_repeat(socket_words(socket));
@@ -38,7 +39,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     let done = match command {
         Command::Audit { command } => return audit::run(command),
         Command::Key { command } => key::run(command),
-        Command::Serve(args) => serve::run(args, global),
+        Command::Serve(args) => serve::run(args, global, supported),
         Command::Config { command } => config::run(&command, global),
         Command::Lock { command } => asking(global, |s| lock::run(command, s)),
         Command::AuthKey { command } => asking(global, |s| auth_key::run(command, s)),

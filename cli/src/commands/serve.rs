@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use replica::daemon::config::{Config, Given, Surroundings};
+use replica::node::Supported;
 
 use crate::args::{Global, Serve};
 use crate::exit::Failure;
 
 /// Runs the daemon until it is told to stop.
-pub(super) fn run(args: Serve, global: Global) -> Result<(), Failure> {
+pub(super) fn run(args: Serve, global: Global, supported: Supported) -> Result<(), Failure> {
     let flags = Given {
         socket_group: args.socket_group,
         operator: args.operator,
@@ -23,7 +24,7 @@ pub(super) fn run(args: Serve, global: Global) -> Result<(), Failure> {
     };
     let config = Config::resolve(flags, Given::in_environment(), &Surroundings::of_process())
         .map_err(|error| Failure::usage(error.to_string()))?;
-    replica::daemon::serve(config).map_err(|error| {
+    replica::daemon::serve(config, supported).map_err(|error| {
         let failure = Failure::new(error.to_string());
         match error.remedy() {
             Some(remedy) => failure.remedy(remedy),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Files, code, found, json, lockstep, report, verify};
 
 /// A signing node with a lock on, one node signed and another locked out.
-struct Daemon {
+pub(super) struct Daemon {
     child: Child,
     files: Files,
 }
@@ -25,7 +25,7 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let files = Files::new();
         let mut daemon = Daemon { child: serve(&files), files };
         daemon.await_ready();
@@ -49,7 +49,7 @@ impl Daemon {
         self.files.path().join("socket")
     }
 
-    fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.files.path().join("data")
     }
 
@@ -71,7 +71,7 @@ impl Daemon {
     }
 
     /// Ends it as a crash does.
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -97,7 +97,7 @@ fn node_key(byte: &str) -> String {
 
 /// Every file below `dir` with its content, length and the time of its last change; directories
 /// with theirs.
-fn every_file(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
+pub(super) fn every_file(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
     let mut found = BTreeMap::new();
     let mut open = vec![dir.to_owned()];
     while let Some(path) = open.pop() {
@@ -183,6 +183,55 @@ fn a_signing_node_running_killed_and_stopped() {
     assert_eq!(every_file(&daemon.data()), before);
 }
 
+/// The end is remembered from the socket; what comes later is verified there and in the directory.
+#[test]
+fn the_next_audit_of_a_daemon_goes_on_where_the_last_one_ended() {
+    let mut daemon = Daemon::start();
+    let end = daemon.files.path().join("end");
+    let run = |source: &Path| {
+        let output = verify([Path::new("--json"), Path::new("--resume"), &end, source]);
+        (json(&output), code(&output))
+    };
+    let (first, exit) = run(&daemon.socket());
+    assert_eq!((exit, &first["resumed_from"]), (0, &Value::Null));
+    daemon.run(&["node", "add", "camera", "--node-key", &node_key("1c")]);
+    let new = daemon.status();
+    let (second, exit) = run(&daemon.socket());
+    assert_eq!(exit, 0, "{second:#}");
+    let before = format!("at {} records", first["records"]);
+    assert!(second["resumed_from"].as_str().unwrap().ends_with(&before), "{second:#}");
+    let unchecked = second["unchecked"].as_array().unwrap();
+    assert!(unchecked.iter().any(|item| item["id"] == "before-resume"), "{second:#}");
+    assert_eq!(second["head"], new["Head"]);
+    let whole = report(&daemon.socket());
+    for field in ["root", "record_hash", "fold_hash", "aums", "verified", "nodes", "findings"] {
+        assert_eq!(second[field], whole[field], "{field}");
+    }
+    // While it is followed, nothing is told twice.
+    let memory = daemon.files.path().join("watch.json");
+    let watch = || {
+        let output = lockstep()
+            .args(["audit", "watch", "--once", "--json", "--resume"])
+            .args([&memory, &daemon.socket()])
+            .output()
+            .unwrap();
+        (String::from_utf8(output.stdout.clone()).unwrap(), code(&output))
+    };
+    assert_eq!(watch().1, 4);
+    assert_eq!(watch(), (String::new(), 0));
+    daemon.run(&["node", "add", "scanner", "--node-key", &node_key("1d")]);
+    let (told, exit) = watch();
+    assert_eq!((told.lines().count(), exit), (1, 4), "{told}");
+    assert!(told.contains("node.locked-out"), "{told}");
+    daemon.kill();
+    let before = every_file(&daemon.data());
+    let (third, exit) = run(&daemon.data());
+    assert_eq!(exit, 0, "{third:#}");
+    let at = format!("at {} records", second["records"]);
+    assert!(third["resumed_from"].as_str().unwrap().ends_with(&at), "{third:#}");
+    assert_eq!(every_file(&daemon.data()), before);
+}
+
 /// SIGTERM, and the wait for it.
 fn terminate(child: &mut Child) {
     let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
@@ -226,7 +275,7 @@ fn a_copy_made_while_the_daemon_writes_is_judged_somehow() {
     assert!(writer > 0);
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+pub(super) fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -4,6 +4,7 @@
 mod codes;
 mod daemons;
 mod evidence;
+mod guard;
 mod sources;
 mod tailscaled;
 mod text;

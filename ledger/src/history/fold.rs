@@ -1,6 +1,7 @@
 //! The fold: admits proposals, replays records, and refuses without a trace.
 
 use super::effects::Step;
+use super::known_rules::KnownRules;
 use super::lifecycle::Lifecycle;
 use super::members::Member;
 use super::merkle::{self, MerkleHash};
@@ -15,11 +16,6 @@ use crate::lock::signatures::Verified;
 use crate::lock::{Authority, ChainId};
 use crate::rows::{Changes, Draft, Rows, tables};
 use crate::{Failure, Fault, Refusal};
-
-/// The first rules of all. A new group begins with those that its founder can execute.
-pub const FIRST_RULES: u32 = 1;
-/// The highest rules that this version can execute.
-pub const KNOWN_RULES: u32 = 2;
 
 /// What became of a proposal or record.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and nearly always the large one")]
@@ -46,6 +42,8 @@ pub struct Fold {
     scalars: Scalars,
     /// The authority of the current epoch, while the lock is on.
     authority: Option<Authority>,
+    /// What the program that folds can execute. No part of the history.
+    known: KnownRules,
 }
 
 const ROW: &[u8] = b"fold";
@@ -75,11 +73,21 @@ struct Admitted {
 
 impl Fold {
     /// Reads the fold. Without rows it is the one before record 0.
+    ///
+    /// # Errors
+    /// A [`Fault`] where rows are missing or damaged, or of a ledger whose active rules this
+    /// version does not know.
     pub fn open(rows: &dyn Rows) -> Result<Fold, Fault> {
-        let scalars = match rows.get(tables::HISTORY, ROW)? {
-            Some(value) => row::decode(tables::HISTORY, ROW, &value, Scalars::read)?,
-            None => Scalars::before_record_0(),
-        };
+        Self::open_knowing(rows, KnownRules::THIS_VERSION)
+    }
+
+    /// The same, in a program that executes those rules.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_knowing(rows: &dyn Rows, known: KnownRules) -> Result<Fold, Fault> {
+        let scalars = scalars(rows)?;
+        known.executes(scalars.rules)?;
         let authority = match scalars.lifecycle {
             Lifecycle::On(epoch) => {
                 let authority = Authority::open(rows, ChainId(epoch.0))?;
@@ -87,7 +95,15 @@ impl Fold {
             }
             _ => None,
         };
-        Ok(Fold { scalars, authority })
+        Ok(Fold { scalars, authority, known })
+    }
+
+    /// The active rules of a ledger, whether this version knows them or not.
+    ///
+    /// # Errors
+    /// A [`Fault`] where the row is damaged.
+    pub fn rules_of(rows: &dyn Rows) -> Result<u32, Fault> {
+        Ok(scalars(rows)?.rules)
     }
 
     /// Judges a proposal. If it is sealed, its record and rows are in the draft; if not, draft and
@@ -186,7 +202,7 @@ impl Fold {
         let mut scalars = self.scalars.clone();
         let mut step = Step::new(draft, self.next_index());
         if let (None, Event::GroupCreated(founder)) = (scalars.cluster, &proposal.event) {
-            begin(&mut step, &mut scalars, proposal, founder)?;
+            begin(&mut step, &mut scalars, proposal, founder, self.known)?;
         }
         let cluster = scalars.cluster.ok_or(EventRefusal::NoGroup)?;
         if proposal.cluster != cluster {
@@ -296,7 +312,9 @@ impl Fold {
             Event::MemberChanged(details) => {
                 members::change(step, member, details, scalars.rules)?;
             }
-            Event::RulesActivated(rules) => activate(step, scalars, *rules)?,
+            Event::RulesActivated(rules) => {
+                activate(step, scalars, *rules, self.known)?;
+            }
             Event::RevocationOpened(opened) => {
                 let (epoch, now) = on(scalars.lifecycle, authority.as_ref())?;
                 adoption::decided_here(&step.rows, scalars.lifecycle)?;
@@ -405,6 +423,11 @@ impl Fold {
         self.scalars.rules
     }
 
+    /// The rules that the program which folds can execute.
+    pub fn known(&self) -> KnownRules {
+        self.known
+    }
+
     /// The index of the next record, which is also their number.
     pub fn next_index(&self) -> u64 {
         self.scalars.frontier.size()
@@ -436,6 +459,13 @@ impl Fold {
     }
 }
 
+fn scalars(rows: &dyn Rows) -> Result<Scalars, Fault> {
+    match rows.get(tables::HISTORY, ROW)? {
+        Some(value) => row::decode(tables::HISTORY, ROW, &value, Scalars::read),
+        None => Ok(Scalars::before_record_0()),
+    }
+}
+
 /// The epoch and the authority of the lock that is on.
 fn on(
     lifecycle: Lifecycle,
@@ -457,13 +487,14 @@ fn begin(
     scalars: &mut Scalars,
     proposal: &Proposal,
     founder: &Founder,
+    known: KnownRules,
 ) -> Result<(), Failure> {
     if proposal.incarnation != 1 || founder.id != ReplicaId(1) {
         return Err(EventRefusal::Shape("a group begins with replica 1, in incarnation 1").into());
     }
     scalars.cluster = Some(proposal.cluster);
     scalars.incarnation = proposal.incarnation;
-    scalars.rules = executable(founder.details.rules)?;
+    scalars.rules = known.executes(founder.details.rules)?;
     step.group(proposal.cluster, proposal.incarnation);
     scalars.next_replica = following(founder.id);
     members::found(step, founder)
@@ -474,25 +505,18 @@ fn following(id: ReplicaId) -> ReplicaId {
 }
 
 /// Rules follow each other one by one, once every member can execute the next.
-fn activate(step: &mut Step<'_>, scalars: &mut Scalars, asked: u32) -> Result<(), Failure> {
+fn activate(
+    step: &mut Step<'_>,
+    scalars: &mut Scalars,
+    asked: u32,
+    known: KnownRules,
+) -> Result<(), Failure> {
     let active = scalars.rules;
     if active.checked_add(1) != Some(asked) {
         return Err(EventRefusal::RulesNotNext { asked, active }.into());
     }
     members::all_support(&step.rows, asked)?;
-    scalars.rules = executable(asked)?;
+    scalars.rules = known.executes(asked)?;
     step.rules(asked);
     Ok(())
-}
-
-/// The rules, if this version knows them.
-fn executable(rules: u32) -> Result<u32, Fault> {
-    if rules > KNOWN_RULES {
-        // The group is right and this program is too old: to refuse would be to disagree.
-        return Err(Fault::new(format!(
-            "rules {rules} become active, but this version knows only rules up to {KNOWN_RULES}; \
-             install a newer version"
-        )));
-    }
-    Ok(rules)
 }

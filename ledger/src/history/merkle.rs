@@ -185,3 +185,24 @@ fn key(level: u8, index: u64) -> Vec<u8> {
     key.extend(index.to_be_bytes());
     key
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::rows::Memory;
+
+    /// The rows of a tree of so many leaves, which are the hashes of their numbers.
+    pub(crate) fn tree(size: u64) -> Memory {
+        let mut rows = Memory::new();
+        let mut draft = Draft::on(&rows);
+        let mut frontier = Frontier::default();
+        for i in 0..size {
+            frontier.push(leaf(&i.to_be_bytes()), |level, index, hash| {
+                draft.put(tables::MERKLE, key(level, index), hash.as_slice());
+            });
+        }
+        let changes = draft.finish();
+        rows.apply(changes);
+        rows
+    }
+}

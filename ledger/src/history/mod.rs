@@ -17,6 +17,7 @@ mod fold;
 mod ids;
 mod incarnations;
 pub mod invitations;
+mod known_rules;
 pub mod lifecycle;
 mod lock_changes;
 mod member_codec;
@@ -39,11 +40,12 @@ pub use event::{
     NodeSignature, Observed, RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
 };
 pub use event_codec::is_name;
-pub use fold::{FIRST_RULES, Fold, KNOWN_RULES, Verdict};
+pub use fold::{Fold, Verdict};
 pub use ids::{
     AuthKeyHash, AuthKeyId, BadAuthKeyId, BadRequestId, ClusterId, Epoch, FoldHash, InvitationKey,
     LogKey, MemberFingerprint, MemberKey, NodeId, RecordHash, ReplicaId, RequestId,
 };
+pub use known_rules::{FIRST_RULES, KNOWN_RULES, KnownRules};
 pub use member_event::{
     Begun, Cause, Founder, Invited, Joined, MemberDetails, Role, RoleChange, is_address,
 };

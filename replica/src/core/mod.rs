@@ -7,6 +7,7 @@
 pub mod applier;
 mod catch_up;
 mod conf_change;
+mod leases;
 mod members;
 mod peers;
 mod proposals;

@@ -39,6 +39,12 @@ pub enum Misbehaviour {
     /// An index that this member's log does not reach although it must.
     #[error("an index beyond the log")]
     Index,
+    /// What only a leader sends, in a term that another member leads.
+    #[error("a leader's message, in a term that another member leads")]
+    Leader,
+    /// It goes on trying to end the leadership of a member that leads.
+    #[error("it keeps trying to depose a leader that is there")]
+    Lease,
 }
 
 /// Bytes of a read's name.
@@ -50,6 +56,8 @@ const TERMS_AHEAD: u64 = 1 << 40;
 pub(super) struct Receiver<'a, S: Storage> {
     pub(super) id: ReplicaId,
     pub(super) term: u64,
+    /// The leader of that term, if this member knows it; otherwise 0.
+    pub(super) leader: u64,
     pub(super) committed: u64,
     /// The last index, synced or not.
     pub(super) last: u64,
@@ -67,7 +75,18 @@ impl<S: Storage> Receiver<'_, S> {
         if (message.term == 0) != termless || message.term > self.term.saturating_add(TERMS_AHEAD) {
             return Err(Misbehaviour::Term);
         }
-        match message.get_msg_type() {
+        let kind = message.get_msg_type();
+        let leads = matches!(
+            kind,
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot
+        );
+        // A term has one leader. raft-rs would let another one void entries that this member has
+        // already told the leader that it keeps.
+        let leader = self.leader;
+        if leads && message.term == self.term && leader != 0 && leader != from.0 {
+            return Err(Misbehaviour::Leader);
+        }
+        match kind {
             MessageType::MsgAppend => self.check_entries(message),
             MessageType::MsgSnapshot => check_snapshot(message),
             MessageType::MsgHeartbeat if message.commit > self.last => Err(Misbehaviour::Index),

@@ -9,13 +9,14 @@ use raft::eraftpb::{ConfChangeV2, Message, MessageType};
 use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
 
 use super::catch_up::{self, CatchUp};
+use super::leases::{Leases, Passage};
 use super::members::{self, Missing};
 use super::peers::Receiver;
 use super::proposals::Proposals;
 use super::reads::Reads;
 use super::ready::Pending;
 use super::window::{Window, WindowLimits};
-use super::{Input, Output, PeerMessage, ProposalId, Rejection, Saved, Wanted};
+use super::{Input, Misbehaviour, Output, PeerMessage, ProposalId, Rejection, Saved, Wanted};
 
 /// Ticks between a leader's heartbeats.
 const HEARTBEAT_TICKS: usize = 2;
@@ -78,6 +79,7 @@ pub struct Core {
     /// Groups that committed entries lead to, by their index, until that is applied.
     pub(super) groups: VecDeque<(u64, Group)>,
     pub(super) wanted: Wanted,
+    pub(super) leases: Leases,
     /// The term and leader for which reads were asked last.
     pub(super) led: (u64, u64),
     /// Ticks since snapshots were last given up.
@@ -139,6 +141,7 @@ impl Core {
             catch_up,
             groups: VecDeque::new(),
             wanted: Wanted::new(),
+            leases: Leases::default(),
             led: (0, 0),
             snapshot_ticks: 0,
             seed,
@@ -218,6 +221,7 @@ impl Core {
             Input::Persisted(ticket) => self.persisted(ticket, out)?,
             Input::Applied(index, record) => self.applied(index, record, out)?,
             Input::Members(wanted) => {
+                self.leases.keep(|id| wanted.contains_key(&ReplicaId(id)));
                 self.wanted = wanted;
                 self.follow_records()?;
             }
@@ -280,6 +284,7 @@ impl Core {
 
     fn tick(&mut self, out: &mut Vec<Output>) -> Result<(), Fault> {
         self.reads.tick();
+        self.leases.tick();
         // Nobody else can vote or lead: there is nothing to wait for.
         let alone = self.raft.raft.prs().is_singleton() && self.raft.raft.promotable();
         if alone && self.raft.raft.state == StateRole::Follower {
@@ -322,6 +327,7 @@ impl Core {
         let receiver = Receiver {
             id: self.id,
             term: raft.term,
+            leader: raft.leader_id,
             committed: raft.raft_log.committed,
             last: raft.raft_log.last_index(),
             log: &raft.raft_log,
@@ -331,6 +337,14 @@ impl Core {
             return Ok(());
         }
         let raft = &self.raft.raft;
+        match self.leases.passes(raft, &message) {
+            Passage::Passes => {}
+            Passage::Dropped => return Ok(()),
+            Passage::Hostile => {
+                out.push(Output::Misbehaved(from, Misbehaviour::Lease));
+                return Ok(());
+            }
+        }
         match message.get_msg_type() {
             // Whoever sends it follows an older leader than we do.
             MessageType::MsgReadIndexResp if raft.leader_id != from.0 => return Ok(()),

@@ -13,8 +13,7 @@ use super::config::JoinFrom;
 use super::start::ServeError;
 use crate::joining::guest::{Guest, NotLetIn, Progress, join};
 use crate::joining::{Introduction, TOKEN_BYTES, Token};
-use crate::node::program;
-use crate::peers;
+use crate::peers::{self, Program};
 
 /// Reads the invitation.
 pub(super) fn read(from: &JoinFrom) -> Result<Token, ServeError> {
@@ -40,10 +39,10 @@ pub(super) async fn follow(
     token: &Token,
     details: &MemberDetails,
     member: Arc<dyn Signer + Send + Sync>,
+    program: &Program,
 ) -> Result<(Identity, Vec<Neighbour>), NotLetIn> {
     let identity = peers::Identity::new(member.clone());
-    let program = program();
-    let guest = Guest { member: &*member, identity: &identity, details, program: &program };
+    let guest = Guest { member: &*member, identity: &identity, details, program };
     let fingerprint = identity.key().fingerprint();
     tracing::info!(%fingerprint, cluster = %token.cluster, "asking to be let in");
     let introduction = join(&guest, token, |progress| match progress {

@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub mod checkpoints;
 mod command;
 pub mod config;
+mod enrolling;
 mod escrow;
 mod health;
 mod hook;

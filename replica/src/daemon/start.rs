@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledger::history::members::{self, Standing};
-use ledger::history::{MemberFingerprint, MemberKey, ReplicaId, Who, is_name, requests};
+use ledger::history::{MemberFingerprint, MemberKey, ReplicaId, is_name};
 use ledger::lock::signatures::{PrivateKey, Signer};
 use ledger::{Ailment, Fault};
 use rustix::fs::{FlockOperation, flock};
@@ -26,24 +26,22 @@ use super::hook::{self, Hook};
 use super::notify::Manager;
 use super::pulse::Pulse;
 use super::stop::StopSignals;
-use super::{checkpoints, health, invitation, log, peer_port};
+use super::{checkpoints, enrolling, health, invitation, log, peer_port};
 use crate::disk::identity;
 use crate::disk::local_disable::LocalDisable;
 use crate::disk::recovery::{REPLACE, StartError};
 use crate::joining::guest::NotLetIn;
 use crate::joining::host;
 use crate::keys::{KeyFileError, Keys, Start, guard_memory, make_member_key, read_member_key};
-use crate::local_api::{self, Access, Api, BindError, random_request_id};
-use crate::node::{Handle, Node, Options, Outcome, Peering, Submission};
-use crate::operations::{Ground, NotPlanned, enrol, was_stale};
+use crate::local_api::{self, Access, Api, BindError};
+use crate::node::{Handle, Node, Options, Peering, Supported};
+use crate::operations::{Ground, NotPlanned, enrol};
 use crate::peers::JoinStream;
 
 /// How long the daemon waits for its own entries to be recorded before it serves all the same.
 const ENROL: Duration = Duration::from_secs(10);
 /// How long a replica that is out of its group stays to be asked by those who do not know it yet.
 const LEAVING: Duration = Duration::from_secs(5);
-/// The pause before it tries again.
-const ENROL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the daemon does not serve, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -168,8 +166,8 @@ pub struct Ready {
 }
 
 /// Runs the daemon in the foreground until SIGTERM or SIGINT. Logs to stderr; the first line on
-/// stdout says that it can serve.
-pub fn serve(config: Config) -> Result<(), ServeError> {
+/// stdout says that it can serve. `supported` is what the program can do.
+pub fn serve(config: Config, supported: Supported) -> Result<(), ServeError> {
     log::start();
     // Nothing that the daemon makes is anybody else's; the socket's mode is set by itself.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -183,7 +181,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
             place: "the signals to stop".to_owned(),
             source,
         })?;
-        run(config, async move { signals.received().await }, say_ready).await
+        run(config, supported, async move { signals.received().await }, say_ready).await
     });
     // A request that never ends must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -194,6 +192,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
 /// any more. Calls `ready` once it can serve.
 pub async fn run(
     config: Config,
+    supported: Supported,
     stop: impl Future<Output = &'static str>,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
@@ -216,12 +215,13 @@ pub async fn run(
     let address = config.peer_address.clone().unwrap_or_else(|| peer_addr.to_string());
     let member = Arc::new(MemberSigner(keys.clone()));
     let own = local_api::own(&keys, keys.node.public());
-    let details = enrol::details(&name, own, Some(&address));
+    let details = enrol::details(&name, own, Some(&address), supported.rules());
     let joined = match (&config.join, start) {
         (Some(from), Start::First) => {
             let token = invitation::read(from)?;
             manager.status("waits until the group lets this replica in");
-            let joining = invitation::follow(&token, &details, member.clone());
+            let program = supported.program();
+            let joining = invitation::follow(&token, &details, member.clone(), &program);
             tokio::select! {
                 joined = joining => Some(joined?),
                 reason = &mut stop => {
@@ -244,6 +244,7 @@ pub async fn run(
         founder: (joined.is_none()).then_some(details),
         joined,
         peering: Some(Peering { listener, joiners: tell_joiners }),
+        supported,
     });
     // On a full disk the start of a group of one waits for room.
     let mut node = tokio::select! {
@@ -338,15 +339,18 @@ async fn serve_node(
         }
     }
     drop(view);
-    let enrolling = enrol_own(handle.clone(), name.to_owned(), address.to_owned(), keys.clone());
+    let enrolled =
+        enrolling::enrol_own(handle.clone(), name.to_owned(), address.to_owned(), keys.clone());
     background.spawn(checkpoints::keep(handle.clone(), keys.clone(), config.data_dir.clone()));
-    let (tell_enrolled, enrolled) = oneshot::channel();
+    let (tell_enrolled, enrolling) = oneshot::channel();
+    let raising = enrolling::raise_rules(handle.clone(), name.to_owned());
     background.spawn(async move {
-        let _ = tell_enrolled.send(enrolling.await);
+        let _ = tell_enrolled.send(enrolled.await);
+        raising.await;
     });
     // A group without a majority cannot record anything; this replica can still be asked.
     tokio::select! {
-        enrolled = timeout(ENROL, enrolled) => match enrolled {
+        enrolled = timeout(ENROL, enrolling) => match enrolled {
             Ok(enrolled) => enrolled.unwrap_or(Err(ServeError::EnrolUnknown))?,
             Err(_) => tracing::warn!("the group does not answer: too few members are up"),
         },
@@ -407,7 +411,7 @@ async fn serve_node(
         socket: config.socket.clone(),
         peer_addr,
         health_addr,
-        version: env!("CARGO_PKG_VERSION"),
+        version: handle.supported().version(),
     });
     manager.ready();
     tracing::info!(socket = %config.socket.display(), %health_addr, "ready");
@@ -537,43 +541,6 @@ async fn removed(handle: &Handle) -> ReplicaId {
         match timeout(grace.unwrap_or(LEAVING), group.changed()).await {
             Ok(Ok(())) | Err(_) => {}
             Ok(Err(_)) => return std::future::pending().await,
-        }
-    }
-}
-
-/// Records what the ledger does not know yet of this daemon, step by step.
-async fn enrol_own(
-    handle: Handle,
-    name: String,
-    address: String,
-    keys: Arc<Keys>,
-) -> Result<(), ServeError> {
-    loop {
-        let view = handle.read().await.map_err(|_| ServeError::EnrolUnknown)?;
-        let own = local_api::own(&keys, keys.node.public());
-        let ground = Ground { fold: view.fold(), rows: view.rows() };
-        let next = match enrol::next(ground, handle.replica(), &name, own, Some(&address)) {
-            // The replica has noticed as well, and mends it.
-            Err(NotPlanned::Fault(fault)) if fault.ailment() == Ailment::Damaged => {
-                tokio::time::sleep(ENROL_PAUSE).await;
-                continue;
-            }
-            next => next?,
-        };
-        let Some(event) = next else { return Ok(()) };
-        let kind = event.kind_name();
-        let request = random_request_id().map_err(NotPlanned::from)?;
-        let digest = requests::digest("enrol", request.as_str().as_bytes());
-        let name = name.clone();
-        let submission = Submission { request, digest, part: 0, who: Who::Member, name, event };
-        match handle.submit(submission).await {
-            Outcome::Applied { index, .. } | Outcome::Repeated { index, .. } => {
-                tracing::info!(kind, index, "recorded this daemon's keys");
-            }
-            Outcome::Refused(refusal) if was_stale(&refusal) => {}
-            Outcome::Refused(refusal) => return Err(NotPlanned::Refused(refusal).into()),
-            // Most of the group is away, or this clock is wrong: it may be right later.
-            Outcome::Unknown | Outcome::ClockApart => tokio::time::sleep(ENROL_PAUSE).await,
         }
     }
 }

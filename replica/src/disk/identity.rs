@@ -23,7 +23,10 @@ use super::ailment::fault;
 /// Name of the file within a data directory.
 pub const FILE: &str = "identity";
 
-const TITLE: &str = "lockstep identity 1";
+/// The format of a data directory: of the files in it and of what the tables hold.
+const FORMAT: u32 = 1;
+/// What stands before its number on the file's first line.
+const TITLE: &str = "lockstep identity ";
 
 /// Reads the identity of a data directory; `None` if there is no such file.
 pub fn read(dir: &Path) -> Result<Option<Identity>, Fault> {
@@ -35,7 +38,14 @@ pub fn read(dir: &Path) -> Result<Option<Identity>, Fault> {
     };
     match parse(&text) {
         Some(identity) => Ok(Some(identity)),
-        None => Err(Fault::new(format!("{} is damaged", path.display())).of(Ailment::Damaged)),
+        None => Err(match format_of(&text) {
+            Some(format) if format > FORMAT => Fault::new(format!(
+                "{} is of disk format {format}, and this version knows only format {FORMAT}; \
+                 install a newer version",
+                path.display()
+            )),
+            _ => Fault::new(format!("{} is damaged", path.display())).of(Ailment::Damaged),
+        }),
     }
 }
 
@@ -56,7 +66,7 @@ fn write_through(dir: &Path, text: &str) -> io::Result<()> {
 
 fn text(identity: &Identity) -> String {
     format!(
-        "{TITLE}\ncluster {}\nreplica {}\nincarnation {}\n",
+        "{TITLE}{FORMAT}\ncluster {}\nreplica {}\nincarnation {}\n",
         ClusterId(identity.cluster),
         identity.replica,
         identity.incarnation
@@ -65,13 +75,18 @@ fn text(identity: &Identity) -> String {
 
 fn parse(content: &str) -> Option<Identity> {
     let mut lines = content.lines();
-    let title = lines.next()?;
+    lines.next()?;
     let cluster: ClusterId = lines.next()?.strip_prefix("cluster ")?.parse().ok()?;
     let replica = lines.next()?.strip_prefix("replica ")?.parse().ok()?;
     let incarnation = lines.next()?.strip_prefix("incarnation ")?.parse().ok()?;
     let identity = Identity { cluster: cluster.0, replica, incarnation };
     // One spelling only, so that damage is noticed.
-    (title == TITLE && text(&identity) == content).then_some(identity)
+    (text(&identity) == content).then_some(identity)
+}
+
+/// The format that the first line names, if it names one.
+fn format_of(content: &str) -> Option<u32> {
+    content.lines().next()?.strip_prefix(TITLE)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -91,7 +106,10 @@ mod tests {
             fs::write(&path, &whole[..cut]).unwrap();
             assert!(read(dir.path()).is_err(), "{cut}");
         }
-        fs::write(&path, whole + "\n").unwrap();
+        fs::write(&path, format!("{whole}\n")).unwrap();
         assert!(read(dir.path()).is_err());
+        fs::write(&path, whole.replacen("identity 1", "identity 2", 1)).unwrap();
+        let newer = read(dir.path()).unwrap_err().to_string();
+        assert!(newer.contains("disk format 2") && newer.contains("newer version"), "{newer}");
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use ledger::history::{ClusterId, Fold, ReplicaId};
+use ledger::history::{ClusterId, Fold, KnownRules, ReplicaId};
 use ledger::rows::raft::{Identity, Neighbour};
 use ledger::rows::watermark::Watermark;
 use ledger::{Ailment, Fault};
@@ -74,6 +74,19 @@ pub enum StartError {
         /// What the database still has.
         found: Watermark,
     },
+    /// The group has gone on under rules that this version does not know.
+    #[error(
+        "{dir} is under rules {rules}, and this version knows only rules up to {known}",
+        dir = dir.display()
+    )]
+    NewerRules {
+        /// The data directory.
+        dir: PathBuf,
+        /// The rules that are active there.
+        rules: u32,
+        /// The newest rules that this version knows.
+        known: u32,
+    },
     /// The directory is empty, and nobody asked to start a new group in it.
     #[error("{dir} holds no replica", dir = dir.display())]
     Empty {
@@ -106,6 +119,10 @@ impl StartError {
             | StartError::LostFile { .. }
             | StartError::OtherIdentity { .. }
             | StartError::Short { .. } => REPLACE,
+            StartError::NewerRules { .. } => {
+                "install a version that knows these rules: once all members have supported them \
+                 and the group has gone over to them, it cannot go back to an older version"
+            }
             StartError::Empty { .. } => "name the data directory of a replica",
         }
     }
@@ -205,13 +222,30 @@ impl Home for Directory<'_> {
 
 /// Opens the data directory of a replica; an empty one becomes what `fresh` says.
 pub fn recover(dir: &Path, fresh: Fresh) -> Result<Recovered, StartError> {
-    recover_at(&Directory(dir), fresh)
+    recover_knowing(dir, fresh, KnownRules::THIS_VERSION)
 }
 
-/// The same, wherever it is.
+/// The same, in a program that executes those rules.
+pub(crate) fn recover_knowing(
+    dir: &Path,
+    fresh: Fresh,
+    known: KnownRules,
+) -> Result<Recovered, StartError> {
+    recover_from(&Directory(dir), fresh, known)
+}
+
+/// The same as [`recover`], wherever it is.
 pub fn recover_at<H: Home>(
     home: &H,
     fresh: Fresh,
+) -> Result<Recovered<H::Disk, H::Marks>, StartError> {
+    recover_from(home, fresh, KnownRules::THIS_VERSION)
+}
+
+fn recover_from<H: Home>(
+    home: &H,
+    fresh: Fresh,
+    known: KnownRules,
 ) -> Result<Recovered<H::Disk, H::Marks>, StartError> {
     let dir = home.path();
     let named = home.identity()?;
@@ -249,7 +283,12 @@ pub fn recover_at<H: Home>(
         };
     };
     let view = disk.view();
-    let saved = log::load(&view, pointer(&Fold::open(&view)?))?;
+    let rules = Fold::rules_of(&view)?;
+    if rules > known.newest() {
+        let dir = dir.to_owned();
+        return Err(StartError::NewerRules { dir, rules, known: known.newest() });
+    }
+    let saved = log::load(&view, pointer(&Fold::open_knowing(&view, known)?))?;
     let (cluster, replica) = log::names(&identity);
     saved.check()?;
     match named {

@@ -72,6 +72,15 @@ impl Done {
 pub(super) type Plan =
     dyn Fn(Ground<'_>) -> Result<Option<Event>, NotPlanned> + Send + Sync + 'static;
 
+/// On what a change is planned first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    /// On a state that has all that was acknowledged, anywhere, before it was asked for.
+    Newest,
+    /// On what is here, while this replica leads.
+    HereIfLed,
+}
+
 impl Api {
     /// Has a change recorded. `arguments` are what was asked, in one spelling.
     pub(super) async fn change(
@@ -81,8 +90,32 @@ impl Api {
         arguments: &[u8],
         plan: Arc<Plan>,
     ) -> Result<Done, Problem> {
+        self.change_from(call, verb, arguments, plan, Beginning::Newest).await
+    }
+
+    /// The same, for a plan that may be made on what is known here while this replica leads: of which
+    /// the fold itself judges all that makes it right or wrong, so that an older state can at
+    /// worst have it planned again. That spares asking a majority what is the newest.
+    pub(super) async fn change_where_led(
+        &self,
+        call: &Call,
+        verb: &'static str,
+        arguments: &[u8],
+        plan: Arc<Plan>,
+    ) -> Result<Done, Problem> {
+        self.change_from(call, verb, arguments, plan, Beginning::HereIfLed).await
+    }
+
+    async fn change_from(
+        &self,
+        call: &Call,
+        verb: &'static str,
+        arguments: &[u8],
+        plan: Arc<Plan>,
+        from: Beginning,
+    ) -> Result<Done, Problem> {
         let asked = ChangeName::of(call, verb, arguments)?;
-        let outcome = self.record(call.uid, &asked, plan).await;
+        let outcome = self.record(call.uid, &asked, plan, from).await;
         if outcome.is_ok() {
             reading::is_recorded();
         }
@@ -100,7 +133,8 @@ impl Api {
         let request = random_request_id()?;
         let digest = requests::digest(verb, &call.body);
         let asked = ChangeName { request, digest, part: 0 };
-        Ok(self.record(call.uid, &asked, plan).await?.record.is_some())
+        let done = self.record(call.uid, &asked, plan, Beginning::Newest).await?;
+        Ok(done.record.is_some())
     }
 
     /// What became of the same request earlier, for verbs that do something before they plan.
@@ -123,9 +157,17 @@ impl Api {
         }))
     }
 
-    async fn record(&self, uid: u32, asked: &ChangeName, plan: Arc<Plan>) -> Result<Done, Problem> {
+    async fn record(
+        &self,
+        uid: u32,
+        asked: &ChangeName,
+        plan: Arc<Plan>,
+        from: Beginning,
+    ) -> Result<Done, Problem> {
         let request = &asked.request;
-        let mut view = self.read().await?;
+        // Whether the view has all that was acknowledged before.
+        let mut newest = !(from == Beginning::HereIfLed && self.node().leads_a_majority());
+        let mut view = if newest { self.read().await? } else { self.node().view() };
         if let Some(record) = recorded(view.rows(), asked)? {
             return Ok(Done { request: request.clone(), record: Some(record), repeated: true });
         }
@@ -133,9 +175,15 @@ impl Api {
         loop {
             attempts += 1;
             let (plan, seen) = (plan.clone(), view.clone());
-            let event =
-                blocking(move || plan(Ground { fold: seen.fold(), rows: seen.rows() })).await??;
-            let Some(event) = event else {
+            let planned =
+                blocking(move || plan(Ground { fold: seen.fold(), rows: seen.rows() })).await?;
+            if !newest && !matches!(planned, Ok(Some(_))) {
+                // It may be so no longer.
+                view = self.read().await?;
+                newest = true;
+                continue;
+            }
+            let Some(event) = planned? else {
                 return Ok(Done { request: request.clone(), record: None, repeated: false });
             };
             let submission = Submission {
@@ -164,11 +212,11 @@ impl Api {
                 Outcome::Refused(refusal) => {
                     let now = self.read().await?;
                     let moved = now.fold().next_index() != view.fold().next_index();
-                    if !(moved && was_stale(&refusal) && attempts < ATTEMPTS) {
+                    if newest && !(moved && was_stale(&refusal) && attempts < ATTEMPTS) {
                         return Err(Problem::refusal(&refusal));
                     }
                     tracing::debug!(%refusal, "planned again");
-                    view = now;
+                    (view, newest) = (now, true);
                 }
             }
         }

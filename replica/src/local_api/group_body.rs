@@ -16,6 +16,8 @@ use crate::operations::members::Seen;
 pub(super) struct Sight {
     /// The replica that answers.
     pub(super) own: ReplicaId,
+    /// Its program's version.
+    pub(super) version: &'static str,
     /// The life of the group.
     pub(super) incarnation: u64,
     /// How it sees its group.
@@ -143,7 +145,7 @@ fn member(ground: Ground<'_>, member: &Member, sight: &Sight) -> MemberBody {
         record_index,
         record_hash: record_hash.map(|hash| hash.to_string()),
         fold_hash: fold_hash.map(|hash| hash.to_string()),
-        version: if own { Some(env!("CARGO_PKG_VERSION").to_owned()) } else { theirs() },
+        version: if own { Some(sight.version.to_owned()) } else { theirs() },
         rules: member.details.rules,
         disk_bytes: sight.disk_bytes.filter(|_| own),
         peer_addr: member.details.address.clone(),

@@ -3,7 +3,8 @@
 //! A read is linearizable unless it says `read=local`: it sees all that was acknowledged, anywhere,
 //! before it was asked. Without a quorum nobody can say so; then, after a while, it is answered from
 //! what this replica has, and the answer says that it may be stale. A change is never planned on
-//! such a state.
+//! such a state; a signature for a node, of which the fold judges everything, is planned on what
+//! the leader has without asking the others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

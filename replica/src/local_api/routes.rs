@@ -1,6 +1,7 @@
 //! Which endpoints there are, who may call them, how, and with how large a body.
 
 use hyper::Method;
+use ledger::formats::tlog::Tile;
 
 use super::Permission;
 use super::bodies::{MAX_ADOPTION_BYTES, MAX_SIGNING_BYTES};
@@ -21,6 +22,8 @@ pub(super) enum Endpoint {
     Identity,
     Records,
     Checkpoint,
+    Tile(Tile),
+    Record(u64),
     EpochLog,
     Epochs,
     Request(String),
@@ -101,6 +104,14 @@ impl Endpoint {
         let path = path.strip_prefix("/localapi/v0/")?;
         if let Some(id) = path.strip_prefix("lockstep/requests/") {
             return Some(E::Request(id.to_owned()));
+        }
+        // Below `lockstep/` as below any prefix of a log.
+        if let Some(tile) = path.strip_prefix("lockstep/").and_then(|path| path.parse().ok()) {
+            return Some(E::Tile(tile));
+        }
+        if let Some(text) = path.strip_prefix("lockstep/record/") {
+            let index = text.parse::<u64>().ok()?;
+            return (index.to_string() == text).then_some(E::Record(index));
         }
         Some(match path {
             "status" => E::MachineStatus,
@@ -186,6 +197,8 @@ impl Endpoint {
             | E::Identity
             | E::Records
             | E::Checkpoint
+            | E::Tile(_)
+            | E::Record(_)
             | E::EpochLog
             | E::Epochs
             | E::Request(_)
@@ -268,6 +281,18 @@ mod tests {
     #[test]
     fn paths_are_exact() {
         assert_eq!(Endpoint::of("/localapi/v0/tka/status"), Some(Endpoint::LockStatus));
+        let tile = "tile/0/x001/067.p/3".parse().unwrap();
+        let path = "/localapi/v0/lockstep/tile/0/x001/067.p/3";
+        assert_eq!(Endpoint::of(path), Some(Endpoint::Tile(tile)));
+        assert_eq!(Endpoint::of("/localapi/v0/lockstep/record/7"), Some(Endpoint::Record(7)));
+        for path in [
+            "/localapi/v0/lockstep/record/07",
+            "/localapi/v0/lockstep/tile/0/7",
+            "/localapi/v0/lockstep/tile/0/000.p/0",
+            "/localapi/v0/tile/0/000",
+        ] {
+            assert_eq!(Endpoint::of(path), None, "{path}");
+        }
         for path in ["/localapi/v0/tka/status/", "/localapi/v1/tka/status", "/", "tka/status"] {
             assert_eq!(Endpoint::of(path), None, "{path}");
         }

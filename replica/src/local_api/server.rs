@@ -297,6 +297,8 @@ pub(super) mod tests {
     use ledger::testing::key;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    use ledger::history::KnownRules;
+
     use super::*;
     use crate::disk::local_disable::LocalDisable;
     use crate::keys::{Keys, LockKeyChoice, Start};
@@ -307,7 +309,8 @@ pub(super) mod tests {
     /// An API whose daemon runs as user 500 and has user 501 as its operator.
     async fn api(dir: &Path) -> (Node, Arc<Api>) {
         let keys = Arc::new(Keys::open(dir, Start::First, &LockKeyChoice::default()).unwrap());
-        let founder = details("first", own(&keys, keys.node.public()), None);
+        let own = own(&keys, keys.node.public());
+        let founder = details("first", own, None, KnownRules::THIS_VERSION);
         let options = Options::alone(dir, Arc::new(key(1)), Some(founder));
         let node = Node::start(options).await.unwrap();
         let access = Access { own: 500, operator: Some(501) };

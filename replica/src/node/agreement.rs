@@ -18,6 +18,8 @@ use crate::peers::Head;
 
 /// Precedes what a head's signature covers.
 const TAG: &[u8] = b"lockstep head 1\0";
+/// Ticks between two heads of one peer that are taken; honest ones send them further apart.
+const PAUSE_TICKS: u64 = 5;
 /// Records whose fold hashes are remembered.
 const FOLDS: usize = 4096;
 
@@ -75,6 +77,8 @@ pub(super) struct Agreement {
     ahead: BTreeMap<ReplicaId, SignedHead>,
     /// The newest head of each.
     heads: BTreeMap<ReplicaId, Head>,
+    /// In which tick each was last listened to.
+    listened: BTreeMap<ReplicaId, u64>,
     disagreements: BTreeMap<ReplicaId, Disagreement>,
 }
 
@@ -87,6 +91,7 @@ impl Agreement {
             folds: VecDeque::new(),
             ahead: BTreeMap::new(),
             heads: BTreeMap::new(),
+            listened: BTreeMap::new(),
             disagreements: BTreeMap::new(),
         }
     }
@@ -113,6 +118,16 @@ impl Agreement {
         let mut head = Head { record, hash, fold, signature: [0; 64] };
         head.signature = member.sign(&message(self.cluster, self.incarnation, self.id, &head));
         head
+    }
+
+    /// Whether a head of that peer is worth checking its signature in this tick: it sends few.
+    pub(super) fn listens(&mut self, from: ReplicaId, tick: u64) -> bool {
+        let before = self.listened.get(&from);
+        let listens = before.is_none_or(|before| before + PAUSE_TICKS <= tick);
+        if listens {
+            self.listened.insert(from, tick);
+        }
+        listens
     }
 
     /// Takes a peer's head, whose signature must be its own.
@@ -178,6 +193,7 @@ impl Agreement {
     pub(super) fn keep(&mut self, is_member: impl Fn(ReplicaId) -> bool) {
         self.ahead.retain(|id, _| is_member(*id));
         self.heads.retain(|id, _| is_member(*id));
+        self.listened.retain(|id, _| is_member(*id));
         self.disagreements.retain(|id, _| is_member(*id));
     }
 

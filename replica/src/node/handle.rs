@@ -13,7 +13,8 @@ use ledger::lock::signatures::Signer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::surroundings::{Clock, SystemClock, Way};
-use super::{GroupView, View};
+use super::{GroupView, Supported, View};
+use crate::core::Role;
 use crate::peers::Event as LinkEvent;
 use crate::security_log::SecurityLog;
 
@@ -109,6 +110,7 @@ pub struct Handle {
     pub(super) cluster: ClusterId,
     pub(super) replica: ReplicaId,
     pub(super) incarnation: u64,
+    pub(super) supported: Supported,
     pub(super) security: Arc<SecurityLog>,
 }
 
@@ -135,6 +137,20 @@ impl Handle {
     /// The key with which this replica proposes, and by which its peers know it.
     pub fn member_key(&self) -> MemberKey {
         MemberKey(self.member.public().0)
+    }
+
+    /// What the program can do.
+    pub fn supported(&self) -> Supported {
+        self.supported
+    }
+
+    /// Whether this replica leads, and has lately heard of most of the voters. Somebody else may lead
+    /// by now: nothing but speed may rest on it.
+    pub fn leads_a_majority(&self) -> bool {
+        let group = self.group.borrow();
+        let voters = &group.raft.group.voters;
+        let heard = voters.iter().filter(|id| group.raft.active.contains(&ReplicaId(**id)));
+        group.raft.role == Role::Leader && heard.count() * 2 > voters.len()
     }
 
     /// Which life of the group this is, from 1: restoring and recovering begin a new one.

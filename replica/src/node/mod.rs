@@ -16,6 +16,7 @@ mod reach;
 mod run;
 mod scrub;
 mod start;
+mod supported;
 mod surroundings;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -26,6 +27,7 @@ pub(crate) use foresight::{Threads, check};
 pub use group::introduced;
 pub use handle::{Handle, Outcome, Stopped, Submission};
 pub use librarian::Portions;
-pub use start::{Node, Options, Peering, program};
+pub use start::{Node, Options, Peering};
+pub use supported::Supported;
 pub use surroundings::{Clock, Way};
 pub use view::{GroupView, View};

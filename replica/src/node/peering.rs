@@ -45,7 +45,6 @@ impl<D: Disk> Loop<D> {
             }
             Event::Up(..) | Event::Unreachable(..) => {}
             Event::Misbehaved(peer, violation) => {
-                tracing::warn!(%peer, %violation, "a peer broke the protocol");
                 self.misbehaved(peer, &violation);
             }
             Event::Message(received) => {
@@ -89,13 +88,13 @@ impl<D: Disk> Loop<D> {
                 tracing::info!(%from, "asked to let another replica lead");
                 inputs.push(Input::HandOver(to));
             }
+            Message::Head(_) if !self.agreement.listens(from, self.ticks) => {}
             Message::Head(head) => {
                 let member = members::member(self.view().rows(), from)?;
                 if let Some(member) = member
                     && let Err(refusal) = self.agreement.heard(from, member.member_key, head)
                 {
-                    tracing::warn!(%from, %refusal, "a head that its sender has not signed");
-                    self.misbehaved(from, &refusal);
+                    self.misbehaved(from, &format!("a head that it has not signed: {refusal}"));
                 }
             }
             Message::RecordsWanted { request, from: first, upto } => {

@@ -279,7 +279,6 @@ impl<D: Disk> Loop<D> {
                 }
                 Output::CatchUp(from, target) => self.catch_up(from, target)?.into_iter().collect(),
                 Output::Misbehaved(peer, misbehaviour) => {
-                    tracing::warn!(%peer, %misbehaviour, "dropped a peer's message");
                     self.misbehaved(peer, &misbehaviour);
                     continue;
                 }
@@ -298,9 +297,12 @@ impl<D: Disk> Loop<D> {
         self.keeper.write(Durable::Later)
     }
 
-    /// Writes down what a peer has done that it must not.
+    /// Writes down what a peer has done that it must not. However often it does it, logs stay
+    /// small.
     pub(super) fn misbehaved(&self, peer: ReplicaId, what: &dyn std::fmt::Display) {
-        self.security.denied(Denial::Peer, &format!("replica {peer}"), &what.to_string());
+        if self.security.denied(Denial::Peer, &format!("replica {peer}"), &what.to_string()) {
+            tracing::warn!(%peer, what = %what, "a peer misbehaves: dropped what it sent");
+        }
     }
 
     pub(super) fn view(&self) -> Arc<View> {

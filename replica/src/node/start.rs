@@ -7,8 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use ledger::history::{
-    ClusterId, Event, FIRST_RULES, Fold, Founder, KNOWN_RULES, MemberDetails, MemberKey, RequestId,
-    Who,
+    ClusterId, Event, Fold, Founder, KnownRules, MemberDetails, MemberKey, RequestId, Who,
 };
 use ledger::lock::signatures::Signer;
 use ledger::rows::Rows;
@@ -32,19 +31,14 @@ use super::reach::Reach;
 use super::run::{Loop, Tells};
 use super::scrub;
 use super::surroundings::{Clock, SystemClock};
-use super::{GroupView, Handle, Outcome, Submission, View, group};
+use super::{GroupView, Handle, Outcome, Submission, Supported, View, group};
 use crate::core::{Core, WindowLimits};
-use crate::disk::recovery::{Fresh, Recovered, StartError, recover};
+use crate::disk::recovery::{Fresh, Recovered, StartError, recover_knowing};
 use crate::disk::rocks::Rocks;
 use crate::disk::watermark::Marks;
 use crate::disk::{Disk, log};
-use crate::peers::{
-    self, Event as LinkEvent, JoinStream, Limits, Links, Local, Membership, Program, Versions,
-};
+use crate::peers::{self, Event as LinkEvent, JoinStream, Limits, Links, Local, Membership};
 use crate::security_log::SecurityLog;
-
-/// Versions of the protocol between members that this program speaks.
-const WIRE: Versions = Versions { least: 1, most: 1 };
 
 /// How to start a replica.
 pub struct Options {
@@ -60,6 +54,8 @@ pub struct Options {
     pub joined: Option<(Identity, Vec<Neighbour>)>,
     /// How it is linked to other members; without it, it has none.
     pub peering: Option<Peering>,
+    /// What the program can do.
+    pub supported: Supported,
 }
 
 /// How a replica is linked to the others.
@@ -71,15 +67,6 @@ pub struct Peering {
     pub joiners: UnboundedSender<Box<JoinStream>>,
 }
 
-/// What this program can do, as it tells its peers.
-pub fn program() -> Program {
-    Program {
-        wire: WIRE,
-        rules: Versions { least: FIRST_RULES, most: KNOWN_RULES },
-        software: concat!("lockstep ", env!("CARGO_PKG_VERSION")).into(),
-    }
-}
-
 impl Options {
     /// A replica that is linked to nobody.
     pub fn alone(
@@ -87,7 +74,8 @@ impl Options {
         member: Arc<dyn Signer + Send + Sync>,
         founder: Option<MemberDetails>,
     ) -> Self {
-        Options { dir: dir.into(), member, founder, joined: None, peering: None }
+        let supported = Supported::THIS_VERSION;
+        Options { dir: dir.into(), member, founder, joined: None, peering: None, supported }
     }
 }
 
@@ -113,7 +101,7 @@ impl Node {
     /// its group has then applied everything that was acknowledged before; another one serves what
     /// it has, and asks the others for what is newer.
     pub async fn start(options: Options) -> Result<Node, StartError> {
-        let Options { dir, member, founder, joined, peering } = options;
+        let Options { dir, member, founder, joined, peering, supported } = options;
         let fresh = match (&founder, joined) {
             (_, Some((identity, neighbours))) => Fresh::Joiner(identity, neighbours),
             (Some(_), None) => Fresh::Founder(new_cluster()?),
@@ -126,10 +114,11 @@ impl Node {
         let security = Arc::new(SecurityLog::of(&dir));
         // Everything that can block happens on the loop's own thread.
         let loops = thread::Builder::new().name("replica".into()).spawn(move || {
-            let prepared = sound(&dir, fresh, |fresh| {
-                let recovered = recover(&dir, fresh)?;
+            let prepared = sound(&dir, fresh, supported.rules(), |fresh| {
+                let recovered = recover_knowing(&dir, fresh, supported.rules())?;
                 let disk = recovered.disk.watched();
                 let around = Around {
+                    supported,
                     seed,
                     window: WindowLimits::default(),
                     foresight: Foresight::start()?,
@@ -143,8 +132,10 @@ impl Node {
             match prepared {
                 Ok((prepared, work)) => {
                     if tell_started.send(Ok(prepared)).is_ok() {
-                        let open = || recover(&dir, Fresh::Refused);
-                        let _ = tell_ended.send(full::live(work, &dir, open, again));
+                        let known = supported.rules();
+                        let open = || recover_knowing(&dir, Fresh::Refused, known);
+                        let again = |kept, recovered| again(kept, recovered, known);
+                        let _ = tell_ended.send(full::live(work, &dir, known, open, again));
                     }
                 }
                 Err(error) => {
@@ -176,10 +167,10 @@ impl Node {
         member: Arc<dyn Signer + Send + Sync>,
         membership: watch::Receiver<Arc<Membership>>,
     ) -> Result<(), Fault> {
-        let Handle { cluster, incarnation, replica, .. } = self.handle;
+        let Handle { cluster, incarnation, replica, supported, .. } = self.handle;
         let config = peers::Config {
             identity: peers::Identity::new(member),
-            local: Local { cluster, incarnation, replica, program: program() },
+            local: Local { cluster, incarnation, replica, program: supported.program() },
             membership,
             limits: Limits::default(),
             random: Arc::new(|| random().unwrap_or_default()),
@@ -317,6 +308,7 @@ fn random() -> Result<u64, Fault> {
 
 /// What a loop has besides what its disk remembers.
 pub(super) struct Around {
+    pub(super) supported: Supported,
     /// For election timeouts.
     pub(super) seed: u64,
     pub(super) window: WindowLimits,
@@ -332,11 +324,11 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     member: Arc<dyn Signer + Send + Sync>,
     around: Around,
 ) -> Result<(Prepared, Loop<D>), StartError> {
-    let Around { seed, window, foresight, clock, security } = around;
+    let Around { supported, seed, window, foresight, clock, security } = around;
     let identity = recovered.identity;
     let (cluster, replica) = log::names(&identity);
     let incarnation = identity.incarnation;
-    let (core, found) = found(recovered, seed, window)?;
+    let (core, found) = found(recovered, supported.rules(), seed, window)?;
     let (tell_views, views) = watch::channel(found.view.clone());
     let (tell_group, group) = watch::channel(Arc::new(GroupView::alone(core.status())));
     let (tell_membership, membership) = watch::channel(found.membership.clone());
@@ -362,14 +354,28 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     };
     let work = Loop::new(kept, core, found.disk, found.keeper, foresight, found.ahead);
     let queue = queue();
-    let handle =
-        Handle { commands, views, group, queue, member, cluster, replica, incarnation, security };
+    let handle = Handle {
+        commands,
+        views,
+        group,
+        queue,
+        member,
+        cluster,
+        replica,
+        incarnation,
+        supported,
+        security,
+    };
     Ok(((handle, membership), work))
 }
 
 /// A loop on a database that was opened again.
-fn again(mut kept: Kept, recovered: Recovered) -> Result<Loop<Rocks>, StartError> {
-    let (core, found) = found(recovered, random()?, WindowLimits::default())?;
+fn again(
+    mut kept: Kept,
+    recovered: Recovered,
+    known: KnownRules,
+) -> Result<Loop<Rocks>, StartError> {
+    let (core, found) = found(recovered, known, random()?, WindowLimits::default())?;
     scrub::start(found.disk.watched())?;
     kept.agreement.reached(&found.view);
     kept.tells.views.send_replace(found.view);
@@ -384,6 +390,7 @@ fn again(mut kept: Kept, recovered: Recovered) -> Result<Loop<Rocks>, StartError
 fn sound<T>(
     dir: &Path,
     fresh: Fresh,
+    known: KnownRules,
     start: impl Fn(Fresh) -> Result<T, StartError>,
 ) -> Result<T, StartError> {
     mend::finish(dir)?;
@@ -392,7 +399,7 @@ fn sound<T>(
         started => return started,
     };
     tracing::error!(%fault, "the database is damaged: it is made anew from what is sound in it");
-    match mend::mend(dir).and_then(|mended| mend::finish(dir).map(|()| mended)) {
+    match mend::mend(dir, known).and_then(|mended| mend::finish(dir).map(|()| mended)) {
         Ok(Mended { kept, missing }) => {
             tracing::warn!(kept, missing, "the database is made anew");
             start(Fresh::Refused)
@@ -415,13 +422,14 @@ struct Found<D> {
 
 fn found<D: Disk, M: Marks + 'static>(
     recovered: Recovered<D, M>,
+    known: KnownRules,
     seed: u64,
     window: WindowLimits,
 ) -> Result<(Core, Found<D>), StartError> {
     let Recovered { disk, identity, saved, mark, watermark } = recovered;
     let (_, replica) = log::names(&identity);
     let rows: Box<dyn Rows + Send + Sync> = Box::new(disk.view());
-    let fold = Fold::open(&*rows)?;
+    let fold = Fold::open_knowing(&*rows, known)?;
     let (applied, ahead) = (saved.applied, saved.ahead);
     let membership = Arc::new(group::membership(&*rows, replica, &saved.group)?);
     let core = Core::with_window(replica, saved, seed, window)?;

@@ -14,7 +14,7 @@ use super::librarian::{Librarian, Portions};
 use super::run::Loop;
 use super::start::{Around, prepare};
 use super::surroundings::{Clock, Way};
-use super::{GroupView, Handle, Outcome, Submission, View};
+use super::{GroupView, Handle, Outcome, Submission, Supported, View};
 use crate::core::{Status, WindowLimits};
 use crate::disk::recovery::{Recovered, StartError};
 use crate::disk::watermark::Marks;
@@ -62,7 +62,8 @@ impl<D: Disk> Machine<D> {
     ) -> Result<Self, StartError> {
         let Surroundings { member, seed, window, portions, clock, way } = surroundings;
         let (foresight, security) = (Foresight::at_once(), Arc::new(SecurityLog::unwritten()));
-        let around = Around { seed, window, foresight, clock, security };
+        let supported = Supported::THIS_VERSION;
+        let around = Around { supported, seed, window, foresight, clock, security };
         let ((handle, membership), mut work) = prepare(recovered, member, around)?;
         work.reach.librarian = Some(Librarian::AtOnce(way.clone(), portions));
         work.reach.links = Some(way);

@@ -233,7 +233,8 @@ impl Building {
             ));
         }
         let keys = Keys::open(&self.dir, Start::First, lock)?;
-        let details = enrol::details(name, own(&keys, keys.node.public()), None);
+        let own = own(&keys, keys.node.public());
+        let details = enrol::details(name, own, None, self.fold.known());
         let replica = self.fold.next_replica();
         let member_key = MemberKey(keys.member.public().0);
         let records = self.fold.next_index();

@@ -3,7 +3,7 @@
 use ledger::Fault;
 use ledger::history::members::{self, Member};
 use ledger::history::roster::{self, Node};
-use ledger::history::{ChangedNode, Event, KNOWN_RULES, LogKey, MemberDetails, NewNode, ReplicaId};
+use ledger::history::{ChangedNode, Event, KnownRules, LogKey, MemberDetails, NewNode, ReplicaId};
 use ledger::ids::{LockKey, NodeKey};
 use ledger::lock::node_keys::NodeKeySignature;
 use ledger::lock::signatures::Signer;
@@ -29,12 +29,17 @@ impl Own<'_> {
 }
 
 /// What the member says of itself.
-pub fn details(name: &str, own: Own<'_>, address: Option<&str>) -> MemberDetails {
+pub fn details(
+    name: &str,
+    own: Own<'_>,
+    address: Option<&str>,
+    known: KnownRules,
+) -> MemberDetails {
     MemberDetails {
         name: name.to_owned(),
         log_key: own.log_key,
         lock_key: own.lock_key(),
-        rules: KNOWN_RULES,
+        rules: known.newest(),
         address: address.map(str::to_owned),
     }
 }
@@ -53,7 +58,7 @@ pub fn next(
     address: Option<&str>,
 ) -> Result<Option<Event>, NotPlanned> {
     let Some(member) = members::member(ground.rows, id)? else { return Ok(None) };
-    if let Some(event) = changed_member(&member, own, address) {
+    if let Some(event) = changed_member(&member, own, address, ground.fold.known()) {
         return Ok(Some(event));
     }
     if let Some(event) = next_rules(ground)? {
@@ -74,10 +79,10 @@ pub fn next(
 }
 
 /// The rules that come after the active ones, once every member can execute them.
-fn next_rules(ground: Ground<'_>) -> Result<Option<Event>, Fault> {
-    let Some(next) = ground.fold.rules().checked_add(1).filter(|next| *next <= KNOWN_RULES) else {
-        return Ok(None);
-    };
+pub fn next_rules(ground: Ground<'_>) -> Result<Option<Event>, Fault> {
+    let known = ground.fold.known().newest();
+    let next = ground.fold.rules().checked_add(1).filter(|next| *next <= known);
+    let Some(next) = next else { return Ok(None) };
     let members = members::active(ground.rows)?;
     let all = members.iter().all(|member| member.details.rules >= next);
     Ok(all.then_some(Event::RulesActivated(next)))
@@ -101,8 +106,13 @@ pub fn own_node(ground: Ground<'_>, id: ReplicaId) -> Result<Option<Node>, Fault
     }
 }
 
-fn changed_member(member: &Member, own: Own<'_>, address: Option<&str>) -> Option<Event> {
-    let now = details(&member.details.name, own, address);
+fn changed_member(
+    member: &Member,
+    own: Own<'_>,
+    address: Option<&str>,
+    known: KnownRules,
+) -> Option<Event> {
+    let now = details(&member.details.name, own, address, known);
     (now != member.details).then_some(Event::MemberChanged(now))
 }
 

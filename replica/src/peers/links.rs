@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger::history::{MemberKey, ReplicaId};
 use tokio::net::TcpListener;
@@ -99,6 +99,8 @@ pub(super) struct Shared {
     pub(super) pending: Mutex<Pending>,
     pub(super) places: Mutex<Places>,
     pub(super) joiners: Arc<Semaphore>,
+    /// When it was last said that somebody of an earlier incarnation is about.
+    pub(super) strangers: Mutex<Option<Instant>>,
     events: mpsc::UnboundedSender<Event>,
     rooms: Mutex<BTreeMap<ReplicaId, Arc<Semaphore>>>,
     stop: watch::Receiver<bool>,
@@ -182,6 +184,7 @@ impl Links {
             pending: Mutex::default(),
             places: Mutex::default(),
             joiners: Arc::new(Semaphore::new(limits.joiners)),
+            strangers: Mutex::default(),
             events,
             rooms: Mutex::default(),
             stop: stopped,

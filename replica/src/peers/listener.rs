@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use ledger::history::{MemberKey, ReplicaId};
 use tokio::net::TcpStream;
@@ -20,6 +21,9 @@ use super::join::JoinStream;
 use super::limits::Limits;
 use super::links::{Event, Shared};
 use super::tls::{Purpose, Secured, TlsError};
+
+/// Between two times that it is said that somebody of an earlier incarnation is about.
+const STRANGERS_PAUSE: Duration = Duration::from_secs(600);
 
 /// Connections that have not said hello yet, the oldest first.
 #[derive(Debug, Default)]
@@ -155,7 +159,12 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream, address: IpAdd
             shared.tell(Event::Joiner(Box::new(joiner)));
             return;
         }
-        Some(Ok(Err(NotBegun::Tls(error)))) => error.to_string(),
+        Some(Ok(Err(NotBegun::Tls(error)))) => {
+            if matches!(error, TlsError::Refused(_)) {
+                tell_of_strangers(&shared, address);
+            }
+            error.to_string()
+        }
         Some(Ok(Err(NotBegun::Hello { id, error, place }))) => {
             tracing::debug!(%id, %error, "turned a peer away");
             if error.is_violation() {
@@ -171,6 +180,23 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream, address: IpAdd
         None => "made room for newer ones".to_owned(),
     };
     tracing::debug!(%address, why, "closed a connection before its hello");
+}
+
+/// Says now and then that somebody takes this replica for one of an earlier incarnation. Whoever it
+/// is has shown no key: it is a guess, and no reason to do anything.
+fn tell_of_strangers(shared: &Shared, address: IpAddr) {
+    let incarnation = shared.local.incarnation;
+    let mut told = lock(&shared.strangers);
+    if incarnation < 2 || told.is_some_and(|at| at.elapsed() < STRANGERS_PAUSE) {
+        return;
+    }
+    *told = Some(Instant::now());
+    tracing::warn!(
+        %address, incarnation,
+        "somebody expects another replica here, as a member of an earlier incarnation does; none \
+         of those can enter this one: stop its daemon, and let the machine join with an empty data \
+         directory and a new invitation (lockstep cluster invite)"
+    );
 }
 
 enum Begun<'a> {

@@ -18,6 +18,7 @@ use super::hello::{Hello, HelloError, Local, Reason, Session, goodbye, read_good
 use super::message::Message;
 use super::outgoing::LinkError;
 use super::tls::{Dialer, Identity, Purpose, TlsError};
+use crate::core::{PeerMessage, RecordPointer};
 
 /// Longer than any test waits for what should happen.
 const LONG: Duration = Duration::from_secs(60);
@@ -158,6 +159,18 @@ pub fn message_of(
     to: ReplicaId,
 ) -> Option<Result<Message, Malformed>> {
     codec::decode(kind, body, from, to)
+}
+
+/// A snapshot message that points to another record than this one does, and the log index at which
+/// it is; none of another kind of message.
+pub fn misquoted(message: &Message) -> Option<(u64, Message)> {
+    let Message::Raft(PeerMessage(message)) = message else { return None };
+    let mut message = message.clone();
+    let index = message.get_snapshot().get_metadata().index;
+    let mut pointer = RecordPointer::from_bytes(&message.get_snapshot().data).ok()?;
+    pointer.hash[0] ^= 1;
+    message.mut_snapshot().data = pointer.to_bytes().into();
+    Some((index, Message::Raft(PeerMessage(message))))
 }
 
 /// A message as links deliver it.

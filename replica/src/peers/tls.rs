@@ -71,13 +71,36 @@ pub struct Binding(pub [u8; 32]);
 pub enum TlsError {
     /// The handshake failed, or the connection under it.
     #[error("TLS: {0}")]
-    Handshake(#[from] io::Error),
+    Handshake(io::Error),
+    /// Whoever listens holds another key than those that are pinned.
+    #[error(
+        "whoever listens there holds another member key than is on record here; if the group was \
+         restored or recovered meanwhile, it goes on in a new incarnation, which nobody of the \
+         earlier one can enter: stop this daemon, and join with an empty data directory and a new \
+         invitation (lockstep cluster invite)"
+    )]
+    OtherKey,
+    /// The other end has ended the handshake, mostly because it wants to see another key.
+    #[error("TLS: the other end has refused this replica's key ({0})")]
+    Refused(String),
     /// This program's own setup does not work.
     #[error("TLS cannot be set up: {0}")]
     Setup(Error),
     /// Both ends agreed on TLS, but not on what for.
     #[error("TLS without the protocol that was expected")]
     Protocol,
+}
+
+impl From<io::Error> for TlsError {
+    fn from(error: io::Error) -> Self {
+        const OTHER: CertificateError = CertificateError::ApplicationVerificationFailure;
+        let by_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        match by_tls {
+            Some(Error::InvalidCertificate(why)) if *why == OTHER => TlsError::OtherKey,
+            Some(Error::AlertReceived(alert)) => TlsError::Refused(format!("{alert:?}")),
+            _ => TlsError::Handshake(error),
+        }
+    }
 }
 
 /// A member key that speaks for itself in handshakes, wherever its private half lies.

@@ -15,7 +15,7 @@ use ledger::rows::raft::{Identity, Neighbour};
 use ledger::testing::key;
 use replica::joining::guest::{Guest, Progress, join};
 use replica::joining::{Introduction, Token, host};
-use replica::node::{GroupView, Handle, Node, Options, Outcome, Peering, Submission, program};
+use replica::node::{GroupView, Handle, Node, Options, Outcome, Peering, Submission, Supported};
 use replica::peers;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -74,6 +74,7 @@ async fn start(
         founder,
         joined,
         peering: Some(Peering { listener, joiners: tell }),
+        supported: Supported::THIS_VERSION,
     });
     let node = soon(node).await.unwrap();
     let handle = node.handle().clone();
@@ -106,7 +107,7 @@ impl Replica {
         let address = listener.local_addr().unwrap().to_string();
         let (member, details) = (key(number), details(number, &address));
         let identity = peers::Identity::new(Arc::new(key(number)));
-        let program = program();
+        let program = Supported::THIS_VERSION.program();
         let guest =
             Guest { member: &member, identity: &identity, details: &details, program: &program };
         let introduction = soon(join(&guest, token, progress)).await;
@@ -124,6 +125,19 @@ impl Replica {
 
     pub(crate) fn handle(&self) -> Handle {
         self.node.as_ref().unwrap().handle().clone()
+    }
+
+    pub(crate) fn number(&self) -> u8 {
+        self.number
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What its security log says.
+    pub(crate) fn security_log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("security.log")).unwrap_or_default()
     }
 
     pub(crate) async fn stop(&mut self) {

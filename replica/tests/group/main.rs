@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod harness;
+mod hostile;
 
 use harness::{Replica, group, leader, node_added, same_everywhere, submission};
 use ledger::history::members::{self, Standing};

@@ -23,6 +23,7 @@ use replica::daemon::config::{Config, Given, Surroundings};
 use replica::daemon::{Ready, ServeError, run};
 use replica::local_api::bodies::{Base64, InitRequest, KeyBody, LockStatus};
 use replica::local_api::client::{Asked, Client, ClientError};
+use replica::node::Supported;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -58,7 +59,10 @@ impl Daemon {
                 let _ = stopped.await;
                 "the test is over"
             };
-            run(config, stop, |ready| tell_ready.send(ready.clone()).unwrap()).await
+            run(config, Supported::THIS_VERSION, stop, |ready| {
+                tell_ready.send(ready.clone()).unwrap()
+            })
+            .await
         });
         match ready.await {
             Ok(ready) => {

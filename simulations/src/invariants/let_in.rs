@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 
-use ledger::history::{InvitationKey, Joined};
+use ledger::history::members::{self, Standing};
+use ledger::history::{InvitationKey, Joined, ReplicaId};
+use ledger::rows::Rows;
 
-use super::{Broken, broken};
+use super::{Broken, broken, faulty};
 
 /// An invitation lets in one member, until it expires; nobody joins without one.
 ///
@@ -25,5 +27,23 @@ pub fn an_invitation_lets_in_one(
         ));
     }
     *used = true;
+    Ok(())
+}
+
+/// Nobody is linked to as a member who waits for approval.
+///
+/// Reason: data and votes are for members whom somebody has approved. Source: issue 6 "data and vote
+/// wait for it unless the invite named the joiner's key".
+pub fn who_waits_takes_no_part<'a>(
+    rows: &dyn Rows,
+    linked: impl IntoIterator<Item = &'a ReplicaId>,
+) -> Result<(), Broken> {
+    const NAME: &str = "who_waits_takes_no_part";
+    for id in linked {
+        let member = members::member(rows, *id).map_err(faulty(NAME))?;
+        if member.is_some_and(|member| member.standing == Standing::Pending) {
+            return Err(broken(NAME, format!("replica {id} waits, and is linked to as a member")));
+        }
+    }
     Ok(())
 }

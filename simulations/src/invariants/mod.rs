@@ -17,6 +17,7 @@ mod fold_equals_rows;
 mod group_follows;
 mod head_moves;
 mod let_in;
+mod log_rows;
 mod losing_revocation;
 mod one_leader;
 mod only_admitted;
@@ -48,7 +49,8 @@ pub use self::final_settles::final_needs_most_votes;
 pub use self::fold_equals_rows::{fold_equals_refold, fold_equals_replay, fold_equals_rows};
 pub use self::group_follows::{the_group_follows_the_records, the_group_is_the_same_everywhere};
 pub use self::head_moves::{Move, head_moves_by_the_rules};
-pub use self::let_in::an_invitation_lets_in_one;
+pub use self::let_in::{an_invitation_lets_in_one, who_waits_takes_no_part};
+pub use self::log_rows::{records_ahead_are_marked, the_log_begins_behind_its_base};
 pub use self::losing_revocation::a_losing_revocation_changes_nothing;
 pub use self::one_leader::one_leader_a_term;
 pub use self::only_admitted::only_what_the_rules_admit;
@@ -56,8 +58,9 @@ pub use self::progress::the_group_makes_progress;
 pub use self::reads_linearizable::reads_are_linearizable;
 pub use self::recorded_once::{
     Acknowledged, acknowledged_operations_are_recorded, requests_are_recorded_once,
+    what_was_refused_is_not_recorded,
 };
-pub use self::records_equal::records_are_equal;
+pub use self::records_equal::{nobody_goes_on_from_another_record, records_are_equal};
 pub use self::records_verify::{Replayed, records_verify};
 pub use self::reopened::a_node_wakes_as_it_was;
 pub use self::revoked_powerless::{Won, revoked_keys_are_powerless};

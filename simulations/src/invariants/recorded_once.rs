@@ -49,3 +49,17 @@ pub fn acknowledged_operations_are_recorded(told: Acknowledged<'_>) -> Result<()
     }
     Ok(())
 }
+
+/// What somebody was told is refused is not recorded later, by another copy of it.
+///
+/// Reason: whoever is refused asks for something else instead. Source: issue 6 "unknown outcomes once
+/// or never", and no more than those.
+pub fn what_was_refused_is_not_recorded(request: &RequestId, refused: bool) -> Result<(), Broken> {
+    match refused {
+        true => Err(broken(
+            "what_was_refused_is_not_recorded",
+            format!("{request} is recorded, though it was refused"),
+        )),
+        false => Ok(()),
+    }
+}

@@ -23,3 +23,12 @@ pub fn records_are_equal(
         }
     }
 }
+
+/// A replica goes on behind a snapshot only if the snapshot points to the record that it has.
+///
+/// Reason: a liar must not lead anybody to another history, nor away from its own. Source: design,
+/// second walk: "the snapshot message is stepped only after the records are there".
+pub fn nobody_goes_on_from_another_record(who: ProcessId, index: u64) -> Broken {
+    let what = format!("machine {who} has gone on behind entry {index}, from a record of a lie");
+    broken("nobody_goes_on_from_another_record", what)
+}

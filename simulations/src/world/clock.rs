@@ -50,6 +50,11 @@ impl<T> Agenda<T> {
         self.now = at;
         Some(what)
     }
+
+    /// Nothing is due before then: the time moves on to it.
+    pub fn pass(&mut self, until: Ms) {
+        self.now = self.now.max(until);
+    }
 }
 
 /// The clock of one process, which somebody may have set wrong.

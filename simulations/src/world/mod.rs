@@ -78,6 +78,17 @@ impl fmt::Display for Trouble {
 }
 
 impl Trouble {
+    /// The process with which it is, or from which nothing passes.
+    pub fn process(&self) -> ProcessId {
+        match self {
+            Trouble::Crash(who, _)
+            | Trouble::Stall(who, _)
+            | Trouble::Jump(who, _)
+            | Trouble::Cut(who, ..)
+            | Trouble::Fill(who, _) => *who,
+        }
+    }
+
     /// The kind of fault that it is.
     pub fn fault(&self) -> Fault {
         match self {

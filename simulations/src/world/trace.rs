@@ -40,6 +40,11 @@ impl Trace {
         }
     }
 
+    /// The lines since this was last asked, if they are kept.
+    pub fn take(&mut self) -> Vec<String> {
+        self.lines.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// The lines, if they were kept, and the hash over them.
     pub fn finish(self) -> (Vec<String>, TraceHash) {
         (self.lines.unwrap_or_default(), TraceHash(*self.hash.finalize().as_array()))

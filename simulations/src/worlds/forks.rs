@@ -15,13 +15,16 @@ use ledger::lock::{Aum, AumKind, Authority, Key, Meta, Sealed, State};
 use super::{Ran, World};
 use crate::actors::client::ClientNode;
 use crate::actors::keys;
-use crate::actors::tailnet::{LEDGER, Result, Tailnet, unexpected};
+use crate::actors::ledger::Outcome;
+use crate::actors::tailnet::{KeptBy, LEDGER, Result, Tailnet, unexpected};
 use crate::invariants::broken;
 use crate::world::clock::{DAY, SECOND};
 use crate::world::{Kept, Mix, Ms, Plan, ProcessId, Random, Step, Trace, Trouble};
 
 /// This world.
 pub const WORLD: World = World { name: "forks", run, parts: None };
+/// The same with a group of machines that keeps the ledger.
+pub const OF_A_GROUP: World = World { name: "group-forks", run: run_of_a_group, parts: None };
 
 /// What its people do. Each carries a number that its own choices are drawn from.
 #[derive(Debug, Clone)]
@@ -102,10 +105,17 @@ fn scenario(seed: u64) -> Scenario {
 }
 
 fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
+    run_kept_by(super::one_member(seed), seed, kept, trace)
+}
+
+fn run_of_a_group(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
+    run_kept_by(super::machines(seed), seed, kept, trace)
+}
+
+fn run_kept_by(keeper: KeptBy, seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
     let Scenario { plan, keys, nodes } = scenario(seed);
-    let rules = super::rules(seed);
     super::run_plan(&plan, kept, |plan| {
-        let mut tailnet = Tailnet::new(plan, nodes, rules, trace)?;
+        let mut tailnet = Tailnet::new(plan, nodes, keeper, trace)?;
         let begun = init(&mut tailnet, &keys);
         let lived = begun.and_then(|()| live(&mut tailnet));
         Ok((tailnet.tally.clone(), tailnet.now(), lived))
@@ -119,8 +129,10 @@ fn init(tailnet: &mut Tailnet<'_, Act>, keys: &[(usize, u64)]) -> Result<()> {
     let init =
         Initialization { genesis, signatures: Vec::new(), labels: Vec::new(), brought_by: None };
     let event = Event::LockInitialized(Box::new(init));
-    tailnet.ledger.propose(0, event).map_err(unexpected)?;
-    tailnet.look_at_ledger(None)
+    match tailnet.ledger.propose(0, event).map_err(unexpected)? {
+        Outcome::Recorded(_) => tailnet.look_at_ledger(None),
+        Outcome::Refused(why) => Err(broken("a_lock_begins", why.to_string())),
+    }
 }
 
 fn live(tailnet: &mut Tailnet<'_, Act>) -> Result<()> {

@@ -72,6 +72,8 @@ fn scenario(seed: u64) -> (Plan<Act>, usize) {
     (Plan { seed, mix, steps }, machines)
 }
 
+type Town<'t> = Group<Act, &'t mut Trace>;
+
 fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
     let (plan, machines) = scenario(seed);
     let rules = super::rules(seed);
@@ -82,14 +84,14 @@ fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
     })
 }
 
-fn live(group: &mut Group<'_, Act>, machines: usize) -> Result<()> {
+fn live(group: &mut Town<'_>, machines: usize) -> Result<()> {
     group.grow_to(machines, &mut act)?;
     group.trouble_begins();
     group.run_plan(&mut act)?;
     group.calm_down(&mut act)
 }
 
-fn act(group: &mut Group<'_, Act>, what: &Act) -> Result<()> {
+fn act(group: &mut Town<'_>, what: &Act) -> Result<()> {
     match *what {
         Act::Operate(who, draw) => group.operate(who, draw),
         Act::Revoke(who, draw) => group.revoke(who, draw),

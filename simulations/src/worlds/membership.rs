@@ -105,6 +105,8 @@ fn scenario(seed: u64) -> (Plan<Act>, usize, usize) {
     (Plan { seed, mix, steps }, first, machines)
 }
 
+type Town<'t> = Group<Act, &'t mut Trace>;
+
 fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
     let (plan, first, machines) = scenario(seed);
     let rules = super::rules(seed);
@@ -115,14 +117,14 @@ fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
     })
 }
 
-fn live(group: &mut Group<'_, Act>, first: usize) -> Result<()> {
+fn live(group: &mut Town<'_>, first: usize) -> Result<()> {
     group.grow_to(first, &mut act)?;
     group.trouble_begins();
     group.run_plan(&mut act)?;
     group.calm_down(&mut act)
 }
 
-fn act(group: &mut Group<'_, Act>, what: &Act) -> Result<()> {
+fn act(group: &mut Town<'_>, what: &Act) -> Result<()> {
     match *what {
         Act::Operate(who, draw) => group.operate(who, draw),
         Act::Read(who) => group.read(who),
@@ -141,7 +143,7 @@ fn act(group: &mut Group<'_, Act>, what: &Act) -> Result<()> {
     }
 }
 
-fn invite(group: &mut Group<'_, Act>, draw: u64, named: bool, short: bool) -> Result<()> {
+fn invite(group: &mut Town<'_>, draw: u64, named: bool, short: bool) -> Result<()> {
     let empty = group.empty();
     match empty.get(draw as usize % empty.len().max(1)) {
         Some(who) => group.invite(*who, named, short),

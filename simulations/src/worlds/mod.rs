@@ -7,7 +7,7 @@ pub mod membership;
 pub mod revocation;
 pub mod small;
 
-use crate::actors::tailnet::Tally;
+use crate::actors::tailnet::{KeptBy, Tally};
 use crate::invariants::Broken;
 use crate::world::{Fault, Kept, Plan, Random, Trace};
 
@@ -39,14 +39,33 @@ pub struct World {
 }
 
 /// Every world that `--worlds all` runs.
-pub const ALL: [World; 4] = [forks::WORLD, life::WORLD, revocation::WORLD, small::WORLD];
-/// Worlds that are run only by name: the larger small one, which takes minutes, and those of a group
-/// of replicas, some of whose seeds still break.
-pub const NAMED: [World; 3] = [small::LARGER, group::WORLD, membership::WORLD];
+pub const ALL: [World; 9] = [
+    forks::WORLD,
+    life::WORLD,
+    revocation::WORLD,
+    small::WORLD,
+    group::WORLD,
+    membership::WORLD,
+    forks::OF_A_GROUP,
+    life::OF_A_GROUP,
+    revocation::OF_A_GROUP,
+];
+/// Worlds that are run only by name, since they take minutes.
+pub const NAMED: [World; 1] = [small::LARGER];
 
 /// The rules of a seed's ledger: with the door or without.
 fn rules(seed: u64) -> u32 {
     if Random::new(seed, "rules").chance(600) { 2 } else { 1 }
+}
+
+/// One member keeps a seed's ledger.
+fn one_member(seed: u64) -> KeptBy {
+    KeptBy::One { rules: rules(seed) }
+}
+
+/// A group of machines keeps a seed's ledger.
+fn machines(seed: u64) -> KeptBy {
+    KeptBy::Machines(Random::new(seed, "keepers").pick(&[3, 3, 5]))
 }
 
 /// Runs the kept part of a plan.

@@ -88,6 +88,12 @@ fn text(checked: &Result<Shown, NotShown>) -> String {
         }
     };
     let what = match (&shown.record, shown.old) {
+        _ if shown.contradicts => format!(
+            "the log is not what it was: its head at {} records and the one at {} cannot both be \
+             true",
+            shown.old.unwrap_or_default(),
+            shown.size
+        ),
         (Some((index, hash)), _) => format!("record {index} ({hash}) is in it"),
         (None, Some(old)) => format!("it began with the {old} records of the earlier checkpoint"),
         (None, None) => "nothing".to_owned(),
@@ -115,6 +121,7 @@ fn document(checked: &Result<Shown, NotShown>, verdict: &str, code: u8) -> Resul
             document["size"] = json!(shown.size);
             document["signers"] = shown.signers.iter().map(ToString::to_string).collect();
             document["old"] = json!(shown.old);
+            document["contradiction"] = json!(shown.contradicts);
             document["record"] = shown.record.map_or(
                 json!(null),
                 |(index, hash)| json!({"index": index, "hash": hash.to_string()}),

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use audit::source::Kind;
 use audit::{
-    Audited, Claimed, Live, Options, Stored, live_evidence, unreadable, verify_aums, verify_live,
+    Audited, Claimed, Live, LiveLog, Options, RecordsFrom, Stored, audit_live, unreadable,
+    verify_aums,
 };
 use ledger::Fault;
 use ledger::history::{FoldHash, RecordHash};
@@ -32,10 +33,7 @@ pub(super) fn audit(
         Err(ClientError::NeedsLockstep { .. }) => theirs(name, &client, runtime, options),
         Err(error) => Err((Kind::Daemon, error)),
     };
-    asked.unwrap_or_else(|(kind, error)| {
-        let report = unreadable(name, Some(kind), &error.to_string());
-        Audited { report, evidence: None }
-    })
+    asked.unwrap_or_else(|(kind, error)| unreadable(name, Some(kind), &error.to_string()).into())
 }
 
 /// A daemon of ours: its records, and whether its status says what they say.
@@ -49,16 +47,23 @@ fn ours(
     let failed = |error| (Kind::Daemon, error);
     let status = runtime.block_on(client.lock_status()).map_err(failed)?;
     let after = runtime.block_on(client.identity()).map_err(failed)?;
+    let ask = |what: &'static str, answer: Result<Vec<u8>, ClientError>| {
+        answer.map_err(|error| Fault::from_error(format!("ask for {what}"), error))
+    };
+    let log = LiveLog {
+        head: Box::new(move |size| ask("a signed head", runtime.block_on(client.checkpoint(size)))),
+        tile: Box::new(move |tile| ask("a tile", runtime.block_on(client.tile(tile)))),
+    };
     let live = Live {
-        records: Box::new(Pages { client, runtime: Mutex::new(runtime), next: 0, page: None }),
+        records: Box::new(move |next| -> RecordsFrom<'_> {
+            Box::new(Pages { client, runtime: Mutex::new(runtime), next, page: None })
+        }),
         claimed: claimed(&after),
         // Only if nothing was recorded while it was asked for.
         shown: (after.record_hash == identity.record_hash).then(|| shown(&status)),
+        log: Some(log),
     };
-    if keep {
-        return Ok(live_evidence(name, live, options));
-    }
-    Ok(Audited { report: verify_live(name, live, options), evidence: None })
+    Ok(audit_live(name, live, options, keep))
 }
 
 /// What a daemon says of its last record.
@@ -84,7 +89,7 @@ fn theirs(
         Some(aums) => verify_aums(name, aums, options),
         None => unreadable(name, Some(kind), "the lock is not on there: there is no history"),
     };
-    Ok(Audited { report, evidence: None })
+    Ok(report.into())
 }
 
 /// The records of a daemon, page by page.

@@ -6,6 +6,7 @@ mod demo;
 mod export;
 mod prove;
 mod question;
+mod read_directory;
 mod source;
 mod verify;
 mod watch;
@@ -36,6 +37,7 @@ pub(crate) fn run(command: AuditCommand) -> ExitCode {
         AuditCommand::CheckProof(args) => check_proof::run(&args),
         AuditCommand::Watch(args) => watch::run(&args),
         AuditCommand::Demo(args) => demo::run(&args),
+        AuditCommand::ReadDirectory(args) => read_directory::run(&args),
     }
 }
 

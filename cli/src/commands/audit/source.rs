@@ -8,11 +8,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use audit::source::{Detected, Kind, Shown, Unreadable, detect, detect_stream};
 use audit::{
-    Audited, Options, data_dir_evidence, unreadable, verify_aums, verify_backup, verify_bundle,
-    verify_data_dir,
+    Audited, Options, audit_data_dir, unreadable, verify_aums, verify_backup, verify_bundle,
 };
 
-use super::daemon;
+use super::{daemon, read_directory};
 use crate::commands;
 use crate::commands::status_file::{self, StatusFile};
 use crate::exit::Failure;
@@ -65,7 +64,7 @@ pub(super) fn audit(
     audited.unwrap_or_else(|_| {
         let name = source.to_string_lossy();
         let why = "the audit itself failed; please report this as a bug";
-        Audited { report: unreadable(&name, None, why), evidence: None }
+        unreadable(&name, None, why).into()
     })
 }
 
@@ -75,26 +74,27 @@ fn detected(source: &Path, beside: Option<Shown>, options: &Options<'_>, keep: b
     } else {
         (source.to_string_lossy().into_owned(), detect(source))
     };
-    let alone = |report| Audited { report, evidence: None };
     match detected {
         Ok(Detected::Aums(mut aums)) => {
             aums.beside = beside;
-            alone(verify_aums(&name, aums, options))
+            verify_aums(&name, aums, options).into()
         }
         Ok(Detected::Backup(backup)) => verify_backup(&name, &backup, options, keep),
         Ok(Detected::Bundle(bundle)) => verify_bundle(&name, &bundle, options),
-        Ok(Detected::DataDir(dir)) if keep => data_dir_evidence(&name, &dir, options),
-        Ok(Detected::DataDir(dir)) => alone(verify_data_dir(&name, &dir, options)),
+        Ok(Detected::DataDir(dir)) => {
+            let guard = read_directory::guard();
+            audit_data_dir(&name, &dir, &Options { guard, ..options.clone() }, keep)
+        }
         Ok(Detected::Socket(socket)) => match commands::runtime() {
             Ok(runtime) => daemon::audit(&name, &socket, &runtime, options, keep),
-            Err(failure) => alone(unreadable(&name, Some(Kind::Daemon), &failure.what)),
+            Err(failure) => unreadable(&name, Some(Kind::Daemon), &failure.what).into(),
         },
         Err(error) => {
             let kind = match &error {
                 Unreadable::SeveralProfiles { .. } => Some(Kind::StateDir),
                 _ => None,
             };
-            alone(unreadable(&name, kind, &error.to_string()))
+            unreadable(&name, kind, &error.to_string()).into()
         }
     }
 }

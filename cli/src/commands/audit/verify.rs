@@ -5,12 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use audit::accept::{self, Acceptances};
+use audit::notebook::{BadNotebook, Notebook};
 use audit::policy::{self, Policy};
 use audit::report::Report;
 use audit::trust_anchor::Anchors;
 use audit::verdict::Demands;
 use audit::{Audited, Options, Progress, compare_replicas};
-use ledger::formats::tlog::{Checkpoint, VerifierKey};
+use ledger::formats::tlog::VerifierKey;
 use ledger::ids::AumHash;
 
 use super::{UNDECIDABLE, source};
@@ -19,19 +20,21 @@ use crate::commands::words::bounded_file;
 use crate::exit::Failure;
 use crate::print;
 
-/// Bytes of a file that remembers a history's end, at most.
-const RESUME_BYTES: u64 = 4096;
-
 pub(super) fn run(args: Verify) -> ExitCode {
     let listener = source::progress();
     let progress = if args.progress { Progress::to(&listener) } else { Progress::default() };
-    let options = match options(&args, progress) {
+    let usage = |failure: Failure| Failure { code: crate::exit::Code::Usage, ..failure }.report();
+    let mut notebook = match args.resume.as_deref().map(Notebook::open).transpose() {
+        Ok(notebook) => notebook,
+        Err(error) => return usage(unusable(&error)),
+    };
+    let options = match options(&args, notebook.as_ref(), progress) {
         Ok(options) => options,
-        Err(failure) => return Failure { code: crate::exit::Code::Usage, ..failure }.report(),
+        Err(failure) => return usage(failure),
     };
     let beside = match source::beside(args.status.as_deref()) {
         Ok(beside) => beside,
-        Err(failure) => return Failure { code: crate::exit::Code::Usage, ..failure }.report(),
+        Err(failure) => return usage(failure),
     };
     let compare = !args.replica.is_empty();
     let mut audited = source::audit(&args.source, beside, &options, compare);
@@ -42,8 +45,17 @@ pub(super) fn run(args: Verify) -> ExitCode {
             return super::failed(&Failure::new(fault.to_string()));
         }
     }
-    let report = audited.report;
-    match show(&report, &args) {
+    let Audited { report, kept, .. } = audited;
+    let shown = show(&report, &args).and_then(|()| {
+        // Only a history that holds and is the one that was named is remembered.
+        match (&mut notebook, report.end()) {
+            (Some(notebook), Some(end)) if matches!(report.exit_code, 0 | 4) => notebook
+                .remember(&end, kept)
+                .map_err(|error| Failure::new(format!("remembering the end: {error}"))),
+            _ => Ok(()),
+        }
+    });
+    match shown {
         Ok(()) => ExitCode::from(report.exit_code),
         // Nobody reads the report any more; the code still says what it says.
         Err(failure) if failure.what.is_empty() => ExitCode::from(report.exit_code),
@@ -54,7 +66,11 @@ pub(super) fn run(args: Verify) -> ExitCode {
     }
 }
 
-fn options<'a>(args: &Verify, progress: Progress<'a>) -> Result<Options<'a>, Failure> {
+fn options<'a>(
+    args: &Verify,
+    notebook: Option<&'a Notebook>,
+    progress: Progress<'a>,
+) -> Result<Options<'a>, Failure> {
     let hash = |flag: &str, text: &Option<String>| match text {
         None => Ok(None),
         Some(text) => AumHash::from_any(text).map(Some).map_err(|error| {
@@ -77,7 +93,7 @@ fn options<'a>(args: &Verify, progress: Progress<'a>) -> Result<Options<'a>, Fai
             head: hash("head", &args.head)?,
             state_id,
             vkeys: args.vkey.iter().map(|text| vkey(text)).collect::<Result<_, _>>()?,
-            remembered: remembered(args.resume.as_deref())?,
+            remembered: notebook.and_then(|notebook| notebook.end().cloned()),
         },
         demands: Demands { anchor: args.require_anchor, fail_on },
         tmp: args.tmp.clone(),
@@ -85,6 +101,8 @@ fn options<'a>(args: &Verify, progress: Progress<'a>) -> Result<Options<'a>, Fai
         accept,
         now_ms: source::now_ms(),
         chronicle: args.html.is_some(),
+        notebook,
+        guard: None,
         progress,
     })
 }
@@ -112,15 +130,14 @@ fn file<T, E: std::fmt::Display>(
         .map_err(|error| wrong(&error).remedy("docs/audit.md describes the file."))
 }
 
-/// Where a history ended the last time; none before the first time.
-fn remembered(path: Option<&Path>) -> Result<Option<Checkpoint>, Failure> {
-    let Some(path) = path.filter(|path| path.exists()) else { return Ok(None) };
-    let wrong = |what: &dyn std::fmt::Display| {
-        Failure::usage(format!("{}: {what}", path.display()))
-            .remedy("Give a file that --resume has written, or one that is not there yet.")
-    };
-    let text = String::from_utf8(bounded_file(path, RESUME_BYTES)?).map_err(|e| wrong(&e))?;
-    Checkpoint::of_text(&text).map(Some).map_err(|error| wrong(&error))
+/// Why what was kept of an earlier audit cannot be used.
+pub(super) fn unusable(error: &BadNotebook) -> Failure {
+    Failure::usage(error.to_string()).remedy(match error {
+        BadNotebook::Busy(_) => "Wait until it has ended, or give each its own file.",
+        BadNotebook::End { .. } | BadNotebook::Io { .. } => {
+            "Give a file that --resume has written, or one that is not there yet."
+        }
+    })
 }
 
 /// The two halves of a state ID, decimal with a colon between.
@@ -139,12 +156,6 @@ fn show(report: &Report, args: &Verify) -> Result<(), Failure> {
     }
     if let Some(path) = &args.html {
         write(path, &report.to_html())?;
-    }
-    // Only a history that holds and is the one that was named is remembered.
-    if let (Some(path), Some(end)) = (&args.resume, report.end())
-        && matches!(report.exit_code, 0 | 4)
-    {
-        replace(path, &end.to_string())?;
     }
     print::stdout(&if args.json { print::json(&report.to_json())? } else { report.to_text() })
 }

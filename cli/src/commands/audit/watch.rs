@@ -1,6 +1,7 @@
 //! `audit watch`: audits a source again and again, and tells what is new.
 //!
-//! Each pass verifies everything again and demands that the history goes on from the pass before.
+//! Each pass goes on from where the history ended at the pass before: what came since is verified,
+//! and what came before has to be the same.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,15 +10,17 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use audit::Options;
 use audit::dates::date_time;
+use audit::notebook::Notebook;
 use audit::report::Report;
 use audit::trust_anchor::Anchors;
 use audit::verdict::Verdict;
+use audit::{Audited, Options};
 use ledger::formats::tlog::Checkpoint;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::verify::unusable;
 use super::{failed, source};
 use crate::args::AuditWatch;
 use crate::commands::duration;
@@ -62,9 +65,18 @@ fn watch(args: &AuditWatch) -> Result<ExitCode, Failure> {
     let silence = args.silence.as_deref().map(|text| duration::parse("--silence", text));
     let silence = silence.transpose()?;
     let mut memory = remembered(args.resume.as_deref())?;
+    let notebook = match &args.resume {
+        Some(path) => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".end");
+            Notebook::open(Path::new(&name))
+        }
+        None => Notebook::temporary(args.tmp.as_deref()),
+    };
+    let mut notebook = notebook.map_err(|error| unusable(&error))?;
     loop {
         let began = Instant::now();
-        let (report, news) = pass(args, silence, &mut memory)?;
+        let (report, news) = pass(args, silence, &mut memory, &mut notebook)?;
         if args.once {
             let code = if report.exit_code == 0 && news { NEWS } else { report.exit_code };
             return Ok(ExitCode::from(code));
@@ -78,13 +90,15 @@ fn pass(
     args: &AuditWatch,
     silence: Option<Duration>,
     memory: &mut Memory,
+    notebook: &mut Notebook,
 ) -> Result<(Report, bool), Failure> {
     let now_ms = source::now_ms();
     let end = memory.end.as_deref().map(Checkpoint::of_text);
     let remembered = end.transpose().map_err(|error| Failure::usage(error.to_string()))?;
     let anchors = Anchors { remembered, ..Anchors::default() };
-    let options = Options { anchors, now_ms, tmp: args.tmp.clone(), ..Options::default() };
-    let report = source::audit(&args.source, None, &options, false).report;
+    let (tmp, kept) = (args.tmp.clone(), Some(&*notebook));
+    let options = Options { anchors, now_ms, tmp, notebook: kept, ..Options::default() };
+    let Audited { report, kept, .. } = source::audit(&args.source, None, &options, false);
     let mut alerts = Vec::new();
     let document = report.to_json();
     let found = document["findings"].as_array().cloned().unwrap_or_default();
@@ -114,7 +128,8 @@ fn pass(
         let severity = "warning";
         alerts.push(json!({"event": "silence", "severity": severity, "message": message}));
     }
-    if let Some(end) = report.end().filter(|_| matches!(report.exit_code, 0 | 4)) {
+    let end = report.end().filter(|_| matches!(report.exit_code, 0 | 4));
+    if let Some(end) = &end {
         memory.end = Some(end.to_string());
     }
     for alert in &alerts {
@@ -124,6 +139,10 @@ fn pass(
         super::verify::replace(path, &metrics(&report, memory, now_ms))?;
     }
     // Only what was told is known.
+    if let Some(end) = &end {
+        let remembered = notebook.remember(end, kept);
+        remembered.map_err(|error| Failure::new(format!("remembering the end: {error}")))?;
+    }
     if let Some(path) = &args.resume {
         let text = print::json(memory)?;
         super::verify::replace(path, &text)?;

@@ -225,10 +225,18 @@ fn what_is_left_of_a_group_goes_on_and_nothing_acknowledged_is_lost() {
     assert!(lost.is_empty(), "{lost:?}");
     tells_of_an_incarnation(&all[0].place, &text(&all[0].place.socket()));
 
-    // Whoever is left of the former incarnation does not get in, and its log says why.
+    // Whoever is left of the former incarnation does not get in; it says why and what to do, and so
+    // does the other side.
     all[1].start();
-    all[1].sees("that it is alone", |status| status["health"] == "no-quorum");
-    println!("{}", all[1].log());
+    let status = all[1].sees("why it is alone", |status| {
+        let warnings = status["warnings"].to_string();
+        status["health"] == "no-quorum" && warnings.contains("new incarnation")
+    });
+    assert!(status["warnings"].to_string().contains("lockstep cluster invite"), "{status:#}");
+    let log = all[1].log();
+    assert!(log.contains("it goes on in a new incarnation"), "{log}");
+    let log = all[0].log();
+    assert!(log.contains("as a member of an earlier incarnation does"), "{log}");
     let status = all[0].is_whole(&["4"]);
     assert_eq!(status["incarnation"], 2, "{status:#}");
     all[1].kill();

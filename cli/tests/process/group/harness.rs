@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::harness::{Daemon, Place, Ran};
 
 /// After this an event that has not come is taken for one that never comes.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks for an event.
 const LOOK: Duration = Duration::from_millis(20);
 

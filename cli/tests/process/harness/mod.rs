@@ -27,6 +27,8 @@ pub use transcript::Transcript;
 
 /// The program under test.
 pub const LOCKSTEP: &str = env!("CARGO_BIN_EXE_lockstep");
+/// The same, as the version after it.
+pub const NEXT: &str = env!("CARGO_BIN_EXE_lockstep-next");
 
 /// The public lock key of a seed, as text.
 pub fn tlpub(seed: u8) -> String {

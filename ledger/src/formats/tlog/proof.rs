@@ -214,26 +214,8 @@ pub fn begins_with(
 mod tests {
     use super::super::note::NoteSignature;
     use super::*;
-    use crate::history::merkle::{Frontier, consistency_proof, inclusion_proof, leaf, root_at};
-    use crate::rows::{Draft, Memory, tables};
-
-    fn tree(size: u64) -> Memory {
-        let nothing = Memory::new();
-        let mut draft = Draft::on(&nothing);
-        let mut frontier = Frontier::default();
-        for i in 0..size {
-            frontier.push(leaf(&i.to_be_bytes()), |level, index, hash| {
-                draft.put(
-                    tables::MERKLE,
-                    [&[level], &index.to_be_bytes()[..]].concat(),
-                    hash.to_vec(),
-                );
-            });
-        }
-        let mut rows = Memory::new();
-        rows.apply(draft.finish());
-        rows
-    }
+    use crate::history::merkle::testing::tree;
+    use crate::history::merkle::{consistency_proof, inclusion_proof, leaf, root_at};
 
     #[test]
     fn proofs_hold_for_their_own_leaf_and_size_alone() {

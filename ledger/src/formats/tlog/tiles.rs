@@ -73,6 +73,19 @@ impl Tile {
         Ok(out)
     }
 
+    /// Whether a log of that many leaves has it.
+    pub fn is_within(&self, size: u64) -> bool {
+        let level = match self.kind {
+            TileKind::Hashes(level) => level,
+            TileKind::Entries => 0,
+        };
+        let items = size.checked_shr(u32::from(level) * u32::from(TILE_LEVELS)).unwrap_or(0);
+        self.index
+            .checked_mul(TILE_WIDTH)
+            .and_then(|from| from.checked_add(self.width))
+            .is_some_and(|end| end <= items)
+    }
+
     /// The items of its level that it holds.
     pub fn items(&self) -> std::ops::Range<u64> {
         let from = self.index * TILE_WIDTH;
@@ -149,8 +162,7 @@ impl FromStr for Tile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::merkle::{Frontier, leaf};
-    use crate::rows::{Draft, Memory, tables};
+    use crate::history::merkle::testing::tree;
 
     #[test]
     fn the_specifications_examples() {
@@ -169,6 +181,21 @@ mod tests {
         );
         assert_eq!([count(256, 0), count(256, 1)], [(1, 0), (0, 1)]);
         assert_eq!(tiles_of(0).count(), 0);
+    }
+
+    #[test]
+    fn a_log_has_its_tiles_and_the_narrower_ones() {
+        for size in [1, 255, 256, 257, 70_000] {
+            for tile in tiles_of(size) {
+                assert!(tile.is_within(size) && !tile.is_within(size - 1) || tile.width == 256);
+                assert!(
+                    !Tile { width: tile.width + 1, ..tile }.is_within(size) || tile.width == 256
+                );
+            }
+        }
+        let far = |kind, index| Tile { kind, index, width: TILE_WIDTH };
+        assert!(!far(TileKind::Entries, u64::MAX).is_within(u64::MAX));
+        assert!(!far(TileKind::Hashes(7), 1).is_within(u64::MAX));
     }
 
     #[test]
@@ -199,20 +226,7 @@ mod tests {
 
     #[test]
     fn tiles_hold_the_rows_of_the_tree() {
-        let nothing = Memory::new();
-        let mut draft = Draft::on(&nothing);
-        let mut frontier = Frontier::default();
-        for i in 0..600u64 {
-            frontier.push(leaf(&i.to_be_bytes()), |level, index, hash| {
-                draft.put(
-                    tables::MERKLE,
-                    [&[level], &index.to_be_bytes()[..]].concat(),
-                    hash.to_vec(),
-                );
-            });
-        }
-        let mut rows = Memory::new();
-        rows.apply(draft.finish());
+        let rows = tree(600);
         for tile in tiles_of(600).filter(|tile| tile.kind != TileKind::Entries) {
             assert_eq!(tile.hashes(&rows).unwrap().len() as u64, tile.width * 32, "{tile}");
         }

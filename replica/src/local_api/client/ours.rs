@@ -2,6 +2,7 @@
 
 use hyper::Method;
 use hyper::body::Bytes;
+use ledger::formats::tlog::Tile;
 
 use super::{Asked, Changed, Client, ClientError, decode, escape, json};
 use crate::local_api::bodies::{
@@ -48,6 +49,13 @@ impl Client {
     /// `GET lockstep/checkpoint`: a signed note over the first `size` records.
     pub async fn checkpoint(&self, size: u64) -> Result<Vec<u8>, ClientError> {
         let path = format!("lockstep/checkpoint?size={size}");
+        let (bytes, _) = self.call(Method::GET, &path, Vec::new(), &Asked::default()).await?;
+        Ok(bytes.to_vec())
+    }
+
+    /// `GET lockstep/tile/...`: a tile of the Merkle tree over the record hashes.
+    pub async fn tile(&self, tile: &Tile) -> Result<Vec<u8>, ClientError> {
+        let path = format!("lockstep/{tile}");
         let (bytes, _) = self.call(Method::GET, &path, Vec::new(), &Asked::default()).await?;
         Ok(bytes.to_vec())
     }

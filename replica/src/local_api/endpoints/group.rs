@@ -52,6 +52,7 @@ impl Api {
         let (group, seen) = self.seen().await;
         let (stale, local) = (reading::is_stale(), reading::is_local());
         let (own, incarnation) = (self.node.replica(), self.node.incarnation());
+        let version = self.node.supported().version();
         let data_dir = self.data_dir.clone();
         blocking(move || {
             let ground = Ground { fold: view.fold(), rows: view.rows() };
@@ -60,6 +61,7 @@ impl Api {
             let free_bytes = space::free_bytes(&data_dir).ok();
             let sight = Sight {
                 own,
+                version,
                 incarnation,
                 group,
                 seen,

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::{Response, StatusCode};
 use ledger::Fault;
+use ledger::formats::tlog::{Tile, TileKind, entry_bundle};
 use ledger::history::lifecycle::{self, Lifecycle};
 use ledger::history::{Epoch, members, records, requests};
 use ledger::lock::{Authority, ChainId};
@@ -29,6 +30,13 @@ const PAGE_RECORDS: u64 = 1000;
 const PAGE_BYTES: usize = 4 << 20;
 /// Bytes of a log that are made before they are sent.
 const PIECE_BYTES: usize = 64 << 10;
+
+/// What there is, or the answer that there is no such thing yet.
+fn found(content: Option<Vec<u8>>) -> Result<Vec<u8>, Problem> {
+    content.ok_or_else(|| {
+        Problem::new(StatusCode::NOT_FOUND, "there are not so many records".to_owned())
+    })
+}
 
 impl Api {
     pub(super) async fn identity(&self) -> Result<Response<Body>, Problem> {
@@ -100,10 +108,34 @@ impl Api {
         let keys = self.keys.clone();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let note = self.look(move |ground| Ok(checkpoint::signed(ground, size, &*keys.log, now)?));
-        let note = note.await?.ok_or_else(|| {
-            Problem::new(StatusCode::NOT_FOUND, "there are not so many records".to_owned())
-        })?;
-        Ok(http::whole(StatusCode::OK, "text/plain; charset=utf-8", note))
+        Ok(http::whole(StatusCode::OK, "text/plain; charset=utf-8", found(note.await?)?))
+    }
+
+    /// A tile of the Merkle tree over the record hashes, or the hashes themselves
+    /// (c2sp.org/tlog-tiles).
+    pub(super) async fn tile(&self, tile: Tile) -> Result<Response<Body>, Problem> {
+        let content = self.look(move |ground| {
+            if !tile.is_within(ground.fold.next_index()) {
+                return Ok(None);
+            }
+            let TileKind::Entries = tile.kind else { return Ok(Some(tile.hashes(ground.rows)?)) };
+            let mut hashes = Vec::new();
+            for index in tile.items() {
+                let missing = || Fault::new(format!("record {index} is missing"));
+                let record = records::record(ground.rows, index)?.ok_or_else(missing)?;
+                hashes.push(record.hash());
+            }
+            Ok(Some(entry_bundle(hashes)))
+        });
+        Ok(http::whole(StatusCode::OK, "application/octet-stream", found(content.await?)?))
+    }
+
+    /// A record's canonical bytes.
+    pub(super) async fn record_bytes(&self, index: u64) -> Result<Response<Body>, Problem> {
+        let bytes = self.look(move |ground| {
+            Ok(records::record(ground.rows, index)?.map(|record| record.bytes().to_vec()))
+        });
+        Ok(http::whole(StatusCode::OK, "application/octet-stream", found(bytes.await?)?))
     }
 
     pub(super) async fn epoch_log(&self, call: &Call) -> Result<Response<Body>, Problem> {

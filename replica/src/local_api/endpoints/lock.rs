@@ -169,7 +169,8 @@ impl Api {
             enforced(&aside, ground)?;
             sign::plan(ground, node_key, rotation, key).map(Some)
         });
-        let done = self.change(call, "sign", &to_json(&request), plan).await.map_err(fail)?;
+        let done = self.change_where_led(call, "sign", &to_json(&request), plan).await;
+        let done = done.map_err(fail)?;
         Ok(marked(empty(), &done))
     }
 

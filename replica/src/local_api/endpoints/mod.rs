@@ -141,6 +141,8 @@ impl Api {
             E::Identity => self.identity().await,
             E::Records => self.records(call).await,
             E::Checkpoint => self.checkpoint(call).await,
+            E::Tile(tile) => self.tile(*tile).await,
+            E::Record(index) => self.record_bytes(*index).await,
             E::EpochLog => self.epoch_log(call).await,
             E::Epochs => self.epochs().await,
             E::Request(id) => self.request(id).await,

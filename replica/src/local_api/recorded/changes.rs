@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use data_encoding::{BASE64, HEXLOWER};
 use ledger::history::roster::{self, Reason};
-use ledger::history::{ChangedNode, Event, NewNode, Who};
+use ledger::history::{ChangedNode, Event, KnownRules, NewNode, Who};
 use ledger::ids::{AumHash, LockKey, NodeKey};
 use ledger::lock::node_keys::{AuthKey, NodeKeySignature, resign};
 use ledger::lock::signatures::{Signer, Unverified, verify_one};
@@ -84,7 +84,12 @@ impl World {
             dirs.push(dir);
         }
         // The ledger is that of the first one, which initializes the lock.
-        let founder = Some(details("first", own(&keys[0], keys[0].node.public()), None));
+        let founder = Some(details(
+            "first",
+            own(&keys[0], keys[0].node.public()),
+            None,
+            KnownRules::THIS_VERSION,
+        ));
         let dir = dirs[0].path().join("ledger");
         std::fs::create_dir(&dir).unwrap();
         let node = Node::start(Options::alone(dir, Arc::new(key(1)), founder)).await.unwrap();

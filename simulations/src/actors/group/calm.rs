@@ -1,5 +1,7 @@
 //! When nothing goes wrong any more.
 
+use std::borrow::BorrowMut;
+
 use ledger::history::members::Standing;
 use ledger::history::{Event, NewNode, members};
 
@@ -10,36 +12,22 @@ use crate::actors::keys;
 use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::{self, broken};
 use crate::world::clock::SECOND;
-use crate::world::{Mix, Ms, Network};
+use crate::world::{Mix, Ms, Network, Trace};
 
 /// Virtual time within which everything must be as it should be.
 const BOUND: Ms = 120 * SECOND;
 
-impl<A: std::fmt::Display> Group<'_, A> {
+impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     /// Nothing goes wrong any more; all that must come of it.
     pub(crate) fn calm_down(
         &mut self,
         act: &mut dyn FnMut(&mut Self, &A) -> Result<()>,
     ) -> Result<()> {
-        self.say(format_args!("nothing goes wrong any more"));
-        let now = self.now();
-        self.faulty = false;
-        self.mix = Mix::none();
-        self.network = Network::new(self.seed, Mix::none());
-        for who in 0..self.sites.len() {
-            let site = &mut self.sites[who];
-            site.disk.heal();
-            (site.full, site.stalled_until) = (false, 0);
-            site.set_clock_right();
-            if site.machine.is_none() && site.part == Part::Member && !site.starting {
-                site.starting = true;
-                self.agenda.plan(now + SECOND, Due::Starts(who));
-            }
-        }
-        let until = now + BOUND;
-        let settle = now + 10 * SECOND;
+        self.heal();
+        let settle = self.now() + 10 * SECOND;
         self.run(settle, act)?;
         self.clear_removed()?;
+        self.put_out_who_never_came()?;
         for who in 0..self.sites.len() {
             if self.sites[who].part == Part::Member {
                 let name = format!("last-{who}");
@@ -55,6 +43,34 @@ impl<A: std::fmt::Display> Group<'_, A> {
                 self.read(who)?;
             }
         }
+        self.settle(act)
+    }
+
+    /// Everything is repaired, and stays so.
+    pub(super) fn heal(&mut self) {
+        self.say(format_args!("nothing goes wrong any more"));
+        let now = self.now();
+        self.faulty = false;
+        self.mix = Mix::none();
+        self.network = Network::new(self.seed, Mix::none());
+        for who in 0..self.sites.len() {
+            let site = &mut self.sites[who];
+            site.disk.heal();
+            (site.full, site.stalled_until) = (false, 0);
+            site.set_clock_right();
+            if site.machine.is_none() && site.part == Part::Member && !site.starting {
+                site.starting = true;
+                self.agenda.plan(now + SECOND, Due::Starts(who));
+            }
+        }
+    }
+
+    /// Everything becomes as it should be within the bound, now that nothing goes wrong.
+    pub(super) fn settle(
+        &mut self,
+        act: &mut dyn FnMut(&mut Self, &A) -> Result<()>,
+    ) -> Result<()> {
+        let until = self.now() + BOUND;
         loop {
             let missing = self.missing()?;
             if missing.is_none() {
@@ -64,8 +80,6 @@ impl<A: std::fmt::Display> Group<'_, A> {
                 return invariants::the_group_makes_progress(missing);
             }
             let next = self.now() + SECOND;
-            // What happens meanwhile is planned already; time passes anyway.
-            self.agenda.plan(next, Due::HasSpace(0));
             self.run(next, act)?;
         }
         self.everything_is_folded()
@@ -104,7 +118,8 @@ impl<A: std::fmt::Display> Group<'_, A> {
             }
             let conf = machine.status().group;
             if let Err(why) = invariants::the_group_follows_the_records(newest.rows(), &conf) {
-                return Ok(Some(format!("replica {}: {}", member.id, why.what)));
+                let stands = self.stands(self.sites.len());
+                return Ok(Some(format!("replica {}: {}: {stands}", member.id, why.what)));
             }
         }
         Ok((active == 0).then(|| "members".into()))

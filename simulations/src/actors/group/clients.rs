@@ -1,7 +1,9 @@
 //! People who ask: operations with request IDs and retries, and reads.
 
+use std::borrow::BorrowMut;
 use std::collections::BTreeMap;
 
+use ledger::Refusal;
 use ledger::history::{
     AumsAdded, Event, Initialization, InvitationKey, NewNode, NodeSignature, Record, RequestId,
     RevocationOpened, RevocationSigned, Who, cosigning, requests, roster,
@@ -17,10 +19,11 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{Due, Group};
 use crate::actors::keys;
+use crate::actors::ledger::OPERATOR;
 use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::{self, Acknowledged, broken};
 use crate::world::clock::SECOND;
-use crate::world::{ProcessId, Random};
+use crate::world::{ProcessId, Random, Trace};
 
 /// How often an operation is asked before its asker gives up.
 const TRIES: u32 = 8;
@@ -33,6 +36,8 @@ pub(crate) struct Want {
     site: ProcessId,
     request: String,
     event: Event,
+    /// The user on whose behalf it is asked.
+    uid: u32,
     /// Only that machine can ask for it.
     own: bool,
     /// Asked again until it is known what has become of it.
@@ -42,7 +47,12 @@ pub(crate) struct Want {
 impl Want {
     /// Asks that machine first.
     pub(crate) fn at(site: ProcessId, request: impl Into<String>, event: Event) -> Self {
-        Want { site, request: request.into(), event, own: false, must: false }
+        Want { site, request: request.into(), event, uid: OPERATOR, own: false, must: false }
+    }
+
+    /// A user other than the usual one asks.
+    pub(crate) fn by(self, uid: u32) -> Self {
+        Want { uid, ..self }
     }
 
     /// Only that machine can ask for it.
@@ -75,6 +85,8 @@ pub(super) struct Op {
     looks: u32,
     waiting: Option<(ProcessId, u64, oneshot::Receiver<Outcome>)>,
     pub(super) done: Option<Done>,
+    /// Why it was refused.
+    refusal: Option<Refusal>,
 }
 
 /// A read.
@@ -123,9 +135,13 @@ impl Clients {
     pub(super) fn done(&self, request: &str) -> Option<Done> {
         self.named.get(request).and_then(|place| self.ops[*place].done)
     }
+
+    pub(super) fn refusal(&self, request: &str) -> Option<Refusal> {
+        self.named.get(request).and_then(|place| self.ops[*place].refusal.clone())
+    }
 }
 
-impl<A: std::fmt::Display> Group<'_, A> {
+impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     /// Somebody wants something recorded.
     pub(crate) fn want(&mut self, want: Want) -> Result<()> {
         let request: RequestId = want
@@ -139,7 +155,17 @@ impl<A: std::fmt::Display> Group<'_, A> {
         let before = former.map_or(self.clients.known, |former| former.before);
         self.clients.named.insert(want.request.clone(), place);
         let (tries, looks) = (0, 0);
-        let op = Op { request, digest, want, before, tries, looks, waiting: None, done: None };
+        let op = Op {
+            request,
+            digest,
+            want,
+            before,
+            tries,
+            looks,
+            waiting: None,
+            done: None,
+            refusal: None,
+        };
         self.clients.ops.push(op);
         self.clients.open.push(place);
         self.ask(place)
@@ -169,7 +195,7 @@ impl<A: std::fmt::Display> Group<'_, A> {
             request: op.request.clone(),
             digest: op.digest,
             part: 0,
-            who: Who::Uid(1000),
+            who: Who::Uid(op.want.uid),
             name: "ada".into(),
             event: op.want.event.clone(),
         };
@@ -188,8 +214,8 @@ impl<A: std::fmt::Display> Group<'_, A> {
             }
             Some(Err(refusal)) => {
                 op.done = Some(Done::Refused);
-                let what = format!("a request is not signed: {refusal}");
-                self.say(format_args!("{what}"));
+                self.say(format_args!("a request is not signed: {refusal}"));
+                self.clients.ops[place].refusal = Some(refusal);
                 Ok(())
             }
             None => self.ask_later(place),
@@ -237,10 +263,12 @@ impl<A: std::fmt::Display> Group<'_, A> {
                     self.recorded(place, index, hash)?;
                 }
                 Outcome::Refused(refusal) => {
-                    let request = self.clients.ops[place].want.request.clone();
-                    self.clients.ops[place].done = Some(Done::Refused);
+                    let op = &mut self.clients.ops[place];
+                    let request = op.want.request.clone();
+                    op.done = Some(Done::Refused);
                     self.count("refused");
                     self.say(format_args!("{request} is refused: {refusal}"));
+                    self.clients.ops[place].refusal = Some(refusal);
                 }
                 Outcome::ClockApart | Outcome::Unknown => self.ask_later(place)?,
             }
@@ -284,6 +312,9 @@ impl<A: std::fmt::Display> Group<'_, A> {
     /// A record that nobody has had before.
     pub(super) fn clients_see(&mut self, record: &Record) -> Result<()> {
         let proposal = record.proposal().proposal();
+        let asked = self.clients.named.get(&proposal.request.to_string());
+        let refused = asked.is_some_and(|op| self.clients.ops[*op].done == Some(Done::Refused));
+        invariants::what_was_refused_is_not_recorded(&proposal.request, refused)?;
         match &proposal.event {
             Event::MemberInvited(invited) => {
                 self.clients.invitations.insert(invited.key, (invited.expires_ms, false));

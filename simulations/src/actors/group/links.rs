@@ -1,15 +1,17 @@
 //! Who is connected to whom, and what travels there.
 
-use ledger::history::{FIRST_RULES, KNOWN_RULES, ReplicaId};
-use replica::peers::testing::{greeted, hello, refused};
-use replica::peers::{Event, Local, Membership, Peer, Program, Reason, Session, Versions};
+use std::borrow::BorrowMut;
+
+use ledger::history::{FIRST_RULES, KNOWN_RULES, ReplicaId, members};
+use replica::peers::testing::{body_of, greeted, hello, message_of, misquoted, refused};
+use replica::peers::{Event, Kind, Local, Membership, Peer, Program, Reason, Session, Versions};
 
 use super::site::{Frame, Link, Site};
 use super::{CLUSTER, Due, Group};
-use crate::actors::tailnet::Result;
-use crate::invariants::broken;
+use crate::actors::tailnet::{Result, unexpected};
+use crate::invariants::{self, broken};
 use crate::world::clock::SECOND;
-use crate::world::{Ms, ProcessId};
+use crate::world::{Fault, Ms, ProcessId, Trace};
 
 /// How long nothing gets through before a connection counts as lost.
 const SILENCE: Ms = 3 * SECOND;
@@ -31,12 +33,18 @@ impl Site {
     }
 }
 
-impl<A: std::fmt::Display> Group<'_, A> {
+impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     /// A replica looks at its connections, and makes those that are missing.
     pub(super) fn check_links(&mut self, who: ProcessId) -> Result<()> {
         let now = self.now();
         let Some(machine) = &self.sites[who].machine else { return Ok(()) };
         let (own, membership) = (machine.replica(), machine.membership());
+        let view = machine.view();
+        // Whoever has only early records goes by what it was told when it was let in.
+        if members::member(view.rows(), own).map_err(unexpected)?.is_some_and(|own| own.is_active())
+        {
+            invariants::who_waits_takes_no_part(view.rows(), membership.members.keys())?;
+        }
         let mut events = Vec::new();
         let links = std::mem::take(&mut self.sites[who].links);
         let mut kept = std::collections::BTreeMap::new();
@@ -130,6 +138,37 @@ impl<A: std::fmt::Display> Group<'_, A> {
         })
     }
 
+    /// What a liar makes of its frames: its snapshots may point to another record.
+    fn quoted(
+        &mut self,
+        (who, peer): (ProcessId, ReplicaId),
+        to: ProcessId,
+        kind: Kind,
+        body: Vec<u8>,
+    ) -> Vec<u8> {
+        let Some(own) = self.sites[who].replica else { return body };
+        if kind != Kind::Raft {
+            return body;
+        }
+        let Some(Ok(message)) = message_of(kind, &body, own, peer) else { return body };
+        let Some((index, lie)) = misquoted(&message) else { return body };
+        let lies = self.faulty && self.mix.strikes(Fault::Lie, &mut self.random);
+        match body_of(&lie) {
+            Ok((_, body)) if lies => {
+                self.count("snapshot misquoted");
+                if !self.looking.honest.contains(&(to, index)) {
+                    self.looking.lies.insert((to, index));
+                }
+                body
+            }
+            _ => {
+                self.looking.lies.remove(&(to, index));
+                self.looking.honest.insert((to, index));
+                body
+            }
+        }
+    }
+
     /// What a replica has sent goes on its way.
     pub(super) fn send_all(&mut self, who: ProcessId) {
         let now = self.now();
@@ -137,6 +176,7 @@ impl<A: std::fmt::Display> Group<'_, A> {
         for (peer, kind, body) in frames {
             let Some(link) = self.sites[who].links.get(&peer).copied() else { continue };
             let boots = (self.sites[who].boot, link.boot);
+            let body = self.quoted((who, peer), link.to, kind, body);
             for at in self.network.arrivals(now, who, link.to) {
                 let body = body.clone();
                 self.agenda.plan(at, Due::Arrives { from: who, to: link.to, boots, kind, body });

@@ -1,12 +1,13 @@
 //! Looks at a replica after everything that it does, from outside.
 
-use std::collections::BTreeMap;
+use std::borrow::BorrowMut;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ledger::history::{FoldHash, RecordHash, ReplicaId, records};
 use ledger::rows::Rows;
 use ledger::rows::raft::{
-    BASE, Group as Conf, Position, RAFT_LOG, RAFT_STATE, entry_from_row, log_key,
+    AHEAD, BASE, Group as Conf, Position, RAFT_LOG, RAFT_STATE, entry_from_row, log_key,
 };
 use replica::core::Role;
 use replica::node::View;
@@ -14,7 +15,7 @@ use replica::node::View;
 use super::{DataDir, Group};
 use crate::actors::tailnet::Result;
 use crate::invariants::{self, Replayed, broken, faulty};
-use crate::world::ProcessId;
+use crate::world::{ProcessId, Trace};
 
 /// What is known of the group's history.
 #[derive(Debug, Default)]
@@ -26,6 +27,12 @@ pub(super) struct Looking {
     /// The history folded anew.
     pub(super) replayed: Replayed,
     folds: BTreeMap<u64, FoldHash>,
+    /// Log index → the records of whoever has applied the log up to there.
+    led_to: BTreeMap<u64, u64>,
+    /// Machine and log index of snapshots that point to another record than there is, and that
+    /// nobody has sent as they should be.
+    pub(super) lies: BTreeSet<(ProcessId, u64)>,
+    pub(super) honest: BTreeSet<(ProcessId, u64)>,
     /// The last log index that somebody has applied.
     applied: u64,
     groups: BTreeMap<u64, Conf>,
@@ -35,7 +42,7 @@ pub(super) struct Looking {
     pub(super) led: (u64, Option<ReplicaId>),
 }
 
-impl<A: std::fmt::Display> Group<'_, A> {
+impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     pub(super) fn look(&mut self, who: ProcessId) -> Result<()> {
         let Some(machine) = &self.sites[who].machine else { return Ok(()) };
         let (id, view) = (machine.replica(), machine.view());
@@ -78,9 +85,32 @@ impl<A: std::fmt::Display> Group<'_, A> {
                 self.looking.applied = applied;
             }
         }
+        if moved || applied != seen.applied {
+            self.look_at_log(who, &view)?;
+        }
         let seen = &mut self.sites[who].seen;
         (seen.applied, seen.records) = (applied, next);
         (seen.fetching, seen.joint, seen.group) = (fetching, joint, Some(status.group));
+        Ok(())
+    }
+
+    /// What a replica's log and its records have to do with each other.
+    fn look_at_log(&mut self, who: ProcessId, view: &Arc<View>) -> Result<()> {
+        let (rows, applied, next) = (view.rows(), view.applied(), view.fold().next_index());
+        invariants::the_log_begins_behind_its_base(who, rows)?;
+        let fault = faulty("records_ahead_are_marked");
+        let is_ahead = rows.get(RAFT_STATE, AHEAD).map_err(&fault)?.is_some();
+        if !is_ahead {
+            let led_to = self.looking.led_to.entry(applied).or_insert(next);
+            *led_to = next.min(*led_to);
+        }
+        if let Some(led_to) = self.looking.led_to.get(&applied) {
+            invariants::records_ahead_are_marked(who, rows, *led_to, next)?;
+        }
+        let base = base(rows).map_err(&fault)?.map_or(0, |base| base.index);
+        if base == applied && self.looking.lies.contains(&(who, base)) {
+            return Err(invariants::nobody_goes_on_from_another_record(who, base));
+        }
         Ok(())
     }
 

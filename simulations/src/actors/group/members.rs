@@ -1,6 +1,8 @@
 //! Who is in the group: machines that are invited, join, change their roles, are put out or
 //! replaced, and disks that are lost.
 
+use std::borrow::BorrowMut;
+
 use ledger::history::members::{self, Member, Standing};
 use ledger::history::{
     Event, InvitationKey, Invited, MemberFingerprint, ReplicaId, Role, RoleChange,
@@ -16,10 +18,10 @@ use super::site::Part;
 use super::{CLUSTER, Due, Group};
 use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::broken;
-use crate::world::ProcessId;
 use crate::world::clock::{MINUTE, SECOND};
+use crate::world::{ProcessId, Trace};
 
-impl<A: std::fmt::Display> Group<'_, A> {
+impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     /// The members on record, as the newest replica has them.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
         let Some(view) = &self.looking.newest else { return Ok(Vec::new()) };
@@ -184,8 +186,14 @@ impl<A: std::fmt::Display> Group<'_, A> {
             return false;
         }
         let id = self.sites[who].replica;
-        let is_voter = id.is_some_and(|id| conf.voters.contains(&id.0));
-        !is_voter || conf.voters.len() >= 3
+        let votes = |id: Option<ReplicaId>| id.is_some_and(|id| conf.voters.contains(&id.0));
+        // A replica counts votes by the group that it has applied: the others must have come to this
+        // one, or they elect nobody by the one before.
+        let others = self.sites.iter().filter(|site| site.id != who && votes(site.replica));
+        let have = |site: &&super::Site| {
+            site.machine.as_ref().is_some_and(|machine| machine.status().group == conf)
+        };
+        !votes(id) || others.filter(have).count() * 2 > conf.voters.len()
     }
 
     /// Whether a change of the members has been asked for whose outcome is not known.
@@ -279,6 +287,23 @@ impl<A: std::fmt::Display> Group<'_, A> {
             }
             self.count("removed machine emptied");
             self.begin_anew(who);
+        }
+        Ok(())
+    }
+
+    /// A machine that did not hear what had become of its wish to join has begun anew; its operator
+    /// puts out whoever it would have been.
+    pub(super) fn put_out_who_never_came(&mut self) -> Result<()> {
+        let mut members = self.members()?;
+        members.retain(|member| self.site_of(member).is_none());
+        for member in members {
+            let request = format!("remove-{}", member.id);
+            if self.clients.is_asked(&request) {
+                continue;
+            }
+            self.count("a member that never came removed");
+            let host = self.random.place(self.sites.len());
+            self.want(Want::at(host, request, Event::MemberRemoved(member.id)).must())?;
         }
         Ok(())
     }

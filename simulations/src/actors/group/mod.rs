@@ -3,6 +3,7 @@
 
 mod calm;
 mod clients;
+mod keeping;
 mod links;
 mod looking;
 mod members;
@@ -10,6 +11,7 @@ mod site;
 mod store;
 pub(crate) mod troubles;
 
+use std::borrow::BorrowMut;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +33,8 @@ use crate::world::clock::{Agenda, SECOND};
 use crate::world::{Mix, Ms, Network, Plan, ProcessId, Random, Step, Trace};
 
 pub(crate) use self::clients::Want;
+pub(crate) use self::keeping::Nobody;
+pub(crate) use self::site::first_member;
 pub use self::store::{DataDir, StoreView};
 
 /// Virtual time between two ticks of a replica.
@@ -53,13 +57,13 @@ enum Due<A> {
 
 /// A group.
 #[derive(Debug)]
-pub(crate) struct Group<'t, A> {
+pub(crate) struct Group<A, T> {
     agenda: Agenda<Due<A>>,
     clock: Arc<AtomicU64>,
     network: Network,
     mix: Mix,
     random: Random,
-    trace: &'t mut Trace,
+    trace: T,
     seed: u64,
     /// When the last step is done.
     end: Ms,
@@ -77,16 +81,13 @@ pub(crate) struct Group<'t, A> {
     /// Machines with a flipped bit, until they have shown what it has cost.
     suspects: BTreeSet<ProcessId>,
     leaders: BTreeMap<u64, ReplicaId>,
+    /// A machine whose disk lasts.
+    lasting: Option<ProcessId>,
 }
 
-impl<'t, A: std::fmt::Display> Group<'t, A> {
+impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     /// So many machines, of which the first founds a group; nothing goes wrong yet.
-    pub(crate) fn new(
-        plan: Plan<A>,
-        machines: usize,
-        rules: u32,
-        trace: &'t mut Trace,
-    ) -> Result<Self> {
+    pub(crate) fn new(plan: Plan<A>, machines: usize, rules: u32, mut trace: T) -> Result<Self> {
         let Plan { seed, mix, steps } = plan;
         let mut random = Random::new(seed, "group");
         let (base, clock) = (Instant::now(), Arc::<AtomicU64>::default());
@@ -101,7 +102,8 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
             message_records: random.between(1, 6) as usize,
             request_bytes: random.pick(&[2_000, 8_000, 8 << 20]),
         };
-        trace.say(0, format_args!("seed {seed}: {machines} machines, {window:?}, {mix}"));
+        let begins = format_args!("seed {seed}: {machines} machines, {window:?}, {mix}");
+        trace.borrow_mut().say(0, begins);
         let sites =
             (0..machines).map(|id| Site::new(seed, id, &mix, base, &clock, rules)).collect();
         let mut agenda = Agenda::default();
@@ -128,6 +130,7 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
             lost: BTreeSet::new(),
             suspects: BTreeSet::new(),
             leaders: BTreeMap::new(),
+            lasting: None,
         };
         group.found()?;
         Ok(group)
@@ -148,7 +151,7 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
 
     /// Notes what happens.
     pub(crate) fn say(&mut self, what: std::fmt::Arguments<'_>) {
-        self.trace.say(self.agenda.now(), what);
+        self.trace.borrow_mut().say(self.agenda.now(), what);
     }
 
     /// Counts something that happens.
@@ -193,6 +196,8 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
                 Due::Approves(member) => self.approve(member)?,
             }
         }
+        self.agenda.pass(until);
+        self.clock.store(self.agenda.now(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -226,12 +231,12 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
     }
 
     /// Lets a replica do something, and sees what comes of it. A fault ends it.
-    fn turn<T: Default>(
+    fn turn<R: Default>(
         &mut self,
         who: ProcessId,
-        does: impl FnOnce(&mut Machine<DataDir>) -> std::result::Result<T, ledger::Fault>,
-    ) -> Result<T> {
-        let Some(machine) = &mut self.sites[who].machine else { return Ok(T::default()) };
+        does: impl FnOnce(&mut Machine<DataDir>) -> std::result::Result<R, ledger::Fault>,
+    ) -> Result<R> {
+        let Some(machine) = &mut self.sites[who].machine else { return Ok(R::default()) };
         let did = does(machine);
         self.send_all(who);
         self.look(who)?;
@@ -240,7 +245,7 @@ impl<'t, A: std::fmt::Display> Group<'t, A> {
             Ok(value) => Ok(value),
             Err(fault) => {
                 self.stopped(who, &fault)?;
-                Ok(T::default())
+                Ok(R::default())
             }
         }
     }

@@ -134,6 +134,11 @@ pub(super) struct Seen {
     pub(super) group: Option<ledger::rows::raft::Group>,
 }
 
+/// The member key of the machine that founds a group.
+pub(crate) fn first_member() -> PrivateKey {
+    member_key(100)
+}
+
 impl Site {
     pub(super) fn new(
         seed: u64,

@@ -1,9 +1,11 @@
 //! What goes wrong with machines and ways.
 
+use std::borrow::BorrowMut;
+
 use super::{Due, Group};
 use crate::actors::tailnet::Result;
 use crate::world::clock::SECOND;
-use crate::world::{Fault, Mix, Ms, ProcessId, Random, Trouble};
+use crate::world::{Fault, Mix, Ms, ProcessId, Random, Trace, Trouble};
 
 /// Any trouble that the mix allows among so many machines; several at once where a machine is cut
 /// off from all others.
@@ -31,7 +33,7 @@ pub(crate) fn drawn(mix: &Mix, random: &mut Random, machines: usize) -> Vec<Trou
     if happens { troubles } else { Vec::new() }
 }
 
-impl<A: std::fmt::Display> Group<'_, A> {
+impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     pub(super) fn trouble(&mut self, trouble: Trouble) -> Result<()> {
         let now = self.now();
         self.say(format_args!("{trouble}"));
@@ -71,6 +73,7 @@ impl<A: std::fmt::Display> Group<'_, A> {
     fn rot(&mut self, who: ProcessId) {
         if self.mix.rate(Fault::Rot) > 0
             && self.random.chance(300)
+            && self.lasting != Some(who)
             && self.may_do_without(who)
             && self.sites[who].disk.rot()
         {

@@ -31,6 +31,7 @@ impl Ledger {
     pub fn start(&mut self) -> Result<(), Fault> {
         self.process.start();
         let opened = self.open();
+        let opened = opened.and_then(|()| self.follow());
         if opened.is_err() {
             self.crash();
         }

@@ -4,6 +4,7 @@
 //! is told of, and that AUMs which nodes send are proposed as they come.
 
 mod answers;
+mod kept_by;
 mod mending;
 
 use ledger::history::adoption::{self, Adoption};
@@ -21,16 +22,21 @@ use ledger::rows::watermark::{FILE_BYTES, SLOT_BYTES, slot_offset};
 use ledger::{Fault, Refusal};
 
 use self::answers::answered;
+pub(crate) use self::kept_by::Keeper;
 pub use self::mending::Mended;
 use self::mending::promise;
 use super::images::Remembering;
 use super::keys;
 use super::wire::{Answer, Ask};
-use crate::world::Process;
+use crate::actors::group::{Group, Nobody, first_member};
+use crate::invariants::Broken;
 use crate::world::disk::{Disk, Durable};
+use crate::world::{Process, Trace};
 
 /// The holder whose lock key the ledger's member has.
 pub const MEMBER: usize = 0;
+/// The user on whose behalf it is asked unless somebody else asks.
+pub const OPERATOR: u32 = 1000;
 
 /// The ledger.
 #[derive(Debug)]
@@ -57,6 +63,12 @@ pub struct Ledger {
     mark: (Vec<u8>, u64),
     /// Whether everything is to be read at the next start.
     suspect: bool,
+    /// The group that keeps it, unless it is one member's.
+    group: Option<Box<Group<Nobody, Trace>>>,
+    /// What somebody wanted recorded that was, how often.
+    pub recorded: u64,
+    /// What did not hold of the group that keeps it.
+    broken: Option<Broken>,
 }
 
 /// Something that the ledger said while some of its disk could not be read.
@@ -91,18 +103,20 @@ pub enum Outcome {
 impl Ledger {
     const CLUSTER: ClusterId = ClusterId([0x51; 16]);
 
-    /// A ledger of one member, with record 0.
-    ///
-    /// It begins under these rules.
-    pub fn found(process: Process, rules: u32) -> Result<Self, Fault> {
-        let member = PrivateKey::from_seed(&[0xe1; 32]);
+    /// A ledger with its first records. That of a group is written down on a disk of its own, as
+    /// its records come to be known.
+    pub(crate) fn found(process: Process, keeper: Keeper) -> Result<Self, Fault> {
+        let member = match keeper {
+            Keeper::Alone { .. } => PrivateKey::from_seed(&[0xe1; 32]),
+            Keeper::Group(_) => first_member(),
+        };
         let fold = Some(Fold::open(process.disk.rows())?);
         let mut ledger = Ledger {
             process,
             fold,
             acknowledged: Vec::new(),
             heard: Vec::new(),
-            uid: 1000,
+            uid: OPERATOR,
             happened: Vec::new(),
             on_worn_disk: Vec::new(),
             member,
@@ -110,6 +124,17 @@ impl Ledger {
             copy: Vec::new(),
             mark: (vec![0; FILE_BYTES], 0),
             suspect: false,
+            group: None,
+            recorded: 0,
+            broken: None,
+        };
+        let rules = match keeper {
+            Keeper::Alone { rules } => rules,
+            Keeper::Group(group) => {
+                ledger.group = Some(group);
+                ledger.follow()?;
+                return Ok(ledger);
+            }
         };
         let member_key = MemberKey(ledger.member.public().0);
         let founder = Founder { id: ReplicaId(1), member_key, details: Self::details(rules) };
@@ -163,7 +188,7 @@ impl Ledger {
         self.fold = None;
     }
 
-    /// The key of its one member.
+    /// The key of its first member.
     pub fn member(&self) -> &PrivateKey {
         &self.member
     }
@@ -181,7 +206,14 @@ impl Ledger {
             Event::AumsAdded(added) => (self.rules(), added.aums.clone()),
             _ => (self.rules(), Vec::new()),
         };
-        let outcome = self.admit(now, request, event)?;
+        let records = self.acknowledged.len() as u64;
+        let outcome = match self.group {
+            Some(_) => self.ask_the_group(request, event)?,
+            None => self.admit(now, request, event)?,
+        };
+        if matches!(outcome, Outcome::Recorded(index) if index >= records) {
+            self.recorded += 1;
+        }
         let shuts = self.rules() >= Some(SINCE_RULES);
         let followed = self.adoption()?.is_some_and(|adoption| adoption.followed);
         match (before, self.authority()) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ledger::ids::AumHash;
 use ledger::rows::Memory;
 
-use super::{LEDGER, Result, Tailnet};
+use super::{LEDGER, Result, Tailnet, unexpected};
 use crate::actors::client::ClientNode;
 use crate::invariants::{self, Settled};
 use crate::world::clock::{HOUR, SECOND};
@@ -19,6 +19,9 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
     pub fn calm_down(&mut self, act: &mut dyn FnMut(&mut Self, &A) -> Result<()>) -> Result<()> {
         self.network.heal();
         self.relay.be_honest();
+        let calmed = self.ledger.calm_group();
+        self.ledger.broken()?;
+        calmed.map_err(unexpected)?;
         for who in 0..=self.nodes.len() {
             let process = self.process(who);
             process.wake();

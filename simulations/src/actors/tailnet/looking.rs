@@ -22,6 +22,9 @@ impl<A: std::fmt::Display> Tailnet<'_, A> {
     /// The ledger may have recorded something: whatever must hold of it is checked.
     pub fn look_at_ledger(&mut self, before: Option<AumHash>) -> Result<()> {
         const NAME: &str = "the ledger";
+        for line in self.ledger.lines() {
+            self.say(format_args!("    {line}"));
+        }
         for what in std::mem::take(&mut self.ledger.happened) {
             self.count(what);
         }

@@ -6,6 +6,7 @@ mod looking;
 mod messages;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::rc::Rc;
 
 use ledger::Fault as LedgerFault;
@@ -14,8 +15,9 @@ use ledger::ids::AumHash;
 use ledger::lock::{Sealed, State};
 
 use super::client::ClientNode;
+use super::group::Group;
 use super::keys;
-use super::ledger::{Ledger, Mended, Outcome};
+use super::ledger::{Keeper, Ledger, Mended, Outcome};
 use super::relay::Relay;
 use crate::invariants::truth::{Door, Truth};
 use crate::invariants::{self, Broken, Replayed, broken};
@@ -27,6 +29,27 @@ pub const LEDGER: ProcessId = 0;
 
 /// How often each kind of thing has happened.
 pub type Tally = BTreeMap<&'static str, u64>;
+
+/// Who keeps the ledger of a tailnet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum KeptBy {
+    /// One member, which begins under these rules.
+    One {
+        /// The rules.
+        rules: u32,
+    },
+    /// A group of so many machines, under the newest rules.
+    Machines(usize),
+}
+
+impl fmt::Display for KeptBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeptBy::One { rules } => write!(f, "rules {rules}"),
+            KeptBy::Machines(machines) => write!(f, "a ledger of {machines} machines"),
+        }
+    }
+}
 
 /// What is due at some time.
 #[derive(Debug)]
@@ -81,19 +104,32 @@ struct Seen {
 pub type Result<T> = std::result::Result<T, Broken>;
 
 impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
-    /// A ledger without a lock under these rules, and so many nodes that know nothing.
-    pub fn new(plan: Plan<A>, nodes: usize, rules: u32, trace: &'t mut Trace) -> Result<Self> {
+    /// A ledger without a lock, and so many nodes that know nothing.
+    pub(crate) fn new(
+        plan: Plan<A>,
+        nodes: usize,
+        keeper: KeptBy,
+        trace: &'t mut Trace,
+    ) -> Result<Self> {
         let Plan { seed, mix, steps } = plan;
         let process =
             |id: ProcessId, name: String, mix: &Mix| Process::new(seed, id, name, mix.clone());
-        let ledger = Ledger::found(process(LEDGER, "ledger".into(), &mix), rules);
+        trace.say(0, format_args!("seed {seed}: {nodes} nodes, {keeper}, {mix}"));
+        let (keeper, own) = match keeper {
+            KeptBy::One { rules } => (Keeper::Alone { rules }, mix.clone()),
+            KeptBy::Machines(machines) => {
+                let group = Group::keeping(seed, mix.clone(), machines, Trace::new(true))?;
+                // What goes wrong with disks does so in the group.
+                (Keeper::Group(Box::new(group)), Mix::none())
+            }
+        };
+        let ledger = Ledger::found(process(LEDGER, "ledger".into(), &own), keeper);
         let ledger = ledger.map_err(unexpected)?;
         let mut all = Vec::new();
         for n in 0..nodes {
             let process = process(n + 1, format!("node {n}"), &mix);
             all.push(ClientNode::new(process, keys::node_key(n, 0)).map_err(unexpected)?);
         }
-        trace.say(0, format_args!("seed {seed}: {nodes} nodes, rules {rules}, {mix}"));
         let mut agenda = Agenda::default();
         for (at, step) in steps {
             agenda.plan(at, Due::Step(step));
@@ -168,6 +204,9 @@ impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
     fn trouble(&mut self, trouble: Trouble) -> Result<()> {
         let now = self.now();
         self.say(format_args!("{trouble}"));
+        if trouble.process() == LEDGER && self.group_takes(&trouble)? {
+            return Ok(());
+        }
         match trouble {
             Trouble::Crash(who, ms) => self.crash(who, ms),
             Trouble::Stall(who, ms) => {
@@ -262,8 +301,16 @@ impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
         }
     }
 
+    /// Whether the machines of the group that keeps the ledger have that trouble.
+    fn group_takes(&mut self, trouble: &Trouble) -> Result<bool> {
+        let takes = self.ledger.group_takes(trouble);
+        self.ledger.broken()?;
+        takes.map_err(unexpected)
+    }
+
     /// A fault of its own disk ends a process; it comes back.
     fn failed(&mut self, who: ProcessId, fault: &LedgerFault) -> Result<()> {
+        self.ledger.broken()?;
         let name = self.process(who).name.clone();
         self.say(format_args!("{name} fails: {fault}"));
         self.count("disk fault");

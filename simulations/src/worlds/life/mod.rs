@@ -18,13 +18,15 @@ use self::signing::{admission, change, direct, genesis, initialization, trusted}
 use super::{Ran, World};
 use crate::actors::keys;
 use crate::actors::ledger::{MEMBER, Outcome};
-use crate::actors::tailnet::{LEDGER, Result, Tailnet, unexpected};
+use crate::actors::tailnet::{KeptBy, LEDGER, Result, Tailnet, unexpected};
 use crate::invariants::{self, broken};
 use crate::world::clock::{DAY, HOUR, SECOND};
 use crate::world::{Kept, Mix, Ms, Plan, Random, Step, Trace, Trouble};
 
 /// This world.
 pub const WORLD: World = World { name: "life", run, parts: None };
+/// The same with a group of machines that keeps the ledger.
+pub const OF_A_GROUP: World = World { name: "group-life", run: run_of_a_group, parts: None };
 
 /// Nodes that may join.
 const NODES: usize = 5;
@@ -166,9 +168,16 @@ struct Life {
 }
 
 fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
-    let rules = super::rules(seed);
+    run_kept_by(super::one_member(seed), seed, kept, trace)
+}
+
+fn run_of_a_group(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
+    run_kept_by(super::machines(seed), seed, kept, trace)
+}
+
+fn run_kept_by(keeper: KeptBy, seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
     super::run_plan(&plan(seed), kept, |plan| {
-        let mut tailnet = Tailnet::new(plan, NODES, rules, trace)?;
+        let mut tailnet = Tailnet::new(plan, NODES, keeper, trace)?;
         let mut life = Life {
             nodes: vec![(None, 0); NODES],
             former: Vec::new(),

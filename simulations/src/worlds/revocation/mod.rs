@@ -38,8 +38,8 @@ use ledger::lock::{Authority, Sealed};
 use self::thief::{MOVES, Move};
 use super::{Ran, World};
 use crate::actors::keys;
-use crate::actors::ledger::{MEMBER, Outcome};
-use crate::actors::tailnet::{LEDGER, Result, Tailnet, unexpected};
+use crate::actors::ledger::{MEMBER, OPERATOR, Outcome};
+use crate::actors::tailnet::{KeptBy, LEDGER, Result, Tailnet, unexpected};
 use crate::actors::wire::Answer;
 use crate::invariants::{self, Won, broken};
 use crate::world::clock::{HOUR, SECOND};
@@ -47,6 +47,8 @@ use crate::world::{Kept, Mix, Ms, Plan, Random, Step, Trace, Trouble};
 
 /// This world.
 pub const WORLD: World = World { name: "revocation", run, parts: None };
+/// The same with a group of machines that keeps the ledger.
+pub const OF_A_GROUP: World = World { name: "group-revocation", run: run_of_a_group, parts: None };
 
 /// Nodes that ask the ledger.
 const NODES: usize = 4;
@@ -54,8 +56,7 @@ const NODES: usize = 4;
 const SPARES: std::ops::Range<usize> = 10..16;
 /// Keys that the thief makes.
 const THIEFS: std::ops::Range<usize> = 30..40;
-/// Who asks the ledger for the honest side, and for the thief.
-const OPERATOR: u32 = 1000;
+/// Who asks the ledger for the thief.
 const THIEF: u32 = 666;
 /// Revocations that the honest side lets wait at one time, at most.
 const HONEST_WAITING: usize = 4;
@@ -201,10 +202,17 @@ struct War {
 }
 
 fn run(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
+    run_kept_by(super::one_member(seed), seed, kept, trace)
+}
+
+fn run_of_a_group(seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
+    run_kept_by(super::machines(seed), seed, kept, trace)
+}
+
+fn run_kept_by(keeper: KeptBy, seed: u64, kept: &Kept, trace: &mut Trace) -> Ran {
     let Scenario { plan, genesis, stolen } = scenario(seed);
-    let rules = super::rules(seed);
     super::run_plan(&plan, kept, |plan| {
-        let mut town = Tailnet::new(plan, NODES, rules, trace)?;
+        let mut town = Tailnet::new(plan, NODES, keeper, trace)?;
         town.say(format_args!("keys and votes {genesis:?}, stolen {stolen:?}"));
         let honest = (0..5).filter(|holder| !stolen.contains(holder)).chain(SPARES).collect();
         let mut war = War {

@@ -210,10 +210,10 @@ impl War {
         town.truth.made(&aum);
         let foretold = self.foretold(town, point, Side::Thief);
         let known = town.truth.line(&point).contains(&aum.hash());
-        let before = town.ledger.acknowledged.len();
+        let before = town.ledger.recorded;
         self.pocket.push(aum.clone());
         let answer = super::send(town, vec![aum])?;
-        let recorded = town.ledger.acknowledged.len() > before;
+        let recorded = town.ledger.recorded > before;
         match foretold {
             // It may have been recorded earlier, or the ledger is down.
             Some(expected) if expected != recorded && answer && !known => {

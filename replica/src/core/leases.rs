@@ -1,0 +1,237 @@
+//! What keeps a leader that is there from being deposed at any member's pleasure.
+//!
+//! raft-rs gives way to every message of a higher term but an ordinary candidate's. That is how a
+//! member which was cut off gets back in; and how a single hostile one could end every leadership,
+//! again and again. So while there is a leader:
+//!
+//! - only the leader of the term asks this member to stand for election;
+//! - nobody is taken for the leader of a higher term: one that was elected without this member is
+//!   heard as soon as the present one is silent, which is at once if it knows of the other;
+//! - anything else may raise this member's term, but each peer only once in a while.
+//!
+//! What is dropped here could as well have been lost on the way.
+
+use std::collections::BTreeMap;
+
+use raft::eraftpb::{Message, MessageType};
+use raft::{CAMPAIGN_TRANSFER, INVALID_ID, Raft, Storage};
+
+/// Ticks between two times that one peer may raise the term while there is a leader.
+const RAISE_TICKS: u64 = 100;
+/// Ticks for which an honest member may at most be dropped here, generously.
+const HONEST_TICKS: u64 = 40;
+/// Messages of one peer that are dropped here before it is named.
+const HONEST_MESSAGES: u32 = 16;
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passage {
+    /// It is stepped.
+    Passes,
+    /// It is dropped; honest members may send it.
+    Dropped,
+    /// It is dropped, and so were more than honest members send.
+    Hostile,
+}
+
+/// What one peer has done lately.
+#[derive(Debug, Default)]
+struct Peer {
+    raised: Option<u64>,
+    /// When messages began to be dropped, when one was last, and how many were.
+    dropped: Option<(u64, u64, u32)>,
+}
+
+/// Guards the leaderships that this member sees.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    ticks: u64,
+    peers: BTreeMap<u64, Peer>,
+}
+
+impl Leases {
+    /// A tick has passed.
+    pub(super) fn tick(&mut self) {
+        self.ticks += 1;
+    }
+
+    /// Members that are none any more are forgotten.
+    pub(super) fn keep(&mut self, is_member: impl Fn(u64) -> bool) {
+        self.peers.retain(|id, _| is_member(*id));
+    }
+
+    /// Whether this member steps that message.
+    pub(super) fn passes<S: Storage>(&mut self, raft: &Raft<S>, message: &Message) -> Passage {
+        let kind = message.get_msg_type();
+        let has_leader =
+            raft.leader_id != INVALID_ID && raft.election_elapsed < raft.election_timeout();
+        let raises = message.term > raft.term && has_leader;
+        let passes = match kind {
+            MessageType::MsgTimeoutNow => {
+                message.term == raft.term && raft.leader_id == message.from
+            }
+            _ if !raises => true,
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot => false,
+            // They raise no term.
+            MessageType::MsgRequestPreVote => true,
+            MessageType::MsgRequestPreVoteResponse if !message.reject => true,
+            // raft-rs itself ignores an ordinary candidate while there is a leader.
+            MessageType::MsgRequestVote if message.context != CAMPAIGN_TRANSFER => true,
+            _ => raft.lead_transferee == Some(message.from) || self.may_raise(message.from),
+        };
+        if passes { Passage::Passes } else { self.drop(message.from) }
+    }
+
+    fn may_raise(&mut self, from: u64) -> bool {
+        let peer = self.peers.entry(from).or_default();
+        let may = peer.raised.is_none_or(|at| at + RAISE_TICKS <= self.ticks);
+        if may {
+            peer.raised = Some(self.ticks);
+        }
+        may
+    }
+
+    fn drop(&mut self, from: u64) -> Passage {
+        let now = self.ticks;
+        let peer = self.peers.entry(from).or_default();
+        let (since, count) = match peer.dropped {
+            Some((since, last, count)) if last + HONEST_TICKS > now => (since, count),
+            _ => (now, 0),
+        };
+        let count = count.saturating_add(1);
+        peer.dropped = Some((since, now, count));
+        if count > HONEST_MESSAGES && now - since > HONEST_TICKS {
+            Passage::Hostile
+        } else {
+            Passage::Dropped
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::history::ReplicaId;
+    use ledger::rows::raft::Group;
+    use raft::eraftpb::Entry;
+
+    use super::*;
+    use crate::core::{Core, Input, Misbehaviour, Output, PeerMessage, Saved};
+
+    /// Replica 2 of three, which follows replica 1 in term 1.
+    fn follower() -> Core {
+        let group = Group { voters: vec![1, 2, 3], ..Group::default() };
+        let mut core =
+            Core::new(ReplicaId(2), Saved { group, ..Saved::founded(ReplicaId(1)) }, 7).unwrap();
+        assert_eq!(says(&mut core, 1, message(MessageType::MsgHeartbeat, 1)), None);
+        assert_eq!(core.leads(), (1, Some(ReplicaId(1))));
+        core
+    }
+
+    fn message(kind: MessageType, term: u64) -> Message {
+        let mut message = Message { term, ..Message::default() };
+        message.set_msg_type(kind);
+        message
+    }
+
+    /// What replica `from` is found to have done.
+    fn says(core: &mut Core, from: u64, mut message: Message) -> Option<Misbehaviour> {
+        (message.from, message.to) = (from, 2);
+        let mut inputs = vec![Input::FromPeer(ReplicaId(from), PeerMessage(message))];
+        let mut found = None;
+        while !inputs.is_empty() {
+            let mut out = Vec::new();
+            core.step(std::mem::take(&mut inputs), &mut out);
+            for output in out {
+                match output {
+                    Output::Persist(ticket, _) => inputs.push(Input::Persisted(ticket)),
+                    Output::Misbehaved(who, what) => {
+                        assert_eq!(who, ReplicaId(from));
+                        found = Some(what);
+                    }
+                    Output::Send(..) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        found
+    }
+
+    fn tick(core: &mut Core) {
+        core.step([Input::Tick], &mut Vec::new());
+    }
+
+    /// What this member had told the leader that it keeps was void afterwards: if the leader had
+    /// taken it for committed and died, it was lost.
+    #[test]
+    fn nobody_but_the_leader_of_the_term_appends() {
+        let mut core = follower();
+        let entry = Entry { index: 2, term: 1, ..Entry::default() };
+        let append = |entry: Entry| Message {
+            index: 1,
+            log_term: 1,
+            entries: vec![entry].into(),
+            ..message(MessageType::MsgAppend, 1)
+        };
+        assert_eq!(says(&mut core, 1, append(entry.clone())), None);
+        let other = append(Entry { data: b"another one".to_vec().into(), ..entry });
+        assert_eq!(says(&mut core, 3, other), Some(Misbehaviour::Leader));
+        let beat = message(MessageType::MsgHeartbeat, 1);
+        assert_eq!(says(&mut core, 3, beat), Some(Misbehaviour::Leader));
+        assert_eq!(core.leads(), (1, Some(ReplicaId(1))));
+    }
+
+    #[test]
+    fn a_leader_that_is_there_stays() {
+        let mut core = follower();
+        let transfer = |term| Message {
+            context: CAMPAIGN_TRANSFER.to_vec().into(),
+            ..message(MessageType::MsgRequestVote, term)
+        };
+        for hostile in [
+            message(MessageType::MsgTimeoutNow, 1),
+            message(MessageType::MsgTimeoutNow, 9),
+            message(MessageType::MsgHeartbeat, 9),
+            message(MessageType::MsgAppend, 9),
+            message(MessageType::MsgRequestVote, 9),
+            message(MessageType::MsgRequestPreVote, 9),
+        ] {
+            assert_eq!(says(&mut core, 3, hostile), None);
+            assert_eq!(core.leads(), (1, Some(ReplicaId(1))));
+        }
+        // One may be right once: it was cut off, or the leader hands over to it.
+        assert_eq!(says(&mut core, 3, transfer(2)), None);
+        assert_eq!(core.leads(), (2, None));
+        assert_eq!(says(&mut core, 1, message(MessageType::MsgHeartbeat, 3)), None);
+        assert_eq!(says(&mut core, 3, transfer(4)), None);
+        let rejection = Message { reject: true, ..message(MessageType::MsgAppendResponse, 4) };
+        assert_eq!(says(&mut core, 3, rejection), None);
+        assert_eq!(core.leads(), (3, Some(ReplicaId(1))));
+        // Another one has its own turn.
+        let response = message(MessageType::MsgHeartbeatResponse, 4);
+        assert_eq!(says(&mut core, 1, response), None);
+        assert_eq!(core.leads(), (4, None));
+    }
+
+    #[test]
+    fn whoever_keeps_trying_is_named() {
+        let mut core = follower();
+        let mut named = None;
+        for round in 0..2 * HONEST_TICKS {
+            assert_eq!(says(&mut core, 1, message(MessageType::MsgHeartbeat, 1)), None);
+            let found = says(&mut core, 3, message(MessageType::MsgHeartbeat, 2));
+            if found.is_some() && named.is_none() {
+                assert_eq!(found, Some(Misbehaviour::Lease));
+                named = Some(round);
+            }
+            tick(&mut core);
+        }
+        assert!(named.is_some_and(|round| round > HONEST_TICKS), "{named:?}");
+        // Without a leader anybody may be one.
+        for _ in 0..16 {
+            tick(&mut core);
+        }
+        let term = core.leads().0.max(2);
+        assert_eq!(says(&mut core, 3, message(MessageType::MsgHeartbeat, term)), None);
+        assert_eq!(core.leads(), (term, Some(ReplicaId(3))));
+    }
+}
