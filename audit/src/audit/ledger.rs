@@ -34,15 +34,17 @@ pub struct Live<'a> {
     pub log: Option<LiveLog<'a>>,
 }
 
-/// Fetches something of a transparency log.
-type Fetch<'a, Q> = Box<dyn Fn(Q) -> Result<Vec<u8>, Fault> + 'a>;
+/// Fetches the signed note over so many records.
+type FetchHead<'a> = Box<dyn Fn(u64) -> Result<Vec<u8>, Fault> + 'a>;
+/// Fetches a tile of the tree over the record hashes.
+type FetchTile<'a> = Box<dyn Fn(&Tile) -> Result<Vec<u8>, Fault> + 'a>;
 
 /// The transparency log of a running daemon.
 pub struct LiveLog<'a> {
     /// The signed note over so many records.
-    pub head: Fetch<'a, u64>,
+    pub head: FetchHead<'a>,
     /// A tile of the tree over the record hashes.
-    pub tile: Box<dyn Fn(&Tile) -> Result<Vec<u8>, Fault> + 'a>,
+    pub tile: FetchTile<'a>,
 }
 
 impl Live<'static> {

@@ -99,7 +99,7 @@ pub(super) fn begin(
             stop(Anchored::Unknown { kind: resume, value }, vec![finding])
         }
         Continuity::Contradicts(heads) => {
-            let finding = contradicted(end.size, heads.as_ref(), options)?;
+            let finding = contradicted(end.size, heads.as_deref(), options)?;
             let found = "other records up to there".to_owned();
             stop(Anchored::Contradicted { kind: resume, value, found }, vec![finding])
         }

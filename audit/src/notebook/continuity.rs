@@ -32,7 +32,7 @@ pub(crate) enum Continuity {
     /// It ends before, and has the same records up to there.
     Ends(u64),
     /// It is the same ledger with another history; both heads, where they can be shown.
-    Contradicts(Option<Contradiction>),
+    Contradicts(Option<Box<Contradiction>>),
     /// What it shows does not fit together.
     Unclear,
 }
@@ -55,7 +55,7 @@ pub(crate) fn continuity(recalled: &Recalled, source: &Onward<'_>) -> Result<Con
             return Ok(Continuity::Ends(source.size));
         }
         let own = head(source.size, source.root);
-        return Ok(Continuity::Contradicts(contradiction(recalled, source, own)));
+        return Ok(Continuity::Contradicts(contradiction(recalled, source, own).map(Box::new)));
     }
     let last = source.last.as_deref().map(|bytes| Record::hash_of(bytes).to_string());
     let same_record = last.as_deref() == Some(recalled.record());
@@ -67,7 +67,7 @@ pub(crate) fn continuity(recalled: &Recalled, source: &Onward<'_>) -> Result<Con
         (true, true, true) => Ok(Continuity::GoesOn),
         (true, false, false) => {
             let found = contradiction(recalled, source, head(source.size, source.root));
-            Ok(Continuity::Contradicts(found))
+            Ok(Continuity::Contradicts(found.map(Box::new)))
         }
         _ => Ok(Continuity::Unclear),
     }

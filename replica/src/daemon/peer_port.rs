@@ -33,7 +33,12 @@ pub(super) async fn bind(
     };
     if let Some(port) = remembered.or_else(|| recorded(data_dir, member)) {
         match TcpListener::bind(SocketAddr::new(address.ip(), port)).await {
-            Ok(listener) => return Ok(listener),
+            Ok(listener) => {
+                if remembered.is_none() {
+                    fs::write(&path, format!("{port}\n"))?;
+                }
+                return Ok(listener);
+            }
             Err(error) => tracing::warn!(
                 port, %error,
                 "the port that peers know is taken: they will be told of another one"

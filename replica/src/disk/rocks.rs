@@ -349,7 +349,7 @@ impl Watched {
 fn database_fault(what: impl Into<String>, error: rocksdb::Error) -> Fault {
     let ailment = match error.kind() {
         ErrorKind::Corruption => Ailment::Damaged,
-        ErrorKind::IOError => of_system_text(&error.to_string()),
+        ErrorKind::IOError => of_system_text(error.as_ref()),
         _ => Ailment::Unknown,
     };
     Fault::from_error(what, error).of(ailment)

@@ -13,7 +13,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ledger::history::{Fold, ReplicaId};
+use ledger::history::{Fold, KnownRules, ReplicaId};
 use ledger::rows::Rows;
 use ledger::{Ailment, Fault};
 
@@ -55,6 +55,7 @@ enum Heard {
 pub(super) fn live(
     mut work: Loop<Rocks>,
     dir: &Path,
+    known: KnownRules,
     open: impl Fn() -> Result<Recovered, StartError>,
     again: impl Fn(Kept, Recovered) -> Result<Loop<Rocks>, StartError>,
 ) -> Result<(), Fault> {
@@ -67,8 +68,8 @@ pub(super) fn live(
         let old = disk.watched();
         drop(disk);
         let waited = match fault.ailment() {
-            Ailment::NoSpace => kept.wait_for_space(dir, &fault, &open)?,
-            Ailment::Damaged => match kept.mend(dir, &fault, &old) {
+            Ailment::NoSpace => kept.wait_for_space(dir, known, &fault, &open)?,
+            Ailment::Damaged => match kept.mend(dir, known, &fault, &old) {
                 Ok(true) => kept.reopen(&open, || Ok(true))?,
                 Ok(false) => Waited::Stopped,
                 Err(why) => {
@@ -141,6 +142,7 @@ impl Kept {
     fn wait_for_space(
         &mut self,
         dir: &Path,
+        known: KnownRules,
         fault: &Fault,
         open: impl Fn() -> Result<Recovered, StartError>,
     ) -> Result<Waited, Fault> {
@@ -150,13 +152,19 @@ impl Kept {
             "the disk is full: make room below {}; reads are stale until then",
             dir.display()
         );
-        self.read_only(&dir.join(ROWS_DIR))?;
+        self.read_only(&dir.join(ROWS_DIR), known)?;
         self.reopen(open, || Ok(space::free_bytes(dir)? >= space::needed_bytes(dir)))
     }
 
     /// Makes the database anew from what is sound in it. Fails where this replica cannot stay who it
     /// is. Says whether there was time for it before it is to stop.
-    fn mend(&mut self, dir: &Path, fault: &Fault, old: &Watched) -> Result<bool, Fault> {
+    fn mend(
+        &mut self,
+        dir: &Path,
+        known: KnownRules,
+        fault: &Fault,
+        old: &Watched,
+    ) -> Result<bool, Fault> {
         self.take_no_part(|group| group.mending = Some(fault.to_string()));
         tracing::error!("the database is damaged: it is made anew from what is sound in it");
         // Until that is done, reads go on in it; it tidies up no more files meanwhile.
@@ -171,13 +179,13 @@ impl Kept {
             return Ok(false);
         }
         let mended = thread::scope(|scope| {
-            let work = scope.spawn(|| mend::mend(dir));
+            let work = scope.spawn(|| mend::mend(dir, known));
             self.wait_until(|| work.is_finished());
             work.join().unwrap_or_else(|_| Err(Fault::new("mending the database: a bug")))
         });
         let Mended { kept, missing } = mended?;
         tracing::warn!(kept, missing, "the database is made anew; what is missing is fetched");
-        self.read_only(&dir.join(mend::MADE_DIR))?;
+        self.read_only(&dir.join(mend::MADE_DIR), known)?;
         // Nobody may look for a file by its name while the one takes the other's place.
         if self.wait_until(|| reading.is_closed()) {
             mend::finish(dir)?;
@@ -255,7 +263,7 @@ impl Kept {
 
     /// Lets everybody read from the database there as it is on the disk. Nothing holds it open for
     /// writing then, once those who are reading at the moment have done so.
-    fn read_only(&mut self, rows: &Path) -> Result<(), Fault> {
+    fn read_only(&mut self, rows: &Path, known: KnownRules) -> Result<(), Fault> {
         let mut tries = 0;
         let rows = loop {
             tries += 1;
@@ -269,7 +277,7 @@ impl Kept {
                 Err(error) => return Err(error),
             }
         };
-        let fold = Fold::open(&rows)?;
+        let fold = Fold::open_knowing(&rows, known)?;
         let applied = self.tells.views.borrow().applied();
         let rows: Box<dyn Rows + Send + Sync> = Box::new(rows);
         self.tells.views.send_replace(Arc::new(View::new(applied, fold, rows)));

@@ -13,7 +13,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use ledger::history::{Fold, Record, Verdict, members, records};
+use ledger::history::{Fold, KnownRules, Record, Verdict, members, records};
 use ledger::lock::signatures::{Unverified, verify_all};
 use ledger::rows::raft::{Ahead, Neighbour, RAFT_LOG, RAFT_STATE};
 use ledger::rows::{Draft, Rows};
@@ -48,10 +48,10 @@ pub(super) struct Mended {
 
 /// Makes the database of a data directory anew as [`MADE_DIR`]. Nobody may write to it meanwhile. Fails
 /// where the replica cannot stay who it is. [`finish`] puts it in its place.
-pub(super) fn mend(dir: &Path) -> Result<Mended, Fault> {
+pub(super) fn mend(dir: &Path, known: KnownRules) -> Result<Mended, Fault> {
     let making = dir.join(MAKING_DIR);
     remove(&making)?;
-    let mended = make(dir, &making)?;
+    let mended = make(dir, &making, known)?;
     rename(&making, &dir.join(MADE_DIR))?;
     Ok(mended)
 }
@@ -73,7 +73,7 @@ pub(super) fn finish(dir: &Path) -> Result<(), Fault> {
         .map_err(|e| fault(format!("sync {}", dir.display()), e))
 }
 
-fn make(dir: &Path, making: &Path) -> Result<Mended, Fault> {
+fn make(dir: &Path, making: &Path, known: KnownRules) -> Result<Mended, Fault> {
     let old = Rocks::open_damaged(&dir.join(ROWS_DIR))?;
     let identity = log::identity(&old)?.ok_or_else(|| lost("its identity"))?;
     let saved = log::load(&old, None)?;
@@ -102,9 +102,9 @@ fn make(dir: &Path, making: &Path) -> Result<Mended, Fault> {
         log::introduce(&mut batch, &others);
         new.commit(batch, Durable::Later)?;
     }
-    let (fold, whole) = replay(&old, &new)?;
+    let (fold, whole) = replay(&old, &new, known)?;
     let kept = fold.next_index();
-    let target = target(&old, &saved, &fold, whole)?;
+    let target = target(&old, &saved, &fold, whole, known)?;
     let missing = target.map_or(0, |target| (target.record.record + 1).saturating_sub(kept));
     let mut batch = Batch::new();
     if let Some(target) = target
@@ -121,8 +121,8 @@ fn make(dir: &Path, making: &Path) -> Result<Mended, Fault> {
 
 /// Replays the records as far as they can be read. Returns the fold behind the last, and whether
 /// that is the end of them.
-fn replay(old: &RocksView, new: &Rocks) -> Result<(Fold, bool), Fault> {
-    let mut fold = Fold::open(&new.view())?;
+fn replay(old: &RocksView, new: &Rocks, known: KnownRules) -> Result<(Fold, bool), Fault> {
+    let mut fold = Fold::open_knowing(&new.view(), known)?;
     loop {
         let mut batch = Vec::with_capacity(BATCH_RECORDS);
         let mut unreadable = false;
@@ -169,12 +169,13 @@ fn target(
     saved: &Saved,
     fold: &Fold,
     whole: bool,
+    known: KnownRules,
 ) -> Result<Option<Ahead>, Fault> {
     // They were being fetched already.
     if saved.ahead.is_some() {
         return Ok(saved.ahead);
     }
-    let said = Fold::open(old).ok().and_then(|fold| pointer(&fold));
+    let said = Fold::open_knowing(old, known).ok().and_then(|fold| pointer(&fold));
     let reached = pointer(fold);
     let Some(said) = said.or(reached.filter(|_| whole)) else {
         // What stood there cannot be read, so that nobody here knows which record was the last.

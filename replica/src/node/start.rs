@@ -114,9 +114,8 @@ impl Node {
         let security = Arc::new(SecurityLog::of(&dir));
         // Everything that can block happens on the loop's own thread.
         let loops = thread::Builder::new().name("replica".into()).spawn(move || {
-            let known = supported.rules();
-            let prepared = sound(&dir, fresh, |fresh| {
-                let recovered = recover_knowing(&dir, fresh, known)?;
+            let prepared = sound(&dir, fresh, supported.rules(), |fresh| {
+                let recovered = recover_knowing(&dir, fresh, supported.rules())?;
                 let disk = recovered.disk.watched();
                 let around = Around {
                     supported,
@@ -133,9 +132,10 @@ impl Node {
             match prepared {
                 Ok((prepared, work)) => {
                     if tell_started.send(Ok(prepared)).is_ok() {
+                        let known = supported.rules();
                         let open = || recover_knowing(&dir, Fresh::Refused, known);
                         let again = |kept, recovered| again(kept, recovered, known);
-                        let _ = tell_ended.send(full::live(work, &dir, open, again));
+                        let _ = tell_ended.send(full::live(work, &dir, known, open, again));
                     }
                 }
                 Err(error) => {
@@ -390,6 +390,7 @@ fn again(
 fn sound<T>(
     dir: &Path,
     fresh: Fresh,
+    known: KnownRules,
     start: impl Fn(Fresh) -> Result<T, StartError>,
 ) -> Result<T, StartError> {
     mend::finish(dir)?;
@@ -398,7 +399,7 @@ fn sound<T>(
         started => return started,
     };
     tracing::error!(%fault, "the database is damaged: it is made anew from what is sound in it");
-    match mend::mend(dir).and_then(|mended| mend::finish(dir).map(|()| mended)) {
+    match mend::mend(dir, known).and_then(|mended| mend::finish(dir).map(|()| mended)) {
         Ok(Mended { kept, missing }) => {
             tracing::warn!(kept, missing, "the database is made anew");
             start(Fresh::Refused)

@@ -264,7 +264,7 @@ fn damaged_tables_are_found_mended_and_fetched_under_the_same_identity() {
     let (mut all, outcomes) = with_history();
     settle(&mut all[2]);
     let harms = [Harm::Flipped, Harm::Zeroed, Harm::Halved, Harm::Gone];
-    let families = ["records", "requests", "history", "merkle", "members", "aum_states"];
+    let families = ["records", "requests", "history", "merkle", "members", "roster"];
     for (number, family) in families.iter().enumerate() {
         for how in [harms[number % 4], harms[(number + 2) % 4]] {
             let what = format!("{family} {how:?}");
