@@ -4,6 +4,7 @@
 //! It takes root, `ip` and `nft`. Where the tests run as root, as in CI, the tools must be there.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -33,12 +34,17 @@ fn run(words: &str) {
     assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Says so where `.ci/run` counts it: what a test prints otherwise is kept from whoever runs it.
+fn not_run(why: &str) {
+    let _ = writeln!(std::io::stderr(), "NOT RUN (NET-1): {}", why.trim_end());
+}
+
 impl Network {
     /// A switch without anything in it. `None` for whoever is not root, who cannot have one: that
     /// is said on stderr.
     pub(super) fn new() -> Option<Network> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("NOT RUN (NET-1): network namespaces take root");
+            not_run("network namespaces take root");
             return None;
         }
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +58,7 @@ impl Network {
         let why = String::from_utf8_lossy(&made.stderr);
         // Rule NET-1 of CONTRIBUTING.md: root in a container that may not make namespaces.
         if !made.status.success() && why.contains("Operation not permitted") {
-            eprintln!("NOT RUN (NET-1): no network namespaces here: {why}");
+            not_run(&format!("no network namespaces here: {why}"));
             return None;
         }
         assert!(made.status.success(), "{why}");
