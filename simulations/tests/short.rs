@@ -75,6 +75,9 @@ const FOUND: &[(&str, u64)] = &[
     ("life", 63),
     // It failed when the lock was to begin.
     ("revocation", 142),
+    // Entries were counted as recorded whose records were still on their way, and nothing said so on
+    // the disk: after a restart a replica would have gone on without them.
+    ("group", 15),
     // A machine was lost before the others counted votes by the group that could do without it.
     ("membership", 185),
     // A machine gave up joining when it heard nothing, and was a member that never came.

@@ -357,6 +357,16 @@ impl<D: Disk> Loop<D> {
         self.passed(index);
         let mut batch = std::mem::take(&mut self.later);
         batch.absorb(changes);
+        // Entries that are only counted, since their records are on their way: whoever starts again
+        // must not take the log to have led to what is there now.
+        let target = self.fetching.as_ref().map(|fetching| fetching.target);
+        if let Some(target) = target.filter(|_| entries.iter().any(|entry| entry.recorded))
+            && self.ahead.is_none_or(|ahead| ahead.index < target.index)
+            && !planted!(ForgetAhead)
+        {
+            log::ahead(&mut batch, Some(&target));
+            self.ahead = Some(target);
+        }
         let group = entries.iter().rev().find_map(|entry| entry.group.as_ref());
         if let Some(group) = group {
             if !planted!(ConfFromElsewhere) {
