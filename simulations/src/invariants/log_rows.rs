@@ -15,16 +15,14 @@ pub fn the_log_begins_behind_its_base(who: ProcessId, rows: &dyn Rows) -> Result
     let fault = faulty(NAME);
     let base = rows.get(RAFT_STATE, BASE).map_err(&fault)?;
     let base = base.and_then(|row| Position::from_row(&row).ok());
-    let mut before = base.map_or(0, |base| base.index);
     let entries: RowIter<'_> = rows.scan(RAFT_LOG, &[][..]..&[][..]).map_err(&fault)?;
-    for entry in entries {
+    for (before, entry) in (base.map_or(0, |base| base.index)..).zip(entries) {
         let (key, _) = entry.map_err(&fault)?;
         let index = log_index(&key);
         if index != Some(before + 1) {
             let what = format!("machine {who} has entry {index:?} behind {before}");
             return Err(broken(NAME, what));
         }
-        before += 1;
     }
     Ok(())
 }
