@@ -25,7 +25,12 @@ const SEEDS: &[(&str, u64)] = &[
 ];
 
 /// What must occur, but is too rare for so few seeds. A thousand have it.
-const RARE: &[(&str, &str)] = &[("group", "damage noticed"), ("group", "replaced")];
+const RARE: &[(&str, &str)] = &[
+    ("group", "damage noticed"),
+    ("group", "replaced"),
+    ("group-forks", "deduplicated retry"),
+    ("group-revocation", "leader change in mid-revocation"),
+];
 
 fn world(name: &str) -> World {
     ALL.into_iter().chain(NAMED).find(|world| world.name == name).unwrap()
