@@ -9,23 +9,10 @@ use std::time::Duration;
 use ledger::history::Record;
 use serde_json::Value;
 
-use crate::harness::{Daemon, Place, Ran, nobody_listens, tlpub};
+use crate::harness::{Daemon, Dice, Place, Ran, nobody_listens, tlpub};
 
 const ROUNDS: usize = 32;
 const WRITERS: u8 = 4;
-
-/// Numbers that look random and are the same in every run. (When a process is killed is chance
-/// all the same.)
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 /// What a change does to what ought to be there.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::harness::{Member, PATIENCE};
 use super::history::{Asked, Came, What, check};
-use crate::harness::{LOCKSTEP, Ran};
+use crate::harness::{Dice, LOCKSTEP, Ran};
 
 /// Registers. Few, so that clients get into each other's way.
 const REGISTERS: u64 = 4;
@@ -22,18 +22,6 @@ const REGISTERS: u64 = 4;
 const AGAIN: usize = 2;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(10);
-
-/// Numbers that look random and are the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 /// All clients of a group.
 pub(super) struct Clients {
@@ -44,7 +32,7 @@ pub(super) struct Clients {
 }
 
 /// Ends the clients, also when a test fails.
-pub(super) struct Over<'a>(&'a Clients);
+struct Over<'a>(&'a Clients);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
@@ -89,9 +77,15 @@ impl Clients {
         *self.sockets.lock().unwrap() = members.iter().map(|m| m.place.socket()).collect();
     }
 
-    /// Ends all clients when it is dropped.
-    pub(super) fn until_dropped(&self) -> Over<'_> {
-        Over(self)
+    /// Does something while so many clients are at work, and ends them then, whatever came of it.
+    pub(super) fn while_busy<R>(&self, clients: u64, does: impl FnOnce() -> R) -> R {
+        thread::scope(|scope| {
+            let _over = Over(self);
+            for client in 1..=clients {
+                scope.spawn(move || self.run(client));
+            }
+            does()
+        })
     }
 
     /// Changes that were acknowledged so far.
@@ -110,7 +104,7 @@ impl Clients {
     }
 
     /// One client, until it is over.
-    pub(super) fn run(&self, client: u64) {
+    fn run(&self, client: u64) {
         let mut dice = Dice(client.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         for step in 0.. {
             if self.over.load(Ordering::Relaxed) {

@@ -138,12 +138,7 @@ fn a_group_outlives_every_machine_that_it_began_with() {
     let members = network.three();
     members[0].place.init("");
     let clients = Clients::of(&members);
-    let mut members = thread::scope(|scope| {
-        let _over = clients.until_dropped();
-        for client in 1..=CLIENTS {
-            let clients = &clients;
-            scope.spawn(move || clients.run(client));
-        }
+    let mut members = clients.while_busy(CLIENTS, || {
         let mut group = Group { network: &mut network, members, clients: &clients };
         group.leader_killed();
         group.leader_stalled();

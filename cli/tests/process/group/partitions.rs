@@ -1,7 +1,5 @@
 //! Parted, lossy and slow networks, under load.
 
-use std::thread;
-
 use super::clients::Clients;
 use super::harness::{Member, end_well};
 use super::network::Network;
@@ -33,12 +31,7 @@ fn a_parted_group_loses_nothing_and_shows_nothing_old() {
     let Some(mut network) = Network::new() else { return };
     let mut all = network.three();
     let clients = Clients::of(&all);
-    thread::scope(|scope| {
-        let _over = clients.until_dropped();
-        for client in 1..=CLIENTS {
-            let clients = &clients;
-            scope.spawn(move || clients.run(client));
-        }
+    clients.while_busy(CLIENTS, || {
         clients.go_on(20);
         // A minority of one, a follower and then the leader.
         for leads in [false, true] {
@@ -114,12 +107,7 @@ fn a_slow_network_changes_no_leader() {
     }
     are_whole(&all);
     let clients = Clients::of(&all);
-    thread::scope(|scope| {
-        let _over = clients.until_dropped();
-        for client in 1..=CLIENTS {
-            let clients = &clients;
-            scope.spawn(move || clients.run(client));
-        }
+    clients.while_busy(CLIENTS, || {
         for milliseconds in [10, 60] {
             relays.delay(milliseconds);
             let before = all[0].is_whole(&IDS)["term"].clone();

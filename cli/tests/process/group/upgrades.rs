@@ -57,12 +57,7 @@ fn members_are_upgraded_one_by_one_under_load_and_the_rules_rise_when_all_are() 
     all[0].place.init("");
     let before = all[0].activations();
     let clients = Clients::of(&all);
-    thread::scope(|scope| {
-        let _over = clients.until_dropped();
-        for client in 1..4 {
-            let clients = &clients;
-            scope.spawn(move || clients.run(client));
-        }
+    clients.while_busy(3, || {
         for number in [0, 1] {
             all[number].becomes(NEXT);
             clients.go_on(20);

@@ -3,6 +3,7 @@
 //! Nothing here waits for time to pass: a start ends with the ready line, a command with its exit.
 
 mod daemon;
+mod dice;
 mod place;
 mod proxy;
 mod small;
@@ -17,6 +18,7 @@ use std::path::Path;
 use ledger::lock::signatures::Signer;
 
 pub use daemon::Daemon;
+pub use dice::Dice;
 pub use place::{Place, Ran};
 pub use proxy::{Exchange, Proxy};
 pub use small::Small;
