@@ -36,6 +36,7 @@ pub(super) struct Kept {
     pub(super) agreement: Agreement,
     pub(super) security: Arc<SecurityLog>,
     pub(super) requests: u64,
+    /// Ticks since the start.
     pub(super) ticks: u64,
     pub(super) stopping: Option<Instant>,
 }
@@ -50,87 +51,23 @@ impl<D: Disk> Loop<D> {
         foresight: Foresight,
         ahead: Option<Ahead>,
     ) -> Self {
-        let Kept {
-            id,
-            commands,
-            tells,
-            member,
-            clock,
-            proposals,
-            reading,
-            next_read,
-            reach,
-            agreement,
-            security,
-            requests,
-            ticks,
-            stopping,
-        } = kept;
         Loop {
-            id,
             group: core.status().group,
+            kept,
             core,
             disk,
             later: Batch::new(),
             keeper,
             foresight,
-            commands,
-            tells,
-            member,
-            clock,
-            proposals,
-            reading,
-            next_read,
-            reach,
-            agreement,
-            security,
             fetching: None,
-            requests,
             ahead,
             led: (0, None),
-            ticks,
-            stopping,
             stepping: false,
         }
     }
 
     /// What outlives the loop, its core, and its database.
     pub(super) fn set_down(self) -> (Kept, Core, D) {
-        let Loop {
-            id,
-            core,
-            disk,
-            commands,
-            tells,
-            member,
-            clock,
-            proposals,
-            reading,
-            next_read,
-            reach,
-            agreement,
-            security,
-            requests,
-            ticks,
-            stopping,
-            ..
-        } = self;
-        let kept = Kept {
-            id,
-            commands,
-            tells,
-            member,
-            clock,
-            proposals,
-            reading,
-            next_read,
-            reach,
-            agreement,
-            security,
-            requests,
-            ticks,
-            stopping,
-        };
-        (kept, core, disk)
+        (self.kept, self.core, self.disk)
     }
 }

@@ -35,11 +35,11 @@ impl<D: Disk> Loop<D> {
         now: Instant,
         inputs: &mut Vec<Input>,
     ) -> Result<usize, Fault> {
-        self.reach.changed(&event, self.ticks);
+        self.kept.reach.changed(&event, self.kept.ticks);
         match event {
             Event::Down(peer) => {
                 if self.core.leads().1 == Some(peer) {
-                    self.proposals.all_returned();
+                    self.kept.proposals.all_returned();
                 }
                 inputs.push(Input::Unreachable(peer));
             }
@@ -48,7 +48,7 @@ impl<D: Disk> Loop<D> {
                 self.misbehaved(peer, &violation);
             }
             Event::Message(received) => {
-                self.reach.heard.insert(received.from, self.ticks);
+                self.kept.reach.heard.insert(received.from, self.kept.ticks);
                 return self.hear(received.from, received.message, now, inputs);
             }
             // Joiners are taken care of before they get here.
@@ -74,12 +74,12 @@ impl<D: Disk> Loop<D> {
                 let bytes = proposal.len();
                 match self.forwarded(from, &proposal) {
                     Ok(()) => {
-                        let id = self.proposals.forward(from, request);
+                        let id = self.kept.proposals.forward(from, request);
                         inputs.push(Input::Propose(vec![(id, proposal)]));
                         return Ok(bytes);
                     }
                     Err(answer) => {
-                        self.reach.send(from, Message::Proposed { request, answer });
+                        self.kept.reach.send(from, Message::Proposed { request, answer });
                     }
                 }
             }
@@ -88,11 +88,11 @@ impl<D: Disk> Loop<D> {
                 tracing::info!(%from, "asked to let another replica lead");
                 inputs.push(Input::HandOver(to));
             }
-            Message::Head(_) if !self.agreement.listens(from, self.ticks) => {}
+            Message::Head(_) if !self.kept.agreement.listens(from, self.kept.ticks) => {}
             Message::Head(head) => {
                 let member = members::member(self.view().rows(), from)?;
                 if let Some(member) = member
-                    && let Err(refusal) = self.agreement.heard(from, member.member_key, head)
+                    && let Err(refusal) = self.kept.agreement.heard(from, member.member_key, head)
                 {
                     self.misbehaved(from, &format!("a head that it has not signed: {refusal}"));
                 }
@@ -100,10 +100,10 @@ impl<D: Disk> Loop<D> {
             Message::RecordsWanted { request, from: first, upto } => {
                 let view = self.view();
                 let wanted = librarian::Wanted { peer: from, request, from: first, upto, view };
-                if let Some(librarian) = &self.reach.librarian
+                if let Some(librarian) = &self.kept.reach.librarian
                     && !librarian.ask(wanted)
                 {
-                    self.reach.send(from, Message::RecordsEnd { request, next: first });
+                    self.kept.reach.send(from, Message::RecordsEnd { request, next: first });
                 }
             }
             Message::Records { request, first, records } => {
@@ -127,7 +127,7 @@ impl<D: Disk> Loop<D> {
         if proposal.actor.member != from {
             return Err(Answer::NotAProposal);
         }
-        if proposal.time_ms.abs_diff(self.clock.wall_ms()) > CLOCK_APART_MS {
+        if proposal.time_ms.abs_diff(self.kept.clock.wall_ms()) > CLOCK_APART_MS {
             return Err(Answer::ClockApart);
         }
         Ok(())
@@ -142,15 +142,15 @@ impl<D: Disk> Loop<D> {
         match answer {
             Answer::Appended(_) => {}
             Answer::Rejected(_) => {
-                self.proposals.returned(id);
+                self.kept.proposals.returned(id);
             }
             Answer::ClockApart => {
                 tracing::error!(leader = %from, "this machine's clock is far from the leader's");
-                self.proposals.answer(id, Outcome::ClockApart);
+                self.kept.proposals.answer(id, Outcome::ClockApart);
             }
             Answer::NotAProposal => {
                 tracing::error!(leader = %from, "the leader does not take this proposal for one");
-                self.proposals.answer(id, Outcome::Unknown);
+                self.kept.proposals.answer(id, Outcome::Unknown);
             }
         }
     }
@@ -158,15 +158,17 @@ impl<D: Disk> Loop<D> {
     /// The core has not appended a proposal, or it has lost its place.
     pub(super) fn rejected(&mut self, proposal: ProposalId, reason: Rejection) {
         tracing::debug!(?reason, "a proposal was not appended");
-        if let Some((peer, request)) = self.proposals.returned(proposal) {
+        if let Some((peer, request)) = self.kept.proposals.returned(proposal) {
             let answer = Answer::Rejected(reason);
-            self.reach.send(peer, Message::Proposed { request, answer });
+            self.kept.reach.send(peer, Message::Proposed { request, answer });
         }
     }
 
     pub(super) fn hand_over(&mut self, to: Option<ReplicaId>, inputs: &mut Vec<Input>) {
         match self.core.leads().1 {
-            Some(leader) if leader != self.id => self.reach.send(leader, Message::HandOver(to)),
+            Some(leader) if leader != self.kept.id => {
+                self.kept.reach.send(leader, Message::HandOver(to))
+            }
             _ => inputs.push(Input::HandOver(to)),
         }
     }
@@ -183,9 +185,10 @@ impl<D: Disk> Loop<D> {
         }
         let behind = target.record.record - next + 1;
         tracing::info!(behind, "fetching the records that this replica lacks");
-        self.requests = self.fetching.as_ref().map_or(self.requests, Fetching::last_request);
-        self.fetching = Some(Fetching::new(target, from, self.requests));
-        self.fetch_on(self.clock.now())?;
+        self.kept.requests =
+            self.fetching.as_ref().map_or(self.kept.requests, Fetching::last_request);
+        self.fetching = Some(Fetching::new(target, from, self.kept.requests));
+        self.fetch_on(self.kept.clock.now())?;
         Ok(None)
     }
 
@@ -215,7 +218,7 @@ impl<D: Disk> Loop<D> {
         let Some(fetching) = &mut self.fetching else { return Ok(()) };
         if fetching.target.record.record < next + u64::from(planted!(SkipRecord)) {
             let target = fetching.target;
-            self.requests = fetching.last_request();
+            self.kept.requests = fetching.last_request();
             self.fetching = None;
             let answer = self.reached(&target)?;
             return self.step([answer]);
@@ -227,10 +230,10 @@ impl<D: Disk> Loop<D> {
     /// Asks for the next records, unless some are on their way.
     fn ask_on(&mut self, now: Instant) {
         let next = self.view().fold().next_index();
-        let up = self.reach.peers_up();
+        let up = self.kept.reach.peers_up();
         let ask = self.fetching.as_mut().and_then(|fetching| fetching.next(next, &up, now));
         if let Some(Ask { peer, request, from, upto }) = ask {
-            self.reach.send(peer, Message::RecordsWanted { request, from, upto });
+            self.kept.reach.send(peer, Message::RecordsWanted { request, from, upto });
         }
     }
 
@@ -280,7 +283,7 @@ impl<D: Disk> Loop<D> {
     /// Answers those whose proposals are on record without having been applied from the log.
     pub(super) fn answer_recorded(&mut self, view: &View) -> Result<(), Fault> {
         let mut answers = Vec::new();
-        for (id, data) in self.proposals.waiting() {
+        for (id, data) in self.kept.proposals.waiting() {
             let Ok(signed) = SignedProposal::decode(data) else { continue };
             let proposal = signed.proposal();
             let parts = requests::parts(view.rows(), &proposal.request)?;
@@ -303,39 +306,39 @@ impl<D: Disk> Loop<D> {
             }
         }
         for (id, outcome) in answers {
-            self.proposals.answer(id, outcome);
+            self.kept.proposals.answer(id, outcome);
         }
         Ok(())
     }
 
     /// Lets the links know whom to reach and to let in.
     pub(super) fn tell_membership(&mut self) -> Result<(), Fault> {
-        let membership = group::membership(self.view().rows(), self.id, &self.group)?;
-        self.agreement.keep(|id| membership.members.contains_key(&id));
-        self.reach.unreachable.retain(|id, _| membership.members.contains_key(id));
-        self.tells.membership.send_replace(Arc::new(membership));
+        let membership = group::membership(self.view().rows(), self.kept.id, &self.group)?;
+        self.kept.agreement.keep(|id| membership.members.contains_key(&id));
+        self.kept.reach.unreachable.retain(|id, _| membership.members.contains_key(id));
+        self.kept.tells.membership.send_replace(Arc::new(membership));
         Ok(())
     }
 
     /// Tells the others how far this replica has come, and compares what they say.
     pub(super) fn compare_heads(&mut self) -> Result<(), Fault> {
-        if !self.ticks.is_multiple_of(HEAD_TICKS) {
+        if !self.kept.ticks.is_multiple_of(HEAD_TICKS) {
             return Ok(());
         }
         let view = self.view();
-        if let Some(head) = self.agreement.own(&view, &*self.member) {
-            for peer in self.reach.peers_up() {
-                self.reach.send(peer, Message::Head(head));
+        if let Some(head) = self.kept.agreement.own(&view, &*self.kept.member) {
+            for peer in self.kept.reach.peers_up() {
+                self.kept.reach.send(peer, Message::Head(head));
             }
         }
-        for found in self.agreement.compare(&view, &*self.member)? {
+        for found in self.kept.agreement.compare(&view, &*self.kept.member)? {
             tracing::error!(
                 peer = %found.theirs.replica, record = found.theirs.head.record,
                 "another replica has another history, or is damaged, or lies"
             );
         }
         let voters = &self.core.status().group.voters;
-        let against = self.agreement.disagreements().keys();
+        let against = self.kept.agreement.disagreements().keys();
         let against = against.filter(|id| voters.contains(&id.0)).count();
         if against * 2 > voters.len() {
             return Err(Fault::new(format!(
@@ -349,26 +352,26 @@ impl<D: Disk> Loop<D> {
     /// Which voter is connected and says nothing, although all tell their heads: it is stopped,
     /// hangs, or its disk is full.
     fn silent(&self) -> BTreeSet<ReplicaId> {
-        let up = self.reach.up.keys().copied().filter(|id| self.group.voters.contains(&id.0));
-        let since = |id| self.reach.heard.get(&id).copied().unwrap_or_default();
-        up.filter(|id| self.ticks.saturating_sub(since(*id)) > SILENT_TICKS).collect()
+        let up = self.kept.reach.up.keys().copied().filter(|id| self.group.voters.contains(&id.0));
+        let since = |id| self.kept.reach.heard.get(&id).copied().unwrap_or_default();
+        up.filter(|id| self.kept.ticks.saturating_sub(since(*id)) > SILENT_TICKS).collect()
     }
 
     /// Lets everybody see how the group looks from here.
     pub(super) fn tell_group(&mut self) {
         let now = GroupView {
             raft: self.core.status(),
-            up: self.reach.up.clone(),
-            unreachable: self.reach.unreachable.clone(),
-            shut_out_by: self.reach.shut_out_by.clone(),
-            heads: self.agreement.heads().clone(),
-            disagreements: self.agreement.disagreements().clone(),
+            up: self.kept.reach.up.clone(),
+            unreachable: self.kept.reach.unreachable.clone(),
+            shut_out_by: self.kept.reach.shut_out_by.clone(),
+            heads: self.kept.agreement.heads().clone(),
+            disagreements: self.kept.agreement.disagreements().clone(),
             fetching: self.fetching.as_ref().map(|fetching| fetching.target.record.record),
             silent: self.silent(),
             full: None,
             mending: None,
         };
-        self.tells.group.send_if_modified(|told| {
+        self.kept.tells.group.send_if_modified(|told| {
             let changed = **told != now;
             if changed {
                 *told = Arc::new(now);

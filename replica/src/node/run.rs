@@ -1,33 +1,29 @@
 //! The loop: the only place where the core meets the disk and the links.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger::Fault;
 use ledger::history::{ReplicaId, Verdict};
-use ledger::lock::signatures::Signer;
 use ledger::rows::raft::{Ahead, Group};
 use ledger::rows::{Rows, tables};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::agreement::Agreement;
 use super::fetching::Fetching;
 use super::foresight::Foresight;
 use super::handle::Command;
 use super::keeper::Keeper;
+use super::kept::Kept;
 use super::librarian::Librarian;
-use super::proposals::Proposals;
-use super::reach::Reach;
-use super::surroundings::Clock;
 use super::{GroupView, Outcome, View, group};
 use crate::core::applier::{Applied, pointer};
 use crate::core::{Committed, Core, Input, LogWrite, Output, ReadId, Role};
 use crate::disk::{Batch, Disk, Durable, log};
 use crate::peers::{Membership, Message};
-use crate::security_log::{Denial, SecurityLog};
+use crate::security_log::Denial;
 
 /// Time between two ticks of the core.
 pub(super) const TICK: Duration = Duration::from_millis(50);
@@ -52,34 +48,21 @@ pub(super) struct Tells {
 
 /// Everything that the loop owns.
 pub(super) struct Loop<D: Disk> {
-    pub(super) id: ReplicaId,
+    /// What outlives the database.
+    pub(super) kept: Kept,
     pub(super) core: Core,
     pub(super) disk: D,
     /// What nobody relies on yet: it goes with whatever is written next.
     pub(super) later: Batch,
     pub(super) keeper: Keeper,
     pub(super) foresight: Foresight,
-    pub(super) commands: Receiver<Command>,
-    pub(super) tells: Tells,
-    pub(super) member: Arc<dyn Signer + Send + Sync>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) proposals: Proposals,
-    pub(super) reading: BTreeMap<ReadId, oneshot::Sender<()>>,
-    pub(super) next_read: u64,
-    pub(super) reach: Reach,
-    pub(super) agreement: Agreement,
-    pub(super) security: Arc<SecurityLog>,
     pub(super) fetching: Option<Fetching>,
-    pub(super) requests: u64,
     /// The Raft group, as it is applied here.
     pub(super) group: Group,
     /// How far records are ahead of the log, as the row says.
     pub(super) ahead: Option<Ahead>,
     /// Term and leader that proposals were handed to last.
     pub(super) led: (u64, Option<ReplicaId>),
-    /// Ticks since the start.
-    pub(super) ticks: u64,
-    pub(super) stopping: Option<Instant>,
     /// Whether the core's outputs are being carried out.
     pub(super) stepping: bool,
 }
@@ -121,19 +104,19 @@ impl<D: Disk> Loop<D> {
     pub(super) fn begin(&mut self) -> Result<(), Fault> {
         let members = group::wanted(self.view().rows())?;
         // Reads may wait since before the database was opened again.
-        let reads = self.reading.keys().copied().map(Input::Read).collect::<Vec<_>>();
+        let reads = self.kept.reading.keys().copied().map(Input::Read).collect::<Vec<_>>();
         self.step(std::iter::once(Input::Members(members)).chain(reads))
     }
 
     pub(super) fn tick(&mut self, now: Instant) -> Result<(), Fault> {
-        self.ticks += 1;
+        self.kept.ticks += 1;
         if let Some(damage) = self.disk.damage() {
             return Err(damage);
         }
         self.step([Input::Tick])?;
-        self.proposals.tick(now);
+        self.kept.proposals.tick(now);
         // Without a majority nobody answers a read; whoever has given up waits for none.
-        self.reading.retain(|_, reply| !reply.is_closed());
+        self.kept.reading.retain(|_, reply| !reply.is_closed());
         self.hand_proposals_over(now)?;
         self.fetch_on(now)?;
         self.compare_heads()?;
@@ -143,7 +126,7 @@ impl<D: Disk> Loop<D> {
 
     /// Whether it was asked to stop, and nobody has to be told to lead in its place any more.
     fn may_stop(&self) -> bool {
-        let Some(since) = self.stopping else { return false };
+        let Some(since) = self.kept.stopping else { return false };
         let status = self.core.status();
         status.role != Role::Leader || status.group.voters.len() < 2 || since.elapsed() >= HAND_OVER
     }
@@ -151,14 +134,14 @@ impl<D: Disk> Loop<D> {
     /// The next command: looks for one until `awake`, and then sleeps until `end`.
     fn next(&self, awake: Instant, end: Instant) -> Result<Command, RecvTimeoutError> {
         loop {
-            match self.commands.try_recv() {
+            match self.kept.commands.try_recv() {
                 Ok(command) => return Ok(command),
                 Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
                 Err(TryRecvError::Empty) => {}
             }
             let now = Instant::now();
             if now >= awake {
-                return self.commands.recv_timeout(end.saturating_duration_since(now));
+                return self.kept.commands.recv_timeout(end.saturating_duration_since(now));
             }
             thread::yield_now();
         }
@@ -166,7 +149,7 @@ impl<D: Disk> Loop<D> {
 
     /// Takes what has queued up, so that it shares a sync.
     pub(super) fn gather(&mut self, first: Command) -> Result<(), Fault> {
-        let now = self.clock.now();
+        let now = self.kept.clock.now();
         let mut inputs = Vec::new();
         let mut next = Some(first);
         let mut taken = 0;
@@ -176,32 +159,32 @@ impl<D: Disk> Loop<D> {
             match command {
                 Command::Submit { data, reply, permit } => {
                     bytes += data.len();
-                    self.proposals.ask(data, reply, permit, now);
+                    self.kept.proposals.ask(data, reply, permit, now);
                 }
                 Command::Read { reply } => {
-                    self.next_read += 1;
-                    let id = ReadId(self.next_read);
+                    self.kept.next_read += 1;
+                    let id = ReadId(self.kept.next_read);
                     if planted!(StaleRead) {
                         let _ = reply.send(());
                     } else {
-                        self.reading.insert(id, reply);
+                        self.kept.reading.insert(id, reply);
                         inputs.push(Input::Read(id));
                     }
                 }
                 Command::Answer { reply } => drop(reply.send(())),
                 Command::Linked(links) => {
-                    self.reach.librarian = Some(Librarian::start(links.clone())?);
-                    self.reach.links = Some(links);
+                    self.kept.reach.librarian = Some(Librarian::start(links.clone())?);
+                    self.kept.reach.links = Some(links);
                 }
                 Command::Link(event) => bytes += self.link(event, now, &mut inputs)?,
                 Command::HandOver(to) => self.hand_over(to, &mut inputs),
                 Command::Stop => {
-                    self.stopping = Some(now);
+                    self.kept.stopping = Some(now);
                     inputs.push(Input::HandOver(None));
                 }
             }
             let full = taken >= BATCH_COMMANDS || bytes >= BATCH_BYTES;
-            next = if full { None } else { self.commands.try_recv().ok() };
+            next = if full { None } else { self.kept.commands.try_recv().ok() };
         }
         self.step(inputs)?;
         self.hand_proposals_over(now)
@@ -212,15 +195,15 @@ impl<D: Disk> Loop<D> {
         let status = self.core.leads();
         if status != self.led {
             self.led = status;
-            self.proposals.all_returned();
+            self.kept.proposals.all_returned();
         }
-        if !self.proposals.any_here() {
+        if !self.kept.proposals.any_here() {
             return Ok(());
         }
         let most = (BATCH_PROPOSALS, BATCH_BYTES);
         match self.led.1 {
-            Some(leader) if leader == self.id => loop {
-                let proposals = self.proposals.hand_over(None, now, most);
+            Some(leader) if leader == self.kept.id => loop {
+                let proposals = self.kept.proposals.hand_over(None, now, most);
                 if proposals.is_empty() {
                     return Ok(());
                 }
@@ -229,9 +212,9 @@ impl<D: Disk> Loop<D> {
                     return Ok(());
                 }
             },
-            Some(leader) if self.reach.up.contains_key(&leader) => {
-                for (id, proposal) in self.proposals.hand_over(Some(leader), now, most) {
-                    self.reach.send(leader, Message::Propose { request: id.0, proposal });
+            Some(leader) if self.kept.reach.up.contains_key(&leader) => {
+                for (id, proposal) in self.kept.proposals.hand_over(Some(leader), now, most) {
+                    self.kept.reach.send(leader, Message::Propose { request: id.0, proposal });
                 }
                 Ok(())
             }
@@ -264,7 +247,7 @@ impl<D: Disk> Loop<D> {
                 }
                 Output::Apply(entries) => self.apply(&entries)?,
                 Output::Readable(read) => {
-                    if let Some(reply) = self.reading.remove(&read) {
+                    if let Some(reply) = self.kept.reading.remove(&read) {
                         let _ = reply.send(());
                     }
                     continue;
@@ -274,7 +257,7 @@ impl<D: Disk> Loop<D> {
                     continue;
                 }
                 Output::Send(to, message) => {
-                    self.reach.send(to, Message::Raft(message));
+                    self.kept.reach.send(to, Message::Raft(message));
                     continue;
                 }
                 Output::CatchUp(from, target) => self.catch_up(from, target)?.into_iter().collect(),
@@ -300,13 +283,13 @@ impl<D: Disk> Loop<D> {
     /// Writes down what a peer has done that it must not. However often it does it, logs stay
     /// small.
     pub(super) fn misbehaved(&self, peer: ReplicaId, what: &dyn std::fmt::Display) {
-        if self.security.denied(Denial::Peer, &format!("replica {peer}"), &what.to_string()) {
+        if self.kept.security.denied(Denial::Peer, &format!("replica {peer}"), &what.to_string()) {
             tracing::warn!(%peer, what = %what, "a peer misbehaves: dropped what it sent");
         }
     }
 
     pub(super) fn view(&self) -> Arc<View> {
-        self.tells.views.borrow().clone()
+        self.kept.tells.views.borrow().clone()
     }
 
     fn persist(&mut self, write: &LogWrite) -> Result<(), Fault> {
@@ -326,7 +309,7 @@ impl<D: Disk> Loop<D> {
         if let Some((at, group)) = &write.installed {
             let fold = self.view().fold().clone();
             let rows: Box<dyn Rows + Send + Sync> = Box::new(self.disk.view());
-            self.tells.views.send_replace(Arc::new(View::new(at.index, fold, rows)));
+            self.kept.tells.views.send_replace(Arc::new(View::new(at.index, fold, rows)));
             self.group = group.clone();
             self.tell_membership()?;
         }
@@ -393,8 +376,10 @@ impl<D: Disk> Loop<D> {
         for (position, verdict) in verdicts {
             let entry = asked.find(|committed| committed.entry.position == position);
             let Some(Committed { entry, proposal, .. }) = entry else { continue };
-            let Some(proposal) = self.proposals.applied(*proposal, &entry.data) else { continue };
-            self.proposals.answer(proposal, outcome(verdict));
+            let Some(proposal) = self.kept.proposals.applied(*proposal, &entry.data) else {
+                continue;
+            };
+            self.kept.proposals.answer(proposal, outcome(verdict));
         }
         if entries.iter().any(|entry| entry.recorded) {
             self.answer_recorded(&view)?;
@@ -406,8 +391,8 @@ impl<D: Disk> Loop<D> {
     pub(super) fn publish(&mut self, applied: u64, fold: ledger::history::Fold) -> Arc<View> {
         let rows: Box<dyn Rows + Send + Sync> = Box::new(self.disk.view());
         let view = Arc::new(View::new(applied, fold, rows));
-        self.tells.views.send_replace(view.clone());
-        self.agreement.reached(&view);
+        self.kept.tells.views.send_replace(view.clone());
+        self.kept.agreement.reached(&view);
         view
     }
 }

@@ -65,15 +65,15 @@ impl<D: Disk> Machine<D> {
         let supported = Supported::THIS_VERSION;
         let around = Around { supported, seed, window, foresight, clock, security };
         let ((handle, membership), mut work) = prepare(recovered, member, around)?;
-        work.reach.librarian = Some(Librarian::AtOnce(way.clone(), portions));
-        work.reach.links = Some(way);
+        work.kept.reach.librarian = Some(Librarian::AtOnce(way.clone(), portions));
+        work.kept.reach.links = Some(way);
         work.begin()?;
         Ok(Machine { work, handle, membership })
     }
 
     /// A tick has passed: there are 20 in a second.
     pub fn tick(&mut self) -> Result<(), Fault> {
-        let now = self.work.clock.now();
+        let now = self.work.kept.clock.now();
         self.work.tick(now)?;
         self.work.keeper.write(Durable::Now)
     }
@@ -100,7 +100,7 @@ impl<D: Disk> Machine<D> {
         &mut self,
         submission: Submission,
     ) -> Result<Option<Result<Asked, Refusal>>, Fault> {
-        let signed = match self.handle.sign_at(submission, self.work.clock.wall_ms()) {
+        let signed = match self.handle.sign_at(submission, self.work.kept.clock.wall_ms()) {
             Ok(signed) => signed,
             Err(refusal) => return Ok(Some(Err(refusal))),
         };
@@ -166,7 +166,7 @@ impl<D: Disk> Machine<D> {
 
     /// Whether that request's proposal still waits for an outcome here.
     pub fn waits(&self, request: &RequestId) -> bool {
-        self.work.proposals.waiting().any(|(_, data)| {
+        self.work.kept.proposals.waiting().any(|(_, data)| {
             SignedProposal::decode(data).is_ok_and(|signed| signed.proposal().request == *request)
         })
     }
