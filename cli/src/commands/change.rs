@@ -138,7 +138,7 @@ impl Request {
         let unknown = error.outcome_unknown() || matches!(&error, ClientError::Unexpected { .. });
         let failure = Failure::from(error);
         if !unknown {
-            return failure;
+            return if self.named { in_doubt(failure) } else { failure };
         }
         let what = format!("the outcome is unknown: {}", failure.what);
         Failure { code: Code::Unknown, what, remedy: None }.remedy(format!(
@@ -194,6 +194,15 @@ impl Request {
             more,
         }
     }
+}
+
+/// A refusal speaks of the attempt that it answers; whoever names a request may have asked before.
+fn in_doubt(failure: Failure) -> Failure {
+    let warning = "If an earlier attempt with this request ID had no answer, it may be recorded yet: \
+                   run the command again later to see.";
+    let remedy =
+        failure.remedy.as_ref().map_or(warning.to_owned(), |remedy| format!("{remedy}\n{warning}"));
+    failure.remedy(remedy)
 }
 
 /// Fills `bytes` with the system's randomness.

@@ -48,8 +48,9 @@ pub enum Input {
     Tick,
     /// A message from the peer that the transport authenticated as this replica.
     FromPeer(ReplicaId, PeerMessage),
-    /// Proposals to append, each a signed proposal's bytes: together under one sync.
-    Propose(Vec<(ProposalId, Vec<u8>)>),
+    /// Proposals to append if this member leads in that term, each a signed proposal's bytes:
+    /// together under one sync.
+    Propose(u64, Vec<(ProposalId, Vec<u8>)>),
     /// Somebody wants to read what is committed by now.
     Read(ReadId),
     /// The write of this ticket is done, and synced if it asked for that.

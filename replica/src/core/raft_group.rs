@@ -212,9 +212,9 @@ impl Core {
         match input {
             Input::Tick => self.tick(out)?,
             Input::FromPeer(from, message) => self.receive(from, message, out)?,
-            Input::Propose(proposals) => {
+            Input::Propose(term, proposals) => {
                 for (id, data) in proposals {
-                    self.propose(id, data, out)?;
+                    self.propose(term, id, data, out)?;
                 }
             }
             Input::Read(read) => self.reads.add(read),
@@ -379,12 +379,13 @@ impl Core {
 
     fn propose(
         &mut self,
+        term: u64,
         id: ProposalId,
         data: Vec<u8>,
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
         // raft-rs would forward a follower's proposal; ours are forwarded before they get here.
-        if self.raft.raft.state != StateRole::Leader {
+        if self.raft.raft.state != StateRole::Leader || self.raft.raft.term != term {
             let leader = self.status().leader;
             out.push(Output::Rejected(id, Rejection::NotLeader(leader)));
             return Ok(());

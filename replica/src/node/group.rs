@@ -8,6 +8,7 @@ use ledger::history::{MemberKey, ReplicaId, invitations};
 use ledger::rows::Rows;
 use ledger::rows::raft::{Group, Neighbour};
 
+use super::kept::Told;
 use crate::core::{Wanted, WantedRole};
 use crate::disk::log;
 use crate::peers::{Membership, Peer};
@@ -32,11 +33,13 @@ pub(super) fn wanted(rows: &dyn Rows) -> Result<Wanted, Fault> {
 /// Whoever is removed on record stays linked while it is in the Raft group `group`: the change that
 /// takes it out may need its vote. And until the records name this replica (`own`) as a member, they
 /// are older than what it was told when it joined: those who have them may be none of the members
-/// that they name.
+/// that they name. Likewise others than those on record may lead by now, whom members have `told`
+/// this replica of: they are linked to, in addition to the members that are known.
 pub(super) fn membership(
     rows: &dyn Rows,
     own: ReplicaId,
     group: &Group,
+    told: &BTreeMap<ReplicaId, Told>,
 ) -> Result<Membership, Fault> {
     let in_group = |id: &u64| {
         [&group.voters, &group.learners, &group.voters_outgoing]
@@ -64,6 +67,20 @@ pub(super) fn membership(
             if !removed.contains_key(&MemberKey(key)) {
                 members.insert(ReplicaId(replica), Peer { key: MemberKey(key), address });
             }
+        }
+    }
+    let said: Vec<_> = told.values().flat_map(|told| &told.members).collect();
+    let by_how_many =
+        |name: &(&ReplicaId, &Peer)| said.iter().filter(|other| *other == name).count();
+    for name @ (id, peer) in &said {
+        // Where they differ, whoever most of them name.
+        let most = said
+            .iter()
+            .filter(|(other, _)| other == id)
+            .all(|other| by_how_many(other) <= by_how_many(name));
+        let known = members::member(rows, **id)?.is_some();
+        if most && !known && !removed.contains_key(&peer.key) {
+            members.entry(**id).or_insert_with(|| (*peer).clone());
         }
     }
     // Somebody who was invited asks again for what it was told, in case the answer was lost.
@@ -119,7 +136,7 @@ mod tests {
         let second = history.enrol(20);
         told(&mut history, &[(2, key(20)), (3, key(21)), (4, key(22))]);
         let own = ReplicaId(4);
-        let early = membership(&history.rows, own, &Group::default()).unwrap();
+        let early = membership(&history.rows, own, &Group::default(), &BTreeMap::new()).unwrap();
         assert_eq!(early.members.len(), 4, "the first member is not known to be gone");
         assert_eq!(early.members[&ReplicaId(3)].key, key(21));
         // What it was told is newer than early records.
@@ -128,12 +145,29 @@ mod tests {
         // Whom the records remove, nobody is linked to, whatever was told.
         let third = history.enrol(21);
         history.apply(Event::MemberRemoved(third));
-        let later = membership(&history.rows, own, &Group::default()).unwrap();
+        let later = membership(&history.rows, own, &Group::default(), &BTreeMap::new()).unwrap();
         assert!(!later.members.contains_key(&third) && later.removed.contains_key(&key(21)));
+
+        // A member tells of one who has joined since, and of others who are somebody else on record.
+        let says = |members: &[(u64, MemberKey)]| {
+            let peer =
+                |(id, key): &(u64, MemberKey)| (ReplicaId(*id), Peer { key: *key, address: None });
+            Told { record: 99, members: members.iter().map(peer).collect(), tick: 0 }
+        };
+        let all = [(2, key(40)), (3, key(21)), (9, key(41))];
+        let told = BTreeMap::from([
+            (ReplicaId(1), says(&[(9, key(50))])),
+            (ReplicaId(2), says(&all)),
+            (ReplicaId(3), says(&all)),
+        ]);
+        let behind = membership(&history.rows, own, &Group::default(), &told).unwrap();
+        assert_eq!(behind.members[&ReplicaId(9)].key, key(41));
+        assert_eq!(behind.members[&second].key, key(20));
+        assert!(!behind.members.contains_key(&third));
 
         // From then on the records know better.
         assert_eq!(history.enrol(22), own);
-        let named = membership(&history.rows, own, &Group::default()).unwrap();
+        let named = membership(&history.rows, own, &Group::default(), &BTreeMap::new()).unwrap();
         assert_ne!(named.members[&second].address.as_deref(), Some("told:2"));
     }
 }

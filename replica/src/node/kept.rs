@@ -20,7 +20,17 @@ use super::run::{Loop, Tells};
 use super::surroundings::Clock;
 use crate::core::{Core, ReadId};
 use crate::disk::{Batch, Disk};
+use crate::peers::Peer;
 use crate::security_log::SecurityLog;
+
+/// Who somebody says the members are.
+pub(super) struct Told {
+    /// The record behind which they are.
+    pub(super) record: u64,
+    pub(super) members: BTreeMap<ReplicaId, Peer>,
+    /// The tick at which it said so.
+    pub(super) tick: u64,
+}
 
 /// What outlives a database that is closed and opened again.
 pub(super) struct Kept {
@@ -34,6 +44,8 @@ pub(super) struct Kept {
     pub(super) next_read: u64,
     pub(super) reach: Reach,
     pub(super) agreement: Agreement,
+    /// Who the members are behind records that this replica does not have yet, as members say.
+    pub(super) told: BTreeMap<ReplicaId, Told>,
     pub(super) security: Arc<SecurityLog>,
     pub(super) requests: u64,
     /// Ticks since the start.

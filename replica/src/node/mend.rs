@@ -29,9 +29,9 @@ use crate::disk::{Batch, Disk, Durable, ROWS_DIR, log, watermark};
 /// The former database, in the data directory.
 const BEFORE_DIR: &str = "db.damaged";
 /// The new one while it is not complete.
-const MAKING_DIR: &str = "db.mending";
+pub(crate) const MAKING_DIR: &str = "db.mending";
 /// The new one once it is, until it is in its place.
-pub(super) const MADE_DIR: &str = "db.mended";
+pub(crate) const MADE_DIR: &str = "db.mended";
 /// Records that are replayed together.
 const BATCH_RECORDS: usize = 2048;
 /// Rows that are copied together.

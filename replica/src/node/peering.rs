@@ -1,6 +1,6 @@
 //! The loop's part in the group: what comes over the links, and what goes out by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,13 +12,14 @@ use ledger::rows::raft::Ahead;
 
 use super::fetching::{Ask, Fetching};
 use super::foresight::Threads;
+use super::kept::Told;
 use super::librarian;
 use super::run::{Loop, changes_members};
 use super::{GroupView, Outcome, View, group};
 use crate::core::applier::pointer;
 use crate::core::{Input, ProposalId, Rejection};
 use crate::disk::{Batch, Disk, Durable, log};
-use crate::peers::{Answer, Event, Message};
+use crate::peers::{Answer, Event, Message, Peer};
 
 /// Ticks between two heads that this replica tells the others.
 const HEAD_TICKS: u64 = 20;
@@ -70,12 +71,13 @@ impl<D: Disk> Loop<D> {
                 inputs.push(Input::FromPeer(from, message));
                 return Ok(bytes);
             }
-            Message::Propose { request, proposal } => {
+            Message::Propose { request, term, proposal } => {
                 let bytes = proposal.len();
                 match self.forwarded(from, &proposal) {
                     Ok(()) => {
-                        let id = self.kept.proposals.forward(from, request);
-                        inputs.push(Input::Propose(vec![(id, proposal)]));
+                        let copy = self.kept.proposals.forward(from, request, term);
+                        let Some(copy) = copy else { return Ok(0) };
+                        inputs.push(Input::Propose(term, vec![(copy, proposal)]));
                         return Ok(bytes);
                     }
                     Err(answer) => {
@@ -96,7 +98,9 @@ impl<D: Disk> Loop<D> {
                 {
                     self.misbehaved(from, &format!("a head that it has not signed: {refusal}"));
                 }
+                self.introduce_to(from, head.record)?;
             }
+            Message::Members { record, members } => self.told(from, record, members)?,
             Message::RecordsWanted { request, from: first, upto } => {
                 let view = self.view();
                 let wanted = librarian::Wanted { peer: from, request, from: first, upto, view };
@@ -120,6 +124,50 @@ impl<D: Disk> Loop<D> {
         Ok(0)
     }
 
+    /// Tells a peer that has come as far as that record who has joined since: it may be one of them
+    /// who leads, and whom the peer does not let in.
+    fn introduce_to(&self, peer: ReplicaId, record: u64) -> Result<(), Fault> {
+        let view = self.view();
+        let Some(last) = view.fold().next_index().checked_sub(1) else { return Ok(()) };
+        if record >= last {
+            return Ok(());
+        }
+        let active = members::active(view.rows())?;
+        if active.iter().any(|member| member.enrolled > record) {
+            let members = group::introduced(view.rows())?;
+            self.kept.reach.send(peer, Message::Members { record: last, members });
+        }
+        Ok(())
+    }
+
+    /// A peer says who the members are behind a record.
+    fn told(
+        &mut self,
+        from: ReplicaId,
+        record: u64,
+        members: BTreeMap<ReplicaId, Peer>,
+    ) -> Result<(), Fault> {
+        let tick = self.kept.ticks;
+        let before = self.kept.told.get(&from).map(|told| told.tick);
+        if record < self.view().fold().next_index()
+            || before.is_some_and(|before| tick - before < HEAD_TICKS / 2)
+        {
+            return Ok(());
+        }
+        self.kept.told.insert(from, Told { record, members, tick });
+        self.tell_membership()
+    }
+
+    /// Whom it was told of is on record by now, or not, and that counts.
+    pub(super) fn forget_told(&mut self) -> Result<(), Fault> {
+        if self.kept.told.is_empty() {
+            return Ok(());
+        }
+        let next = self.view().fold().next_index();
+        self.kept.told.retain(|_, told| told.record >= next);
+        if self.kept.told.is_empty() { self.tell_membership() } else { Ok(()) }
+    }
+
     /// Whether a forwarded proposal may be appended, should this replica lead.
     fn forwarded(&self, from: ReplicaId, proposal: &[u8]) -> Result<(), Answer> {
         let signed = SignedProposal::decode(proposal).map_err(|_| Answer::NotAProposal)?;
@@ -135,22 +183,23 @@ impl<D: Disk> Loop<D> {
 
     /// What the leader says of a proposal that was forwarded to it.
     fn answered(&mut self, from: ReplicaId, request: u64, answer: Answer) {
-        let id = ProposalId(request);
+        let copy = ProposalId(request);
         if self.core.leads().1 != Some(from) {
             return;
         }
         match answer {
-            Answer::Appended(_) => {}
-            Answer::Rejected(_) => {
-                self.kept.proposals.returned(id);
+            Answer::Rejected(reason) => {
+                self.kept.proposals.returned(copy, reason);
             }
             Answer::ClockApart => {
                 tracing::error!(leader = %from, "this machine's clock is far from the leader's");
-                self.kept.proposals.answer(id, Outcome::ClockApart);
+                self.kept.proposals.clock_apart(copy);
             }
             Answer::NotAProposal => {
                 tracing::error!(leader = %from, "the leader does not take this proposal for one");
-                self.kept.proposals.answer(id, Outcome::Unknown);
+                if let Some(asker) = self.kept.proposals.asker(copy) {
+                    self.kept.proposals.answer(asker, Outcome::Unknown);
+                }
             }
         }
     }
@@ -158,7 +207,7 @@ impl<D: Disk> Loop<D> {
     /// The core has not appended a proposal, or it has lost its place.
     pub(super) fn rejected(&mut self, proposal: ProposalId, reason: Rejection) {
         tracing::debug!(?reason, "a proposal was not appended");
-        if let Some((peer, request)) = self.kept.proposals.returned(proposal) {
+        if let Some((peer, request)) = self.kept.proposals.returned(proposal, reason) {
             let answer = Answer::Rejected(reason);
             self.kept.reach.send(peer, Message::Proposed { request, answer });
         }
@@ -313,7 +362,8 @@ impl<D: Disk> Loop<D> {
 
     /// Lets the links know whom to reach and to let in.
     pub(super) fn tell_membership(&mut self) -> Result<(), Fault> {
-        let membership = group::membership(self.view().rows(), self.kept.id, &self.group)?;
+        let (rows, told) = (self.view(), &self.kept.told);
+        let membership = group::membership(rows.rows(), self.kept.id, &self.group, told)?;
         self.kept.agreement.keep(|id| membership.members.contains_key(&id));
         self.kept.reach.unreachable.retain(|id, _| membership.members.contains_key(id));
         self.kept.tells.membership.send_replace(Arc::new(membership));

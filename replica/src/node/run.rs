@@ -120,6 +120,7 @@ impl<D: Disk> Loop<D> {
         self.hand_proposals_over(now)?;
         self.fetch_on(now)?;
         self.compare_heads()?;
+        self.forget_told()?;
         self.tell_group();
         Ok(())
     }
@@ -197,24 +198,27 @@ impl<D: Disk> Loop<D> {
             self.led = status;
             self.kept.proposals.all_returned();
         }
-        if !self.kept.proposals.any_here() {
+        let term = self.led.0;
+        if !self.kept.proposals.any_here(term) {
             return Ok(());
         }
         let most = (BATCH_PROPOSALS, BATCH_BYTES);
         match self.led.1 {
             Some(leader) if leader == self.kept.id => loop {
-                let proposals = self.kept.proposals.hand_over(None, now, most);
+                let proposals = self.kept.proposals.hand_over((term, None), now, most);
                 if proposals.is_empty() {
                     return Ok(());
                 }
-                self.step([Input::Propose(proposals)])?;
+                self.step([Input::Propose(term, proposals)])?;
                 if self.core.leads() != self.led {
                     return Ok(());
                 }
             },
             Some(leader) if self.kept.reach.up.contains_key(&leader) => {
-                for (id, proposal) in self.kept.proposals.hand_over(Some(leader), now, most) {
-                    self.kept.reach.send(leader, Message::Propose { request: id.0, proposal });
+                let copies = self.kept.proposals.hand_over((term, Some(leader)), now, most);
+                for (copy, proposal) in copies {
+                    let request = copy.0;
+                    self.kept.reach.send(leader, Message::Propose { request, term, proposal });
                 }
                 Ok(())
             }
@@ -376,10 +380,8 @@ impl<D: Disk> Loop<D> {
         for (position, verdict) in verdicts {
             let entry = asked.find(|committed| committed.entry.position == position);
             let Some(Committed { entry, proposal, .. }) = entry else { continue };
-            let Some(proposal) = self.kept.proposals.applied(*proposal, &entry.data) else {
-                continue;
-            };
-            self.kept.proposals.answer(proposal, outcome(verdict));
+            let outcome = outcome(verdict);
+            self.kept.proposals.applied(*proposal, &entry.data, position.term, outcome);
         }
         if entries.iter().any(|entry| entry.recorded) {
             self.answer_recorded(&view)?;

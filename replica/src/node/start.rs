@@ -26,7 +26,7 @@ use super::keeper::Keeper;
 use super::kept::Kept;
 use super::librarian::Librarian;
 use super::mend::{self, Mended};
-use super::proposals::Proposals;
+use super::proposals::{COPIES_PER_MS, Proposals};
 use super::reach::Reach;
 use super::run::{Loop, Tells};
 use super::scrub;
@@ -336,17 +336,20 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     let (commands, to_do) = mpsc::channel();
     let mut agreement = Agreement::new(cluster, incarnation, replica);
     agreement.reached(&found.view);
+    // Copies of proposals have other numbers than in every run before.
+    let first_copy = clock.wall_ms().saturating_mul(COPIES_PER_MS);
     let kept = Kept {
         id: replica,
         commands: to_do,
         tells,
         member: member.clone(),
         clock,
-        proposals: Proposals::default(),
+        proposals: Proposals::numbered_from(first_copy),
         reading: BTreeMap::new(),
         next_read: 0,
         reach: Reach::default(),
         agreement,
+        told: BTreeMap::new(),
         security: security.clone(),
         requests: 0,
         ticks: 0,
@@ -431,7 +434,7 @@ fn found<D: Disk, M: Marks + 'static>(
     let rows: Box<dyn Rows + Send + Sync> = Box::new(disk.view());
     let fold = Fold::open_knowing(&*rows, known)?;
     let (applied, ahead) = (saved.applied, saved.ahead);
-    let membership = Arc::new(group::membership(&*rows, replica, &saved.group)?);
+    let membership = Arc::new(group::membership(&*rows, replica, &saved.group, &BTreeMap::new())?);
     let core = Core::with_window(replica, saved, seed, window)?;
     let view = Arc::new(View::new(applied, fold, rows));
     let keeper = Keeper::new(Box::new(watermark), mark);

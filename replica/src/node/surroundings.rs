@@ -17,7 +17,7 @@ pub trait Clock: Send + Sync {
 
 /// This machine's clocks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SystemClock;
+pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Instant {

@@ -3,20 +3,23 @@
 //! | kind of frame | body |
 //! | --- | --- |
 //! | Raft | see `raft_codec` |
-//! | Propose | [request, proposal] |
-//! | Proposed | [request, 0, term, index], [request, 1, leader or null], [request, 2] busy, [request, 3] displaced, [request, 4] clock apart, [request, 5] not a proposal |
+//! | Propose | [request, term, proposal] |
+//! | Proposed | [request, 1, leader or null], [request, 2] busy, [request, 3] displaced, [request, 4] clock apart, [request, 5] not a proposal |
 //! | HandOver | [member or null] |
 //! | Head | [record index, record hash, fold hash, signature] |
 //! | RecordsWanted | [request, from, upto] |
 //! | Records | [request, first, [record...]] |
 //! | RecordsEnd | [request, next] |
+//! | Members | [record, [[member, key, address or null]...]], ascending |
+
+use std::collections::BTreeMap;
 
 use ledger::cbor::{Malformed, Reader, Writer};
-use ledger::history::{FoldHash, RecordHash, ReplicaId};
-use ledger::limits::{PROPOSAL_BYTES, RECORD_BYTES};
-use ledger::rows::raft::Position;
+use ledger::history::{FoldHash, MemberKey, RecordHash, ReplicaId};
+use ledger::limits::{ADDRESS_BYTES, MEMBERS_AT_ONCE, PROPOSAL_BYTES, RECORD_BYTES};
 
 use super::frame::Kind;
+use super::membership::Peer;
 use super::message::{Answer, Head, Message, leader_of};
 use super::raft_codec;
 use crate::core::Rejection;
@@ -36,8 +39,8 @@ pub(super) fn encode(message: &Message) -> Result<(Kind, Vec<u8>), Unsendable> {
             raft_codec::write(message, &mut out)?;
             Kind::Raft
         }
-        Message::Propose { request, proposal } => {
-            out.array(2).uint(*request).bytes(proposal);
+        Message::Propose { request, term, proposal } => {
+            out.array(3).uint(*request).uint(*term).bytes(proposal);
             Kind::Propose
         }
         Message::Proposed { request, answer } => {
@@ -74,6 +77,17 @@ pub(super) fn encode(message: &Message) -> Result<(Kind, Vec<u8>), Unsendable> {
             out.array(2).uint(*request).uint(*next);
             Kind::RecordsEnd
         }
+        Message::Members { record, members } => {
+            out.array(2).uint(*record).array(members.len());
+            for (id, peer) in members {
+                out.array(3).uint(id.0).bytes(&peer.key.0);
+                match &peer.address {
+                    Some(address) => out.text(address),
+                    None => out.null(),
+                };
+            }
+            Kind::Members
+        }
     };
     let body = out.into_bytes();
     if body.len() > kind.most() {
@@ -98,6 +112,7 @@ pub(super) fn decode(
         Kind::RecordsWanted => |reader, _, _| read_wanted(reader),
         Kind::Records => |reader, _, _| read_records(reader),
         Kind::RecordsEnd => |reader, _, _| read_end(reader),
+        Kind::Members => |reader, _, _| read_members(reader),
         Kind::Hello | Kind::Goodbye | Kind::Still | Kind::Join => return None,
     };
     let mut reader = Reader::new(body);
@@ -114,9 +129,6 @@ fn read_hand_over(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
 
 fn write_answer(request: u64, answer: Answer, out: &mut Writer) {
     match answer {
-        Answer::Appended(Position { index, term }) => {
-            out.array(4).uint(request).uint(0).uint(term).uint(index);
-        }
         Answer::Rejected(rejection @ Rejection::NotLeader(_)) => {
             out.array(3).uint(request).uint(1);
             match leader_of(rejection) {
@@ -148,10 +160,6 @@ fn read_answer(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
     let request = reader.uint()?;
     let at = reader.clone();
     let answer = match (reader.uint()?, len) {
-        (0, 4) => {
-            let term = reader.uint()?;
-            Answer::Appended(Position { term, index: reader.uint()? })
-        }
         (1, 3) => {
             let leader = if reader.null() { None } else { Some(ReplicaId(reader.uint()?)) };
             Answer::Rejected(Rejection::NotLeader(leader))
@@ -167,11 +175,12 @@ fn read_answer(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
 }
 
 fn read_propose(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
-    reader.array_of(2)?;
+    reader.array_of(3)?;
     let request = reader.uint()?;
+    let term = reader.uint()?;
     let proposal = read_bytes(reader, PROPOSAL_BYTES)?;
     reader.close();
-    Ok(Message::Propose { request, proposal })
+    Ok(Message::Propose { request, term, proposal })
 }
 
 fn read_head(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
@@ -216,6 +225,31 @@ fn read_end(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
     let end = Message::RecordsEnd { request: reader.uint()?, next: reader.uint()? };
     reader.close();
     Ok(end)
+}
+
+fn read_members(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
+    reader.array_of(2)?;
+    let record = reader.uint()?;
+    let mut members = BTreeMap::new();
+    for _ in 0..reader.array_up_to(MEMBERS_AT_ONCE)? {
+        reader.array_of(3)?;
+        let at = reader.clone();
+        let id = ReplicaId(reader.uint()?);
+        if members.last_key_value().is_some_and(|(last, _)| *last >= id) {
+            return Err(at.malformed("members that are not in their order"));
+        }
+        let key = MemberKey(reader.fixed()?);
+        let at = reader.clone();
+        let address = if reader.null() { None } else { Some(reader.text()?.to_owned()) };
+        if address.as_ref().is_some_and(|address| address.len() > ADDRESS_BYTES) {
+            return Err(at.malformed("an address that is too long"));
+        }
+        reader.close();
+        members.insert(id, Peer { key, address });
+    }
+    reader.close();
+    reader.close();
+    Ok(Message::Members { record, members })
 }
 
 fn read_bytes(reader: &mut Reader<'_>, most: usize) -> Result<Vec<u8>, Malformed> {
@@ -317,8 +351,6 @@ mod tests {
 
     fn answer() -> impl Strategy<Value = Answer> {
         prop_oneof![
-            (any::<u64>(), any::<u64>())
-                .prop_map(|(index, term)| Answer::Appended(Position { index, term })),
             prop::option::of(any::<u64>())
                 .prop_map(|id| Answer::Rejected(Rejection::NotLeader(id.map(ReplicaId)))),
             Just(Answer::Rejected(Rejection::Busy)),
@@ -332,8 +364,15 @@ mod tests {
         let hash = || prop::array::uniform32(any::<u8>());
         prop_oneof![
             4 => raft(),
-            1 => (any::<u64>(), bytes(60))
-                .prop_map(|(request, proposal)| Message::Propose { request, proposal }),
+            1 => (any::<u64>(), any::<u64>(), bytes(60)).prop_map(
+                |(request, term, proposal)| Message::Propose { request, term, proposal }),
+            1 => (any::<u64>(), prop::collection::btree_map(
+                any::<u64>().prop_map(ReplicaId),
+                (hash(), prop::option::of("[a-z.]{1,20}:[0-9]{1,5}"))
+                    .prop_map(|(key, address)| Peer { key: MemberKey(key), address }),
+                0..4,
+            ))
+                .prop_map(|(record, members)| Message::Members { record, members }),
             1 => (any::<u64>(), answer())
                 .prop_map(|(request, answer)| Message::Proposed { request, answer }),
             1 => (any::<u64>(), hash(), hash(), any::<u8>()).prop_map(
@@ -425,7 +464,7 @@ mod tests {
         odd.set_entries(vec![old].into());
         refused(odd);
         let long = vec![0; Kind::Propose.most()];
-        encode(&Message::Propose { request: 1, proposal: long }).unwrap_err();
+        encode(&Message::Propose { request: 1, term: 1, proposal: long }).unwrap_err();
         // The number of MsgPropose where a kind stands.
         let (kind, mut body) = encode(&Message::Raft(PeerMessage(append))).unwrap();
         body[1] = 2;

@@ -7,7 +7,7 @@
 use std::io;
 use std::time::Duration;
 
-use ledger::limits::{PROPOSAL_BYTES, RECORD_BYTES};
+use ledger::limits::{ADDRESS_BYTES, MEMBERS_AT_ONCE, PROPOSAL_BYTES, RECORD_BYTES};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -44,11 +44,13 @@ pub enum Kind {
     Join = 11,
     /// A wish that somebody else lead.
     HandOver = 12,
+    /// The members, for one that is behind.
+    Members = 13,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Hello,
         Kind::Goodbye,
         Kind::Still,
@@ -61,6 +63,7 @@ impl Kind {
         Kind::RecordsEnd,
         Kind::Join,
         Kind::HandOver,
+        Kind::Members,
     ];
 
     /// Bytes of such a frame's body, at most.
@@ -76,6 +79,7 @@ impl Kind {
             Kind::Head => 256,
             Kind::Records => RECORD_BYTES + (64 << 10),
             Kind::Join => 64 << 10,
+            Kind::Members => MEMBERS_AT_ONCE * (ADDRESS_BYTES + 64),
         }
     }
 

@@ -1,8 +1,10 @@
 //! What members say to each other besides hello and goodbye.
 
-use ledger::history::{FoldHash, RecordHash, ReplicaId};
-use ledger::rows::raft::Position;
+use std::collections::BTreeMap;
 
+use ledger::history::{FoldHash, RecordHash, ReplicaId};
+
+use super::membership::Peer;
 use crate::core::{PeerMessage, Rejection};
 
 /// A message from one member to another. It may be lost; what is delivered on one connection
@@ -12,10 +14,13 @@ pub enum Message {
     /// A Raft message. Its `from` and `to` are not sent: the receiving end fills them in. A
     /// snapshot is a [`RecordPointer`](crate::core::RecordPointer) only.
     Raft(PeerMessage),
-    /// Please append this proposal: a follower to the leader.
+    /// Please append this copy of a proposal: a follower to the leader.
     Propose {
-        /// Names the request among those of its sender, to match the answer.
+        /// Names the request among those of its sender, to match the answer: there is no other with
+        /// this number, in this run or an earlier one.
         request: u64,
+        /// The term of the leader that it is for.
+        term: u64,
         /// The signed proposal's bytes.
         proposal: Vec<u8>,
     },
@@ -30,6 +35,13 @@ pub enum Message {
     HandOver(Option<ReplicaId>),
     /// How far the sender has come, and what it has reached.
     Head(Head),
+    /// Who the active members are, for one that is so far behind that it may not know them all.
+    Members {
+        /// The record behind which they are.
+        record: u64,
+        /// The members, at most `MEMBERS_AT_ONCE`.
+        members: BTreeMap<ReplicaId, Peer>,
+    },
     /// Please send the records from one index up to another, which is the last one wanted.
     RecordsWanted {
         /// Names the request among those of its sender.
@@ -61,8 +73,6 @@ pub enum Message {
 /// A leader's answer to a forwarded proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// It stands there in the leader's log. That is no commitment.
-    Appended(Position),
     /// It was not appended.
     Rejected(Rejection),
     /// The proposer's clock is too far from the leader's.
@@ -97,6 +107,9 @@ impl Message {
                 .iter()
                 .map(|entry| entry.data.len().saturating_add(entry.context.len()))),
             Message::Propose { proposal, .. } => proposal.len().saturating_add(REST),
+            Message::Members { members, .. } => {
+                sum(&mut members.values().map(|peer| peer.address.as_ref().map_or(0, String::len)))
+            }
             Message::Records { records, .. } => sum(&mut records.iter().map(Vec::len)),
             Message::Proposed { .. }
             | Message::HandOver(_)

@@ -348,8 +348,8 @@ async fn what_is_no_message_ends_a_connection_and_is_named() {
         let proposal = foreign.proposal().bytes().to_vec();
         for message in [
             Message::Head(head),
-            Message::Propose { request: 1, proposal },
-            Message::Propose { request: 2, proposal: vec![0xa0; 5000] },
+            Message::Propose { request: 1, term: siege.term(), proposal },
+            Message::Propose { request: 2, term: 1, proposal: vec![0xa0; 5000] },
             Message::Records { request: 1, first: 0, records: vec![vec![0; 1000]; 100] },
             Message::RecordsEnd { request: 7, next: u64::MAX },
             Message::RecordsWanted { request: 1, from: u64::MAX - 1, upto: u64::MAX },
@@ -382,7 +382,7 @@ async fn floods_and_slow_bytes_cost_the_others_nothing_that_grows() {
         let kinds = vec![
             Message::Raft(PeerMessage(beat)),
             Message::Head(head),
-            Message::Propose { request: 5, proposal: vec![0xa0; 50_000] },
+            Message::Propose { request: 5, term, proposal: vec![0xa0; 50_000] },
             Message::RecordsWanted { request: 9, from: 0, upto: 1 << 40 },
             Message::Records { request: 3, first: 1, records: vec![vec![1; 10_000]; 8] },
         ];

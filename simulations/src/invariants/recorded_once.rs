@@ -50,16 +50,16 @@ pub fn acknowledged_operations_are_recorded(told: Acknowledged<'_>) -> Result<()
     Ok(())
 }
 
-/// What somebody was told is refused is not recorded later, by another copy of it.
+/// What somebody was told is refused is not recorded later. Unless it was `in_doubt` what had become
+/// of an earlier try, asked elsewhere perhaps, when a later one was refused: a refusal speaks of the
+/// try that it answers.
 ///
 /// Reason: whoever is refused asks for something else instead. Source: issue 6 "unknown outcomes once
 /// or never", and no more than those.
-pub fn what_was_refused_is_not_recorded(request: &RequestId, refused: bool) -> Result<(), Broken> {
-    match refused {
-        true => Err(broken(
-            "what_was_refused_is_not_recorded",
-            format!("{request} is recorded, though it was refused"),
-        )),
-        false => Ok(()),
+pub fn what_was_refused_is_not_recorded(request: &RequestId, in_doubt: bool) -> Result<(), Broken> {
+    if in_doubt {
+        return Ok(());
     }
+    let what = format!("{request} is recorded, though it was refused");
+    Err(broken("what_was_refused_is_not_recorded", what))
 }

@@ -87,6 +87,8 @@ pub(super) struct Op {
     pub(super) done: Option<Done>,
     /// Why it was refused.
     refusal: Option<Refusal>,
+    /// Whether nobody knows what has become of an earlier try.
+    in_doubt: bool,
 }
 
 /// A read.
@@ -153,6 +155,8 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
         // A request that is asked anew may have been recorded when it was asked first.
         let former = self.clients.named.get(&want.request).map(|place| &self.clients.ops[*place]);
         let before = former.map_or(self.clients.known, |former| former.before);
+        let in_doubt =
+            former.is_some_and(|former| former.in_doubt || former.done != Some(Done::Refused));
         self.clients.named.insert(want.request.clone(), place);
         let (tries, looks) = (0, 0);
         let op = Op {
@@ -165,6 +169,7 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
             waiting: None,
             done: None,
             refusal: None,
+            in_doubt,
         };
         self.clients.ops.push(op);
         self.clients.open.push(place);
@@ -190,7 +195,7 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
         };
         let op = &mut self.clients.ops[place];
         op.tries += 1;
-        op.waiting = None;
+        op.in_doubt |= op.waiting.take().is_some();
         let submission = Submission {
             request: op.request.clone(),
             digest: op.digest,
@@ -270,7 +275,11 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
                     self.say(format_args!("{request} is refused: {refusal}"));
                     self.clients.ops[place].refusal = Some(refusal);
                 }
-                Outcome::ClockApart | Outcome::Unknown => self.ask_later(place)?,
+                Outcome::ClockApart => self.ask_later(place)?,
+                Outcome::Unknown => {
+                    self.clients.ops[place].in_doubt = true;
+                    self.ask_later(place)?;
+                }
             }
         }
         self.answer_reads(who)
@@ -313,8 +322,12 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     pub(super) fn clients_see(&mut self, record: &Record) -> Result<()> {
         let proposal = record.proposal().proposal();
         let asked = self.clients.named.get(&proposal.request.to_string());
-        let refused = asked.is_some_and(|op| self.clients.ops[*op].done == Some(Done::Refused));
-        invariants::what_was_refused_is_not_recorded(&proposal.request, refused)?;
+        if let Some(op) = asked.map(|op| &self.clients.ops[*op])
+            && op.done == Some(Done::Refused)
+        {
+            invariants::what_was_refused_is_not_recorded(&proposal.request, op.in_doubt)?;
+            self.count("recorded by an earlier try than the one refused");
+        }
         match &proposal.event {
             Event::MemberInvited(invited) => {
                 self.clients.invitations.insert(invited.key, (invited.expires_ms, false));
