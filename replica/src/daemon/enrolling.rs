@@ -7,7 +7,7 @@ use ledger::history::{Event, Who, requests};
 use ledger::{Ailment, Refusal};
 use tokio::time::sleep;
 
-use super::start::ServeError;
+use super::error::ServeError;
 use crate::keys::Keys;
 use crate::local_api::{self, random_request_id};
 use crate::node::{Handle, Outcome, Submission, View};

@@ -10,7 +10,7 @@ use ledger::rows::raft::{Identity, Neighbour};
 use zeroize::Zeroizing;
 
 use super::config::JoinFrom;
-use super::start::ServeError;
+use super::error::ServeError;
 use crate::joining::guest::{Guest, NotLetIn, Progress, join};
 use crate::joining::{Introduction, TOKEN_BYTES, Token};
 use crate::peers::{self, Program};
@@ -34,15 +34,17 @@ fn bounded(from: impl Read) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// Asks until the group lets this replica in, and says who it then is.
+/// Asks until the group lets this replica in, and says who it then is. `former` is the member key that
+/// it had, if it is to take its own place.
 pub(super) async fn follow(
     token: &Token,
     details: &MemberDetails,
     member: Arc<dyn Signer + Send + Sync>,
     program: &Program,
+    former: Option<&(dyn Signer + Send + Sync)>,
 ) -> Result<(Identity, Vec<Neighbour>), NotLetIn> {
     let identity = peers::Identity::new(member.clone());
-    let guest = Guest { member: &*member, identity: &identity, details, program };
+    let guest = Guest { member: &*member, identity: &identity, details, program, former };
     let fingerprint = identity.key().fingerprint();
     tracing::info!(%fingerprint, cluster = %token.cluster, "asking to be let in");
     let introduction = join(&guest, token, |progress| match progress {

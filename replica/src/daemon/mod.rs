@@ -1,10 +1,12 @@
 //! The daemon: settings, start, stop, health.
 
 pub(crate) mod accounts;
+mod acquaintances;
 pub mod checkpoints;
 mod command;
 pub mod config;
 mod enrolling;
+mod error;
 mod escrow;
 mod health;
 mod hook;
@@ -14,9 +16,11 @@ mod metrics;
 mod notify;
 mod peer_port;
 mod pulse;
+mod renewal;
 mod start;
 mod stop;
 
 pub use command::{BadCommand, CommandFailed, ConfiguredCommand};
+pub use error::ServeError;
 pub use escrow::{BadEscrow, Escrow, EscrowFailed};
-pub use start::{Ready, ServeError, fingerprint, member_name, run, serve};
+pub use start::{Ready, fingerprint, member_name, run, serve};

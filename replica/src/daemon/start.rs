@@ -9,10 +9,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ledger::Fault;
 use ledger::history::members::{self, Standing};
 use ledger::history::{MemberFingerprint, MemberKey, ReplicaId, is_name};
 use ledger::lock::signatures::{PrivateKey, Signer};
-use ledger::{Ailment, Fault};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -22,129 +22,27 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::config::Config;
+use super::error::ServeError;
 use super::hook::{self, Hook};
 use super::notify::Manager;
 use super::pulse::Pulse;
+use super::renewal::{self, Renewal};
 use super::stop::StopSignals;
-use super::{checkpoints, enrolling, health, invitation, log, peer_port};
+use super::{acquaintances, checkpoints, enrolling, health, invitation, log, peer_port};
 use crate::disk::identity;
 use crate::disk::local_disable::LocalDisable;
-use crate::disk::recovery::{REPLACE, StartError};
-use crate::joining::guest::NotLetIn;
+use crate::disk::recovery::StartError;
 use crate::joining::host;
-use crate::keys::{KeyFileError, Keys, Start, guard_memory, make_member_key, read_member_key};
-use crate::local_api::{self, Access, Api, BindError};
+use crate::keys::{Keys, Start, guard_memory, make_member_key, read_member_key};
+use crate::local_api::{self, Access, Api};
 use crate::node::{Handle, Node, Options, Peering, Supported};
-use crate::operations::{Ground, NotPlanned, enrol};
+use crate::operations::{Ground, enrol};
 use crate::peers::JoinStream;
 
 /// How long the daemon waits for its own entries to be recorded before it serves all the same.
 const ENROL: Duration = Duration::from_secs(10);
 /// How long a replica that is out of its group stays to be asked by those who do not know it yet.
 const LEAVING: Duration = Duration::from_secs(5);
-
-/// Why the daemon does not serve, or no longer.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The system refused an operation.
-    #[error("{doing} {place}: {source}")]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// To what.
-        place: String,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// The data directory could be read or changed by others.
-    #[error("the data directory {}: {what}", path.display())]
-    DataDir {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// Another process has the data directory.
-    #[error(
-        "another daemon is running in {}: stop it, or choose another directory with --data-dir",
-        path.display()
-    )]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The name cannot stand in the roster.
-    #[error("--name {0:?}: a name is 1 to 63 lower-case letters, digits and inner hyphens")]
-    Name(String),
-    /// A private key.
-    #[error(transparent)]
-    Key(#[from] KeyFileError),
-    /// What the data directory holds.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The socket.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The invitation cannot be read, or is none.
-    #[error("the invitation {place}: {what}")]
-    Invitation {
-        /// Where it was looked for.
-        place: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// The group does not let this replica in.
-    #[error(transparent)]
-    NotLetIn(#[from] NotLetIn),
-    /// This replica is a member no more.
-    #[error("replica {0} was removed from its group")]
-    Removed(ReplicaId),
-    /// The daemon's own entries could not be recorded.
-    #[error("recording this daemon's keys: {0}")]
-    Enrol(#[from] NotPlanned),
-    /// Their outcome is unknown.
-    #[error("recording this daemon's keys: the replica stopped before it was done")]
-    EnrolUnknown,
-    /// The replica stopped by itself.
-    #[error("the replica had to stop: {0}")]
-    Replica(Fault),
-}
-
-impl ServeError {
-    /// What the person who started the daemon can do about it, where there is something that the
-    /// error does not say itself.
-    pub fn remedy(&self) -> Option<&'static str> {
-        match self {
-            ServeError::Io { .. } => {
-                Some("make the place writable for the daemon, or choose another")
-            }
-            ServeError::DataDir { .. } => {
-                Some("make it the daemon's own (chown) and nobody else's (chmod 0700)")
-            }
-            ServeError::Start(error) => Some(error.remedy()),
-            ServeError::Enrol(error) => error.remedy(),
-            ServeError::EnrolUnknown => Some("start it again: nothing is recorded twice"),
-            ServeError::Replica(fault) if fault.ailment() == Ailment::Damaged => Some(REPLACE),
-            ServeError::Replica(_) => Some(
-                "nothing that was acknowledged is lost; look after the disk and start it again",
-            ),
-            ServeError::Invitation { .. } => {
-                Some("put what 'lockstep cluster invite' printed into a file of your own, whole")
-            }
-            ServeError::NotLetIn(_) => {
-                Some("ask for a new invitation on a member: lockstep cluster invite")
-            }
-            ServeError::Removed(_) => Some(
-                "its data directory can still be audited; to come back, join with an empty data \
-                 directory and a new invitation (lockstep cluster invite)",
-            ),
-            ServeError::InUse { .. }
-            | ServeError::Name(_)
-            | ServeError::Key(_)
-            | ServeError::Bind(_) => None,
-        }
-    }
-}
 
 /// What stands on stdout, as JSON, once the daemon can serve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -199,47 +97,110 @@ pub async fn run(
     let manager = Manager::of_process();
     let name = member_name(config.name.as_deref())?;
     let _held = data_directory(&config.data_dir)?;
-    let start = match identity::read(&config.data_dir).map_err(StartError::from)? {
-        Some(_) => Start::Again,
-        None => Start::First,
-    };
-    let keys = Arc::new(Keys::open(&config.data_dir, start, &config.lock_key)?);
-    guard_memory();
-
     let mut stop = pin!(stop);
+    let mut started = start(&config, supported, &name, &manager, stop.as_mut()).await;
+    if let Err(error) = &started
+        && error.costs_identity()
+        && renewal::begin(&config.data_dir)
+    {
+        tracing::error!(
+            %error, "this replica has lost what it had promised, and asks the others to let it in \
+                     under a new identity"
+        );
+        started = start(&config, supported, &name, &manager, stop.as_mut()).await;
+    }
+    let Some(Started { keys, peer_addr, address, joiners, mut node }) = started? else {
+        return Ok(());
+    };
+    let own = Own { name: &name, address: &address, peer_addr, joiners, manager };
+    let served = serve_node(&config, own, keys, &mut node, stop, ready).await;
+    let stopped = node.stop().await.map_err(ServeError::Replica);
+    let ended = match (served, stopped) {
+        // Why it stopped says more than that it did.
+        (Err(ServeError::EnrolUnknown), Err(fault)) => Err(fault),
+        (served, stopped) => served.and(stopped),
+    };
+    match ended {
+        // Its database may still be open somewhere in this process.
+        Err(error) if error.costs_identity() && renewal::begin(&config.data_dir) => match error {
+            ServeError::Replica(fault) => Err(ServeError::Renewal(fault)),
+            error => Err(error),
+        },
+        ended => ended,
+    }
+}
+
+/// A replica that has recovered what its data directory holds, and what it is asked by.
+struct Started {
+    keys: Arc<Keys>,
+    peer_addr: SocketAddr,
+    address: String,
+    joiners: mpsc::UnboundedReceiver<Box<JoinStream>>,
+    node: Node,
+}
+
+/// Starts the replica; before that has it let in, if it is to join or to come back as another.
+/// `None`: it is to stop before that has come to anything.
+async fn start(
+    config: &Config,
+    supported: Supported,
+    name: &str,
+    manager: &Manager,
+    mut stop: Pin<&mut impl Future<Output = &'static str>>,
+) -> Result<Option<Started>, ServeError> {
+    let data_dir = &config.data_dir;
+    let first = match identity::read(data_dir) {
+        Ok(Some(_)) => Start::Again,
+        Ok(None) => Start::First,
+        // Whoever comes back as another does without it.
+        Err(_) if renewal::is_under_way(data_dir) => Start::Again,
+        Err(fault) => return Err(StartError::from(fault).into()),
+    };
+    let mut keys = Keys::open(data_dir, first, &config.lock_key)?;
+    guard_memory();
+    let renewal = Renewal::under_way(data_dir, &mut keys, first)?;
+    let keys = Arc::new(keys);
     let own_key = MemberKey(keys.member.public().0);
-    let listener = peer_port::bind(&config.data_dir, config.peer_listen, own_key)
+    let listener = peer_port::bind(data_dir, config.peer_listen, own_key)
         .await
         .map_err(|source| listening(config.peer_listen, source))?;
     let peer_addr = listener.local_addr().map_err(|e| listening(config.peer_listen, e))?;
     let address = config.peer_address.clone().unwrap_or_else(|| peer_addr.to_string());
     let member = Arc::new(MemberSigner(keys.clone()));
     let own = local_api::own(&keys, keys.node.public());
-    let details = enrol::details(&name, own, Some(&address), supported.rules());
-    let joined = match (&config.join, start) {
-        (Some(from), Start::First) => {
-            let token = invitation::read(from)?;
+    let details = enrol::details(name, own, Some(&address), supported.rules());
+    let token = match (&renewal, &config.join, first) {
+        (Some(renewal), ..) => Some(renewal.token()),
+        (None, Some(from), Start::First) => Some(invitation::read(from)?),
+        (None, Some(_), Start::Again) => {
+            tracing::info!("this replica is a member already: the invitation is not needed");
+            None
+        }
+        (None, None, _) => None,
+    };
+    let joined = match token {
+        None => None,
+        Some(token) => {
             manager.status("waits until the group lets this replica in");
             let program = supported.program();
-            let joining = invitation::follow(&token, &details, member.clone(), &program);
+            let former = renewal.as_ref().and_then(Renewal::former);
+            let joining = invitation::follow(&token, &details, member.clone(), &program, former);
             tokio::select! {
                 joined = joining => Some(joined?),
                 reason = &mut stop => {
                     tracing::info!(reason, "stopping before this replica was let in");
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         }
-        (Some(_), Start::Again) => {
-            tracing::info!("this replica is a member already: the invitation is not needed");
-            None
-        }
-        (None, _) => None,
     };
+    if let Some(renewal) = &renewal {
+        renewal.change_over(&keys)?;
+    }
     manager.status("recovers what the data directory holds");
     let (tell_joiners, joiners) = mpsc::unbounded_channel();
     let starting = Node::start(Options {
-        dir: config.data_dir.clone(),
+        dir: data_dir.clone(),
         member,
         founder: (joined.is_none()).then_some(details),
         joined,
@@ -247,21 +208,17 @@ pub async fn run(
         supported,
     });
     // On a full disk the start of a group of one waits for room.
-    let mut node = tokio::select! {
+    let node = tokio::select! {
         started = starting => started?,
         reason = &mut stop => {
             tracing::info!(reason, "stopping before the replica has started");
-            return Ok(());
+            return Ok(None);
         }
     };
-    let own = Own { name: &name, address: &address, peer_addr, joiners, manager };
-    let served = serve_node(&config, own, keys, &mut node, stop, ready).await;
-    let stopped = node.stop().await.map_err(ServeError::Replica);
-    match (served, stopped) {
-        // Why it stopped says more than that it did.
-        (Err(ServeError::EnrolUnknown), Err(fault)) => Err(fault),
-        (served, stopped) => served.and(stopped),
+    if let Some(renewal) = renewal {
+        renewal.is_done()?;
     }
+    Ok(Some(Started { keys, peer_addr, address, joiners, node }))
 }
 
 /// The fingerprint of the member key in a data directory. Both are made if they are not there.
@@ -342,6 +299,7 @@ async fn serve_node(
     let enrolled =
         enrolling::enrol_own(handle.clone(), name.to_owned(), address.to_owned(), keys.clone());
     background.spawn(checkpoints::keep(handle.clone(), keys.clone(), config.data_dir.clone()));
+    background.spawn(acquaintances::keep(handle.clone(), config.data_dir.clone()));
     let (tell_enrolled, enrolling) = oneshot::channel();
     let raising = enrolling::raise_rules(handle.clone(), name.to_owned());
     background.spawn(async move {

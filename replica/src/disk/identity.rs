@@ -51,12 +51,13 @@ pub fn read(dir: &Path) -> Result<Option<Identity>, Fault> {
 
 /// Writes the identity of a new data directory; when this returns it survives a power cut.
 pub fn write(dir: &Path, identity: &Identity) -> Result<(), Fault> {
-    write_through(dir, &text(identity))
+    write_through(dir, FILE, &text(identity))
         .map_err(|e| fault(format!("write {}", dir.join(FILE).display()), e))
 }
 
-fn write_through(dir: &Path, text: &str) -> io::Result<()> {
-    let (path, fresh) = (dir.join(FILE), dir.join("identity.new"));
+/// Puts a small file in the place of the one of that name, whole or not at all, and syncs it.
+pub(super) fn write_through(dir: &Path, name: &str, text: &str) -> io::Result<()> {
+    let (path, fresh) = (dir.join(name), dir.join(format!("{name}.new")));
     let mut file = fs::File::create(&fresh)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;

@@ -7,6 +7,7 @@
 //! | `db/` | the database: every table of `ledger::rows` and the Raft log | [`rocks`] |
 //! | `identity` | whose directory this is | [`identity`] |
 //! | `watermark` | how far the log must reach | [`watermark`] |
+//! | `neighbours` | who the others are | [`neighbours`] |
 //! | `db.damaged/` | the database as it was before it was mended last | `node::mend` |
 //! | `local-disable` | which locks are set aside on this machine | [`local_disable`] |
 //!
@@ -21,6 +22,7 @@ pub mod local_disable;
 pub mod log;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
+pub mod neighbours;
 pub mod recovery;
 pub mod rocks;
 pub mod space;

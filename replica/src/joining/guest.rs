@@ -8,7 +8,7 @@ use ledger::lock::signatures::Signer;
 use tokio::time::sleep;
 
 use super::Token;
-use super::words::{Answer, Ask, Introduction, bound_message};
+use super::words::{Answer, Ask, Introduction, Renewal, bound_message, renewal_message};
 use crate::peers::{FrameError, HelloError, Identity, Limits, NotReached, Program, Reason, dial};
 
 /// How long a host may be silent. It keeps whoever waits for approval for less.
@@ -56,6 +56,8 @@ pub struct Guest<'a> {
     pub details: &'a MemberDetails,
     /// What its program can do.
     pub program: &'a Program,
+    /// The member key that it had, if it is to take its own place.
+    pub former: Option<&'a (dyn Signer + Send + Sync)>,
 }
 
 /// Asks the members that the invitation names, one after the other, until one lets this replica in
@@ -146,16 +148,19 @@ async fn ask(
     let member_key = guest.identity.key();
     let (invitation, details) = (token.key(), guest.details.clone());
     let claim = Joined::claim(token.cluster, token.incarnation, invitation, member_key, &details);
-    let ask = Ask {
-        joined: Joined {
-            invitation,
-            member_key,
-            details,
-            proof: token.secret.sign(&claim),
-            consent: guest.member.sign(&claim),
-        },
-        bound: token.secret.sign(&bound_message(stream.binding(), member_key)),
+    let joined = Joined {
+        invitation,
+        member_key,
+        details,
+        proof: token.secret.sign(&claim),
+        consent: guest.member.sign(&claim),
     };
+    let renewal = guest.former.map(|former| Renewal {
+        former: MemberKey(former.public().0),
+        signature: former.sign(&renewal_message(stream.binding(), &joined)),
+    });
+    let bound = token.secret.sign(&bound_message(stream.binding(), member_key));
+    let ask = Ask { joined, bound, renewal };
     stream.send(&ask.to_bytes()).await?;
     let mut waits = false;
     loop {
@@ -169,6 +174,7 @@ async fn ask(
         match answer {
             Answer::LetIn(introduction) => return Ok(Some(introduction)),
             Answer::TurnedAway(reason) => return Err(Broken::TurnedAway(reason)),
+            Answer::NotNow(reason) => return Err(Broken::NotReached(reason)),
             Answer::Waits(fingerprint) => {
                 waits = true;
                 // Its own, whatever the host says.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use ledger::Fault;
 use ledger::history::members::{self, Standing};
-use ledger::history::{Event, Joined, RequestId, Who, requests};
+use ledger::history::{Event, Invited, Joined, MemberKey, RequestId, Who, invitations, requests};
 use ledger::lock::signatures::{Unverified, verify_one};
 use tokio::time::{Instant, timeout_at};
 
 use super::words::{Answer, Ask, Introduction, OnConnection};
-use crate::node::{Handle, Outcome, Submission, introduced};
+use crate::node::{Clock, Handle, Outcome, Submission, SystemClock, introduced};
 use crate::peers::{FrameError, JoinStream};
 use crate::security_log::Denial;
 
@@ -17,6 +17,9 @@ use crate::security_log::Denial;
 const ASK: Duration = Duration::from_secs(10);
 /// How long a guest that waits for approval is kept before it has to ask again.
 const KEPT: Duration = Duration::from_secs(30);
+
+/// How long a replica that renews itself has until it must have joined.
+const RENEWAL_MS: u64 = 30 * 24 * 3_600_000;
 
 /// Talks with somebody who wants to join, to the end.
 pub async fn receive(handle: Handle, mut stream: JoinStream) {
@@ -32,9 +35,7 @@ async fn talk(handle: &Handle, stream: &mut JoinStream) -> Result<(), FrameError
     let ask = match checked(stream, &ask) {
         Ok(ask) => ask,
         Err(reason) => {
-            tracing::warn!(reason, "turned somebody away who wants to join");
-            handle.security().denied(Denial::Joiner, "somebody", &reason);
-            return stream.send(&Answer::TurnedAway(reason).to_bytes()).await;
+            return stream.send(&turned_away(handle, reason).to_bytes()).await;
         }
     };
     let mut views = handle.watch();
@@ -42,13 +43,13 @@ async fn talk(handle: &Handle, stream: &mut JoinStream) -> Result<(), FrameError
     loop {
         let answer = match standing(handle, &ask.joined) {
             Ok(Some(answer)) => answer,
-            Ok(None) => match record(handle, &ask.joined).await {
-                Some(reason) => Answer::TurnedAway(reason),
-                None => continue,
+            Ok(None) => match let_in(handle, &ask).await {
+                Err(answer) => answer,
+                Ok(()) => continue,
             },
             Err(fault) => {
                 tracing::error!(%fault, "cannot say whether somebody may join");
-                Answer::TurnedAway("this member cannot read its records".into())
+                Answer::NotNow("this member cannot read its records".into())
             }
         };
         if told.as_ref() != Some(&answer) {
@@ -75,7 +76,8 @@ fn checked(stream: &JoinStream, bytes: &[u8]) -> Result<Ask, String> {
     }
     let bound = OnConnection { ask: &ask, binding: stream.binding() };
     if verify_one(Unverified::new(bound)).is_err() {
-        return Err("the invitation's secret was not shown on this connection".into());
+        let what = if ask.renewal.is_some() { "or the former member key was" } else { "was" };
+        return Err(format!("the invitation's secret {what} not shown on this connection"));
     }
     Ok(ask)
 }
@@ -88,6 +90,14 @@ fn standing(handle: &Handle, joined: &Joined) -> Result<Option<Answer>, Fault> {
     };
     Ok(Some(match member.standing {
         Standing::Pending => Answer::Waits(joined.member_key.fingerprint()),
+        // Its machine is in the roster: it has run, and promised what an empty disk does not hold.
+        Standing::Learner | Standing::Voter if member.node.is_some() => {
+            Answer::TurnedAway(format!(
+                "replica {} has run already, and cannot begin anew under the same key: join with an \
+                 empty data directory",
+                member.id
+            ))
+        }
         Standing::Learner | Standing::Voter => Answer::LetIn(Introduction {
             replica: member.id,
             incarnation: handle.incarnation(),
@@ -101,32 +111,98 @@ fn standing(handle: &Handle, joined: &Joined) -> Result<Option<Answer>, Fault> {
     }))
 }
 
-/// Records that it has joined. Says why not, if not.
-async fn record(handle: &Handle, joined: &Joined) -> Option<String> {
+/// Has it recorded that it has joined, and before, if it takes its own place, what that takes.
+async fn let_in(handle: &Handle, ask: &Ask) -> Result<(), Answer> {
+    let joined = &ask.joined;
     let fingerprint = joined.member_key.fingerprint();
-    // Asked again, on whichever member, it is the same request.
-    let request = format!("join-{fingerprint}");
-    let Ok(request) = request.parse::<RequestId>() else {
-        return Some("it cannot be recorded".into());
-    };
-    let name = joined.details.name.clone();
+    if let Some(renewal) = &ask.renewal {
+        renew(handle, joined, renewal.former).await?;
+    }
     let digest = requests::digest("join", joined.member_key.0.as_slice());
-    let event = Event::MemberJoined(Box::new(joined.clone()));
-    let submission = Submission { request, digest, part: 0, who: Who::Member, name, event };
-    match handle.submit(submission).await {
-        Outcome::Applied { index, .. } | Outcome::Repeated { index, .. } => {
-            tracing::info!(index, %fingerprint, "somebody has joined by an invitation");
-            None
+    let wanted = Wanted { request: format!("join-{fingerprint}"), digest, joined };
+    let index = wanted.record(handle, 0, Event::MemberJoined(Box::new(joined.clone()))).await?;
+    tracing::info!(index, %fingerprint, "somebody has joined by an invitation");
+    Ok(())
+}
+
+/// A member has lost what it had promised, and asks with its former key to be let in as another:
+/// invites that one, and takes the former one and its machine out.
+async fn renew(handle: &Handle, joined: &Joined, former: MemberKey) -> Result<(), Answer> {
+    let (fingerprint, view) = (joined.member_key.fingerprint(), handle.view());
+    let unreadable = |fault: Fault| {
+        tracing::error!(%fault, "cannot say whether a member may come back");
+        Answer::NotNow("this member cannot read its records".into())
+    };
+    let known = members::by_member_key(view.rows(), former).map_err(unreadable)?;
+    let invited = invitations::invitation(view.rows(), joined.invitation).map_err(unreadable)?;
+    let Some(member) = known else {
+        return Err(turned_away(handle, "the former member key is no member's".into()));
+    };
+    match member.standing {
+        Standing::Learner | Standing::Voter => {}
+        // By the same request, of which a part is left to do.
+        Standing::Removed(_) if invited.is_some_and(|to| to.named == Some(fingerprint)) => {
+            return Ok(());
         }
-        Outcome::Refused(refusal) => {
-            tracing::warn!(%refusal, %fingerprint, "turned somebody away who wants to join");
-            let what = format!("{fingerprint}: {refusal}");
-            handle.security().denied(Denial::Joiner, "a joiner", &what);
-            Some(refusal.to_string())
-        }
-        Outcome::ClockApart => Some("this member's clock is far from the leader's".into()),
-        Outcome::Unknown => {
-            Some("the group does not answer at the moment: too few members are up".into())
+        Standing::Removed(_) | Standing::Pending => {
+            let what = format!("replica {} is no member that could come back", member.id);
+            return Err(turned_away(handle, what));
         }
     }
+    let request = format!("renew-{fingerprint}");
+    let digest = requests::digest("renew", &[former.0, joined.member_key.0].concat());
+    let wanted = Wanted { request, digest, joined };
+    let expires_ms = SystemClock.wall_ms().saturating_add(RENEWAL_MS);
+    let invited = Invited { key: joined.invitation, expires_ms, named: Some(fingerprint) };
+    wanted.record(handle, 0, Event::MemberInvited(invited)).await?;
+    // Its machine gets a new entry, under the same name.
+    if let Some(node) = member.node {
+        wanted.record(handle, 1, Event::NodeRemoved(node)).await?;
+    }
+    let index = wanted.record(handle, 2, Event::MemberRemoved(member.id)).await?;
+    tracing::warn!(
+        index, replica = %member.id, %fingerprint,
+        "a replica has lost what it had promised: it comes back under a new identity"
+    );
+    Ok(())
+}
+
+/// What somebody wants recorded who is no member.
+struct Wanted<'a> {
+    /// Asked again, on whichever member, it is the same request.
+    request: String,
+    digest: [u8; 32],
+    joined: &'a Joined,
+}
+
+impl Wanted<'_> {
+    /// Has an event recorded as a part of the request; the record's index.
+    async fn record(&self, handle: &Handle, part: u32, event: Event) -> Result<u64, Answer> {
+        let Ok(request) = self.request.parse::<RequestId>() else {
+            return Err(Answer::TurnedAway("it cannot be recorded".into()));
+        };
+        let (digest, name) = (self.digest, self.joined.details.name.clone());
+        let submission = Submission { request, digest, part, who: Who::Member, name, event };
+        match handle.submit(submission).await {
+            Outcome::Applied { index, .. } | Outcome::Repeated { index, .. } => Ok(index),
+            Outcome::Refused(refusal) => {
+                let fingerprint = self.joined.member_key.fingerprint();
+                Err(turned_away(handle, format!("{fingerprint}: {refusal}")))
+            }
+            Outcome::ClockApart => {
+                Err(Answer::NotNow("this member's clock is far from the leader's".into()))
+            }
+            Outcome::Unknown => {
+                let text = "the group does not answer at the moment: too few members are up";
+                Err(Answer::NotNow(text.into()))
+            }
+        }
+    }
+}
+
+/// Writes down that somebody is turned away.
+fn turned_away(handle: &Handle, reason: String) -> Answer {
+    tracing::warn!(reason, "turned somebody away who wants to join");
+    handle.security().denied(Denial::Joiner, "a joiner", &reason);
+    Answer::TurnedAway(reason)
 }

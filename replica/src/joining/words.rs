@@ -2,15 +2,19 @@
 //!
 //! ```text
 //! ask     [1, invitation key, member key, [name, log key, lock key or null, rules, address or null],
-//!          proof, consent, bound]
+//!          proof, consent, bound, renewal]
+//! renewal null or [member key, signature]
 //! answer  [0, reason]                        turned away
 //!         [1, fingerprint]                   waits for approval
 //!         [2, replica ID, incarnation, [[replica ID, member key, address or null]...]]  let in
+//!         [3, reason]                        not now: to be asked again
 //! ```
 //!
 //! `proof` and `consent` are those of the record ([`Joined`]). `bound` is the invitation key's
 //! signature over a tag, the connection's binding and the member key: whoever passes an ask on over
-//! another connection cannot make it.
+//! another connection cannot make it. `renewal` comes from a member that has lost what it had promised,
+//! and is to be another one: its former member key signs the same under another tag, with the key
+//! of the invitation, which it has drawn itself.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +31,8 @@ use crate::peers::{Binding, Peer};
 const VERSION: u64 = 1;
 /// Precedes what `bound` signs.
 const BOUND_TAG: &[u8] = b"lockstep join connection 1\0";
+/// Precedes what a renewal signs.
+const RENEWAL_TAG: &[u8] = b"lockstep renewal 1\0";
 /// Members of a group, at most, with those that were removed.
 const MEMBERS: usize = 4096;
 /// Bytes of a reason.
@@ -37,11 +43,24 @@ const REASON_BYTES: usize = 1024;
 pub(super) struct Ask {
     pub(super) joined: Joined,
     pub(super) bound: [u8; 64],
+    pub(super) renewal: Option<Renewal>,
+}
+
+/// Whose place whoever asks is to take: its own, under its former key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Renewal {
+    pub(super) former: MemberKey,
+    pub(super) signature: [u8; 64],
 }
 
 /// What `bound` signs.
 pub(super) fn bound_message(binding: Binding, member_key: MemberKey) -> Vec<u8> {
     [BOUND_TAG, &binding.0, &member_key.0].concat()
+}
+
+/// What a renewal signs.
+pub(super) fn renewal_message(binding: Binding, joined: &Joined) -> Vec<u8> {
+    [RENEWAL_TAG, &binding.0, &joined.invitation.0, &joined.member_key.0].concat()
 }
 
 /// An ask, on the connection that it came by.
@@ -58,6 +77,10 @@ impl Signed for OnConnection<'_> {
             message: bound_message(self.binding, *member_key),
             signature: self.ask.bound,
         });
+        if let Some(Renewal { former, signature }) = self.ask.renewal {
+            let message = renewal_message(self.binding, &self.ask.joined);
+            out.push(Claim::Zip215 { key: former.0, message, signature });
+        }
         Ok(())
     }
 }
@@ -80,6 +103,8 @@ pub type Introduced = BTreeMap<ReplicaId, Peer>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     TurnedAway(String),
+    /// It may be asked again.
+    NotNow(String),
     Waits(MemberFingerprint),
     LetIn(Introduction),
 }
@@ -88,18 +113,26 @@ impl Ask {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let Joined { invitation, member_key, details, proof, consent } = &self.joined;
         let mut out = Writer::new();
-        out.array(7).uint(VERSION).bytes(&invitation.0).bytes(&member_key.0);
+        out.array(8).uint(VERSION).bytes(&invitation.0).bytes(&member_key.0);
         out.array(5).text(&details.name).bytes(&details.log_key.0);
         out.nullable_bytes(details.lock_key.as_ref().map(|key| key.0.as_slice()));
         out.uint(details.rules.into());
         nullable_text(&mut out, details.address.as_deref());
         out.bytes(proof).bytes(consent).bytes(&self.bound);
+        match &self.renewal {
+            Some(Renewal { former, signature }) => {
+                out.array(2).bytes(&former.0).bytes(signature);
+            }
+            None => {
+                out.null();
+            }
+        }
         out.into_bytes()
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        reader.array_of(7)?;
+        reader.array_of(8)?;
         let at = reader.clone();
         if reader.uint()? != VERSION {
             return Err(at.malformed("another version of the conversation"));
@@ -114,10 +147,22 @@ impl Ask {
         let address = read_nullable_text(&mut reader)?;
         reader.close();
         let (proof, consent, bound) = (reader.fixed()?, reader.fixed()?, reader.fixed()?);
+        let renewal = if reader.null() {
+            None
+        } else {
+            reader.array_of(2)?;
+            let (former, signature) = (MemberKey(reader.fixed()?), reader.fixed()?);
+            reader.close();
+            Some(Renewal { former, signature })
+        };
         reader.close();
         reader.finish()?;
         let details = MemberDetails { name, log_key, lock_key, rules, address };
-        Ok(Ask { joined: Joined { invitation, member_key, details, proof, consent }, bound })
+        Ok(Ask {
+            joined: Joined { invitation, member_key, details, proof, consent },
+            bound,
+            renewal,
+        })
     }
 }
 
@@ -125,10 +170,8 @@ impl Answer {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Writer::new();
         match self {
-            Answer::TurnedAway(reason) => {
-                let end = reason.floor_char_boundary(REASON_BYTES);
-                out.array(2).uint(0).text(&reason[..end]);
-            }
+            Answer::TurnedAway(reason) => write_reason(&mut out, 0, reason),
+            Answer::NotNow(reason) => write_reason(&mut out, 3, reason),
             Answer::Waits(fingerprint) => {
                 out.array(2).uint(1).bytes(&fingerprint.0);
             }
@@ -146,14 +189,8 @@ impl Answer {
         let len = reader.array()?;
         let kind = reader.uint()?;
         let answer = match (kind, len) {
-            (0, 2) => {
-                let at = reader.clone();
-                let reason = reader.text()?;
-                if reason.len() > REASON_BYTES {
-                    return Err(at.malformed("a reason that is too long"));
-                }
-                Answer::TurnedAway(reason.to_owned())
-            }
+            (0, 2) => Answer::TurnedAway(read_reason(&mut reader)?),
+            (3, 2) => Answer::NotNow(read_reason(&mut reader)?),
             (1, 2) => Answer::Waits(MemberFingerprint(reader.fixed()?)),
             (2, 4) => {
                 let (replica, incarnation) = (ReplicaId(reader.uint()?), reader.uint()?);
@@ -166,6 +203,20 @@ impl Answer {
         reader.finish()?;
         Ok(answer)
     }
+}
+
+fn write_reason(out: &mut Writer, kind: u64, reason: &str) {
+    let end = reason.floor_char_boundary(REASON_BYTES);
+    out.array(2).uint(kind).text(&reason[..end]);
+}
+
+fn read_reason(reader: &mut Reader<'_>) -> Result<String, Malformed> {
+    let at = reader.clone();
+    let reason = reader.text()?;
+    if reason.len() > REASON_BYTES {
+        return Err(at.malformed("a reason that is too long"));
+    }
+    Ok(reason.to_owned())
 }
 
 fn write_peers(out: &mut Writer, peers: &Introduced) {
@@ -220,8 +271,11 @@ mod tests {
             proof: [5; 64],
             consent: [6; 64],
         };
-        let ask = Ask { joined, bound: [7; 64] };
-        assert_eq!(Ask::from_bytes(&ask.to_bytes()).as_ref(), Ok(&ask));
+        let renewal = Renewal { former: MemberKey([8; 32]), signature: [9; 64] };
+        for renewal in [None, Some(renewal)] {
+            let ask = Ask { joined: joined.clone(), bound: [7; 64], renewal };
+            assert_eq!(Ask::from_bytes(&ask.to_bytes()).as_ref(), Ok(&ask));
+        }
         let peer = |address: Option<&str>| Peer {
             key: MemberKey([8; 32]),
             address: address.map(str::to_owned),
@@ -229,6 +283,7 @@ mod tests {
         let peers = BTreeMap::from([(ReplicaId(1), peer(Some("a:1"))), (ReplicaId(4), peer(None))]);
         for answer in [
             Answer::TurnedAway("it has expired".into()),
+            Answer::NotNow("too few members are up".into()),
             Answer::Waits(MemberFingerprint([9; 32])),
             Answer::LetIn(Introduction { replica: ReplicaId(4), incarnation: 2, peers }),
         ] {

@@ -180,6 +180,28 @@ pub fn make_member_key(data_dir: &Path, start: Start) -> Result<MemberKey, KeyFi
     Ok(MemberKey(signing_key(&directory, Kind::Member)?.public().0))
 }
 
+/// The keys that go with a replica's identity.
+pub(crate) struct Renewed {
+    pub(crate) member: Box<PrivateKey>,
+    pub(crate) log: Box<PrivateKey>,
+}
+
+/// The keys for a new identity, in a directory of their own: made if they are not there.
+pub(crate) fn renewed(path: &Path) -> Result<Renewed, KeyFileError> {
+    let directory = Directory::open(path)?;
+    Ok(Renewed {
+        member: Box::new(signing_key(&directory, Kind::Member)?),
+        log: Box::new(signing_key(&directory, Kind::Log)?),
+    })
+}
+
+/// Puts member and log key in the place of those in `data_dir`, each in one step.
+pub(crate) fn change_identity(data_dir: &Path, keys: &Keys) -> Result<(), KeyFileError> {
+    let directory = Directory::open(&data_dir.join(DIRECTORY))?;
+    directory.replace(Kind::Log, &to_text(&keys.log, Kind::Log))?;
+    directory.replace(Kind::Member, &to_text(&keys.member, Kind::Member))
+}
+
 /// Replaces the node key file in `data_dir` by a new key: what a logout and login does.
 ///
 /// The new file takes the old one's place in one step.

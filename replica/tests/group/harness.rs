@@ -108,8 +108,13 @@ impl Replica {
         let (member, details) = (key(number), details(number, &address));
         let identity = peers::Identity::new(Arc::new(key(number)));
         let program = Supported::THIS_VERSION.program();
-        let guest =
-            Guest { member: &member, identity: &identity, details: &details, program: &program };
+        let guest = Guest {
+            member: &member,
+            identity: &identity,
+            details: &details,
+            program: &program,
+            former: None,
+        };
         let introduction = soon(join(&guest, token, progress)).await;
         let Introduction { replica, incarnation, peers } =
             introduction.map_err(|error| error.to_string())?;

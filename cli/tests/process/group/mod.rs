@@ -15,6 +15,7 @@ mod network;
 mod partitions;
 mod power;
 mod relay;
+mod renewal;
 mod stopped;
 mod syncs;
 mod tokens;

@@ -1,0 +1,44 @@
+//! Keeps in a file who the others are, for the day on which the database cannot say so.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::disk::neighbours::{self, Known};
+use crate::node::{Handle, introduced};
+
+/// The pause between two looks, at least.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Writes the file whenever the group is another one, for as long as the replica runs.
+pub(super) async fn keep(handle: Handle, dir: PathBuf) {
+    let mut written = neighbours::read(&dir).ok().flatten();
+    let mut group = handle.watch_group();
+    loop {
+        group.borrow_and_update();
+        match known(&handle) {
+            Ok(known) if written.as_ref() != Some(&known) => {
+                let dir = dir.clone();
+                let write = move || neighbours::write(&dir, &known).map(|()| known);
+                match tokio::task::spawn_blocking(write).await {
+                    Ok(Ok(known)) => written = Some(known),
+                    Ok(Err(fault)) => tracing::warn!(%fault, "cannot write who the others are"),
+                    Err(_) => return,
+                }
+            }
+            Ok(_) => {}
+            Err(fault) => tracing::warn!(%fault, "cannot see who the others are"),
+        }
+        sleep(PAUSE).await;
+        if group.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn known(handle: &Handle) -> Result<Known, ledger::Fault> {
+    let members = introduced(handle.view().rows())?.into_iter();
+    let members = members.filter_map(|(id, peer)| Some((id, peer.key, peer.address?))).collect();
+    Ok(Known { cluster: handle.cluster(), incarnation: handle.incarnation(), members })
+}

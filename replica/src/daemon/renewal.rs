@@ -1,0 +1,203 @@
+//! A replica that has lost what it had promised, but not its member key, comes back as another.
+//!
+//! It may have voted, or acknowledged what it does not have any more, so it must never act under its
+//! old identity again. It draws new keys, and asks the others, with its old member key, to invite the
+//! new one and to take the old one out. When they have, the new keys take the place of the old ones,
+//! what was in the database stays as [`LOST_DIR`], and records are fetched as by any new member.
+//!
+//! While the directory [`RENEWAL_DIR`] is there this is under way, whatever interrupts it: each step
+//! can be repeated. There is one renewal within [`AT_MOST_EVERY`]: a disk that goes on to lose what is on
+//! it is to be looked at.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ledger::lock::signatures::{PrivateKey, Signer};
+use ledger::{Ailment, Fault};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::error::ServeError;
+use crate::disk::neighbours::{self, Known};
+use crate::disk::recovery::StartError;
+use crate::disk::{ROWS_DIR, identity, watermark};
+use crate::joining::Token;
+use crate::keys::{self, Keys, Start};
+use crate::node::{MADE_DIR, MAKING_DIR};
+
+/// The new keys, and the old database once the new identity is there.
+const RENEWAL_DIR: &str = "renewal";
+/// The database of the former identity, afterwards. Nothing needs it.
+const LOST_DIR: &str = "db.lost";
+/// Written when a renewal is done.
+const RENEWED: &str = "renewed";
+/// The time between two renewals, at least.
+const AT_MOST_EVERY: Duration = Duration::from_secs(3600);
+/// Precedes the private key of which the invitation's is made.
+const INVITATION_TAG: &[u8] = b"lockstep renewal invitation 1\0";
+
+/// Begins a renewal, if there is somebody to ask; says whether.
+pub(super) fn begin(data_dir: &Path) -> bool {
+    match try_begin(data_dir) {
+        Ok(begun) => begun,
+        Err(error) => {
+            tracing::warn!(%error, "cannot ask the others to be let in under a new identity");
+            false
+        }
+    }
+}
+
+fn try_begin(data_dir: &Path) -> Result<bool, ServeError> {
+    // Another one would not fare better.
+    if is_under_way(data_dir) {
+        return Ok(false);
+    }
+    let Some(own) = keys::read_member_key(data_dir)? else { return Ok(false) };
+    let Some(mut known) = neighbours::read(data_dir).map_err(StartError::from)? else {
+        return Ok(false);
+    };
+    known.members.retain(|(_, key, _)| *key != own);
+    if known.members.is_empty() {
+        return Ok(false);
+    }
+    let last = fs::metadata(data_dir.join(RENEWED)).and_then(|renewed| renewed.modified());
+    if last.ok().and_then(|last| last.elapsed().ok()).is_some_and(|age| age < AT_MOST_EVERY) {
+        tracing::error!("less than an hour ago this replica came back under a new identity");
+        return Ok(false);
+    }
+    neighbours::write(data_dir, &known).map_err(StartError::from)?;
+    keys::renewed(&data_dir.join(RENEWAL_DIR))?;
+    Ok(true)
+}
+
+/// Whether a renewal is under way in a data directory.
+pub(super) fn is_under_way(data_dir: &Path) -> bool {
+    data_dir.join(RENEWAL_DIR).exists()
+}
+
+/// A renewal that is under way.
+pub(super) struct Renewal {
+    data_dir: PathBuf,
+    /// Whom to ask.
+    others: Known,
+    /// What the private key of the invitation is made of that they are asked for.
+    invitation: Zeroizing<[u8; 32]>,
+    /// The member key of before, until the new one is in its place.
+    former: Option<Box<PrivateKey>>,
+}
+
+impl Renewal {
+    /// Goes on with the renewal of a data directory, if one is under way: puts its keys among those
+    /// that the daemon has opened. `first` says whether there is an identity.
+    pub(super) fn under_way(
+        data_dir: &Path,
+        keys: &mut Keys,
+        first: Start,
+    ) -> Result<Option<Renewal>, ServeError> {
+        if !is_under_way(data_dir) {
+            return Ok(None);
+        }
+        let keys::Renewed { member, log } = keys::renewed(&data_dir.join(RENEWAL_DIR))?;
+        let changed = keys.member.public() == member.public();
+        let others = neighbours::read(data_dir).map_err(StartError::from)?.ok_or_else(|| {
+            let what = format!("{} is missing", data_dir.join(neighbours::FILE).display());
+            StartError::from(Fault::new(what).of(Ailment::Damaged))
+        })?;
+        let invitation = invitation(&member);
+        keys.log = log;
+        let before = std::mem::replace(&mut keys.member, member);
+        let former = (!changed).then_some(before);
+        let renewal = Renewal { data_dir: data_dir.into(), others, invitation, former };
+        // An identity beside the new keys is the new one.
+        if changed && first == Start::Again {
+            renewal.is_done()?;
+            return Ok(None);
+        }
+        Ok(Some(renewal))
+    }
+
+    /// As if somebody had been given it.
+    pub(super) fn token(self: &Renewal) -> Token {
+        let Known { cluster, incarnation, members } = &self.others;
+        Token {
+            cluster: *cluster,
+            incarnation: *incarnation,
+            members: members.iter().map(|(_, key, address)| (*key, address.clone())).collect(),
+            secret: PrivateKey::from_seed(&self.invitation),
+        }
+    }
+
+    /// The member key that it had.
+    pub(super) fn former(&self) -> Option<&(dyn Signer + Send + Sync)> {
+        self.former.as_deref().map(|former| former as _)
+    }
+
+    /// The others have let the new identity in: nothing of the old one but its evidence stays.
+    pub(super) fn change_over(&self, keys: &Keys) -> Result<(), ServeError> {
+        let path = |name: &str| self.data_dir.join(name);
+        let (rows, aside) = (path(ROWS_DIR), path(RENEWAL_DIR).join(ROWS_DIR));
+        let moved = || -> io::Result<()> {
+            for made in [MAKING_DIR, MADE_DIR] {
+                remove(&path(made))?;
+            }
+            if aside.exists() {
+                // Then this one is of a start that was cut short.
+                remove(&rows)?;
+            } else if rows.exists() {
+                fs::rename(&rows, &aside)?;
+            }
+            for file in [watermark::FILE, identity::FILE] {
+                absent(fs::remove_file(path(file)))?;
+            }
+            fs::File::open(&self.data_dir)?.sync_all()
+        };
+        moved().map_err(|source| self.failed("moving the former database aside in", source))?;
+        keys::change_identity(&self.data_dir, keys)?;
+        Ok(())
+    }
+
+    /// The new identity has a database of its own.
+    pub(super) fn is_done(&self) -> Result<(), ServeError> {
+        let path = |name: &str| self.data_dir.join(name);
+        let (directory, lost) = (path(RENEWAL_DIR), path(LOST_DIR));
+        let aside = directory.join(ROWS_DIR);
+        let ended = || -> io::Result<()> {
+            if aside.exists() {
+                remove(&lost)?;
+                fs::rename(&aside, &lost)?;
+            }
+            fs::write(path(RENEWED), "")?;
+            remove(&directory)
+        };
+        ended().map_err(|source| self.failed("ending the renewal in", source))?;
+        tracing::info!(
+            "this replica is back under a new identity; the former database is {LOST_DIR}"
+        );
+        Ok(())
+    }
+
+    fn failed(&self, doing: &'static str, source: io::Error) -> ServeError {
+        ServeError::Io { doing, place: self.data_dir.display().to_string(), source }
+    }
+}
+
+/// The private half of the invitation's key for a member key: it follows from the private half of that.
+fn invitation(member: &PrivateKey) -> Zeroizing<[u8; 32]> {
+    let pair = member.to_pair();
+    let digest = Sha256::new_with_prefix(INVITATION_TAG).chain_update(&pair[..32]).finalize();
+    Zeroizing::new(digest.into())
+}
+
+fn remove(directory: &Path) -> io::Result<()> {
+    absent(fs::remove_dir_all(directory))
+}
+
+/// What is not there need not be removed.
+fn absent(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
