@@ -201,3 +201,96 @@ fn absent(removed: io::Result<()>) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger::history::{ClusterId, MemberKey, ReplicaId};
+    use ledger::rows::raft::Identity;
+
+    use super::*;
+    use crate::keys::LockKeyChoice;
+
+    fn keys(dir: &Path, start: Start) -> Keys {
+        Keys::open(dir, start, &LockKeyChoice::default()).unwrap()
+    }
+
+    fn identity_of(replica: u64) -> Identity {
+        Identity { cluster: [7; 16], replica, incarnation: 2 }
+    }
+
+    /// The directory of replica 3, with a database in which there is a file.
+    fn replica(dir: &Path, others: &[(u64, MemberKey)]) -> Keys {
+        let keys = keys(dir, Start::First);
+        identity::write(dir, &identity_of(3)).unwrap();
+        fs::write(dir.join(watermark::FILE), "").unwrap();
+        fs::create_dir(dir.join(ROWS_DIR)).unwrap();
+        fs::write(dir.join(ROWS_DIR).join("old"), "").unwrap();
+        let own = (3, MemberKey(keys.member.public().0));
+        let members = others.iter().chain([&own]);
+        let members = members.map(|(id, key)| (ReplicaId(*id), *key, format!("{id}.example:1")));
+        let (cluster, members) = (ClusterId([7; 16]), members.collect());
+        neighbours::write(dir, &Known { cluster, incarnation: 2, members }).unwrap();
+        keys
+    }
+
+    fn has(dir: &Path, name: &str) -> bool {
+        dir.join(name).exists()
+    }
+
+    #[test]
+    fn whoever_knows_nobody_else_stays_who_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!begin(dir.path()));
+        replica(dir.path(), &[]);
+        assert!(!begin(dir.path()));
+        fs::write(dir.path().join(neighbours::FILE), "damaged").unwrap();
+        assert!(!begin(dir.path()));
+        assert!(!is_under_way(dir.path()));
+    }
+
+    #[test]
+    fn each_step_can_be_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let other = MemberKey([1; 32]);
+        let old = replica(dir, &[(1, other)]);
+        assert!(begin(dir));
+        assert!(!begin(dir), "it is under way");
+
+        let mut opened = keys(dir, Start::Again);
+        let renewal = Renewal::under_way(dir, &mut opened, Start::Again).unwrap().unwrap();
+        assert_eq!(renewal.former().unwrap().public(), old.member.public());
+        assert_ne!(opened.member.public(), old.member.public());
+        assert_ne!(opened.log.public(), old.log.public());
+        assert_eq!(opened.node.public(), old.node.public());
+        let token = renewal.token();
+        assert_eq!((token.cluster, token.incarnation), (ClusterId([7; 16]), 2));
+        assert_eq!(token.members, [(other, "1.example:1".into())], "and not itself");
+        let mut again = keys(dir, Start::Again);
+        let same = Renewal::under_way(dir, &mut again, Start::Again).unwrap().unwrap();
+        assert_eq!(again.member.public(), opened.member.public());
+        assert_eq!(same.token().key(), token.key());
+
+        renewal.change_over(&opened).unwrap();
+        assert!(!has(dir, ROWS_DIR) && !has(dir, watermark::FILE) && !has(dir, identity::FILE));
+        // A new database was begun, and that start cut short.
+        fs::create_dir(dir.join(ROWS_DIR)).unwrap();
+        fs::write(dir.join(ROWS_DIR).join("half"), "").unwrap();
+        let mut again = keys(dir, Start::First);
+        assert_eq!(again.member.public(), opened.member.public());
+        let renewal = Renewal::under_way(dir, &mut again, Start::First).unwrap().unwrap();
+        assert!(renewal.former().is_none(), "that key is gone");
+        renewal.change_over(&again).unwrap();
+        assert!(!has(dir, ROWS_DIR));
+
+        // The new identity is there, and the start after it.
+        fs::create_dir(dir.join(ROWS_DIR)).unwrap();
+        identity::write(dir, &identity_of(4)).unwrap();
+        let mut again = keys(dir, Start::Again);
+        assert!(Renewal::under_way(dir, &mut again, Start::Again).unwrap().is_none());
+        assert_eq!(again.member.public(), opened.member.public());
+        assert!(has(dir, ROWS_DIR) && has(dir, LOST_DIR) && !is_under_way(dir));
+        assert!(has(&dir.join(LOST_DIR), "old"));
+        assert!(!begin(dir), "not twice within the hour");
+    }
+}
