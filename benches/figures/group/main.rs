@@ -18,13 +18,18 @@ use benches::floors::append_and_sync;
 use benches::group::{Group, add_node, serve_if_told, sign_node};
 use benches::replicas::{runtime, scratch};
 use etcd::{Etcd, EtcdClient};
-use replica::local_api::client::Client;
+use replica::local_api::bodies::MemberRequest;
+use replica::local_api::client::{Asked, Client};
 use tokio::runtime::Runtime;
 
 /// Clients at once, and how many operations they do together in a round.
 const LEVELS: [(usize, usize); 3] = [(1, 300), (16, 1200), (64, 2400)];
 /// Rounds; each figure is the median over them.
 const ROUNDS: usize = 3;
+
+/// Hand-overs that are measured, and changes that are made during each.
+const HAND_OVERS: usize = 15;
+const CHANGES: u64 = 40;
 
 /// What a round of operations took.
 #[derive(Clone, Copy)]
@@ -155,6 +160,59 @@ fn floor(dir: &Path, bytes: usize, count: usize) -> Round {
     Round::of(each.collect(), since.elapsed())
 }
 
+/// How long the slowest change takes of those that are made, one after the other, while the leader hands
+/// over, and how long without that.
+fn hand_overs(runtime: &Runtime, group: &Group, first: u64) {
+    let (mut next, mut handing, mut calm) = (first, Vec::new(), Vec::new());
+    for hand_over in [false, true].repeat(HAND_OVERS) {
+        let leader = group.whole(runtime);
+        let to = (leader + 1) % group.members.len();
+        // Asked at one that neither leads nor will.
+        let asked = group.members[(leader + 2) % group.members.len()].client.clone();
+        let old = group.members[leader].client.clone();
+        let slowest = runtime.block_on(async {
+            let changing = tokio::spawn(async move {
+                let mut slowest = Duration::ZERO;
+                for step in 0..CHANGES {
+                    let began = Instant::now();
+                    add_node(&asked, next + step).await;
+                    slowest = slowest.max(began.elapsed());
+                }
+                slowest
+            });
+            if hand_over {
+                let request = MemberRequest { replica_id: (to + 1).to_string(), force: false };
+                old.group_leader(&request, &Asked::default()).await.unwrap();
+            }
+            changing.await.unwrap()
+        });
+        if hand_over { &mut handing } else { &mut calm }.push(slowest);
+        next += CHANGES;
+    }
+    for slowest in [&mut handing, &mut calm] {
+        slowest.sort_unstable();
+    }
+    let ms = |of: &[Duration], at: usize| of[at].as_secs_f64() * 1e3;
+    let (middle, last) = (HAND_OVERS / 2, HAND_OVERS - 1);
+    println!(
+        "hand-over: the slowest of {CHANGES} changes meanwhile takes {:.1} ms (median of {HAND_OVERS}; at \
+         most {:.1}), without one {:.1} ms",
+        ms(&handing, middle),
+        ms(&handing, last),
+        ms(&calm, middle),
+    );
+}
+
+/// The levels: those that `LOCKSTEP_GROUP_LEVELS` names, such as `1x3000`, for profiling, or [`LEVELS`].
+fn levels() -> Vec<(usize, usize)> {
+    let Ok(named) = std::env::var("LOCKSTEP_GROUP_LEVELS") else { return LEVELS.to_vec() };
+    let level = |level: &str| {
+        let (clients, operations) = level.split_once('x').unwrap();
+        (clients.parse().unwrap(), operations.parse().unwrap())
+    };
+    named.split(',').map(level).collect()
+}
+
 /// Bytes of the record that one operation leaves.
 fn record_bytes(runtime: &Runtime, client: &Client) -> usize {
     runtime.block_on(async {
@@ -189,7 +247,7 @@ fn main() -> ExitCode {
     });
     let bytes = record_bytes(&runtime, &leader);
     println!("three members on loopback; a record has {bytes} bytes, and so has etcd's value");
-    for (clients, operations) in LEVELS {
+    for (clients, operations) in levels() {
         let each = operations / clients;
         let (mut ours, mut theirs, mut floors) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -227,5 +285,6 @@ fn main() -> ExitCode {
         let over_floor = ours.p50.as_secs_f64() / floor.p50.as_secs_f64();
         println!("ratio group-{clients}-clients floor={over_floor:.2} rival={rival}");
     }
+    hand_overs(&runtime, &group, next);
     ExitCode::SUCCESS
 }

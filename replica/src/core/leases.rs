@@ -7,7 +7,8 @@
 //! - only the leader of the term asks this member to stand for election;
 //! - nobody is taken for the leader of a higher term: one that was elected without this member is
 //!   heard as soon as the present one is silent, which is at once if it knows of the other;
-//! - anything else may raise this member's term, but each peer only once in a while.
+//! - anything else may raise this member's term, but each peer only once in a while;
+//! - whom the leader itself lets lead next does as it likes in the term after.
 //!
 //! What is dropped here could as well have been lost on the way.
 
@@ -47,6 +48,8 @@ struct Peer {
 pub(super) struct Leases {
     ticks: u64,
     peers: BTreeMap<u64, Peer>,
+    /// Whom the leader of that term lets lead next.
+    next: Option<(u64, u64)>,
 }
 
 impl Leases {
@@ -60,6 +63,11 @@ impl Leases {
         self.peers.retain(|id, _| is_member(*id));
     }
 
+    /// The leader of that term lets that member lead next.
+    pub(super) fn yields(&mut self, term: u64, to: u64) {
+        self.next = Some((term, to));
+    }
+
     /// Whether this member steps that message.
     pub(super) fn passes<S: Storage>(&mut self, raft: &Raft<S>, message: &Message) -> Passage {
         let kind = message.get_msg_type();
@@ -71,6 +79,9 @@ impl Leases {
                 message.term == raft.term && raft.leader_id == message.from
             }
             _ if !raises => true,
+            _ if self.next == Some((raft.term, message.from)) && message.term == raft.term + 1 => {
+                true
+            }
             MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot => false,
             // They raise no term.
             MessageType::MsgRequestPreVote => true,
@@ -125,6 +136,27 @@ mod tests {
         assert_eq!(says(&mut core, 1, message(MessageType::MsgHeartbeat, 1)), None);
         assert_eq!(core.leads(), (1, Some(ReplicaId(1))));
         core
+    }
+
+    #[test]
+    fn whom_the_leader_lets_lead_is_heard_however_often() {
+        let mut core = follower();
+        let yields = |core: &mut Core, from, term, to| {
+            core.step([Input::Yields(ReplicaId(from), term, ReplicaId(to))], &mut Vec::new());
+        };
+        // Nobody else can say so, nor the leader of another term.
+        yields(&mut core, 3, 1, 3);
+        yields(&mut core, 1, 7, 3);
+        says(&mut core, 3, message(MessageType::MsgAppend, 2));
+        assert_eq!(core.leads(), (1, Some(ReplicaId(1))));
+        for term in 1..9 {
+            let [now, next] = if term % 2 == 1 { [1, 3] } else { [3, 1] };
+            yields(&mut core, now, term, next);
+            says(&mut core, next, message(MessageType::MsgAppend, term + 2));
+            assert_eq!(core.leads(), (term, Some(ReplicaId(now))), "not a later term");
+            says(&mut core, next, message(MessageType::MsgAppend, term + 1));
+            assert_eq!(core.leads(), (term + 1, Some(ReplicaId(next))));
+        }
     }
 
     fn message(kind: MessageType, term: u64) -> Message {

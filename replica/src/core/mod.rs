@@ -68,6 +68,8 @@ pub enum Input {
     Unreachable(ReplicaId),
     /// That member, or whichever is closest, is to lead in this one's place.
     HandOver(Option<ReplicaId>),
+    /// The first says that it leads in that term and lets the second lead next.
+    Yields(ReplicaId, u64, ReplicaId),
 }
 
 /// What a member wants done.
@@ -88,6 +90,8 @@ pub enum Output {
     Readable(ReadId),
     /// This proposal was not appended, or lost its place to another one: it will not be applied.
     Rejected(ProposalId, Rejection),
+    /// Tell everybody that this member, which leads in that term, lets that one lead next.
+    Yields(u64, ReplicaId),
     /// A peer sent what no honest member sends. The message was dropped.
     Misbehaved(ReplicaId, Misbehaviour),
     /// Stop: acknowledge nothing more.

@@ -80,6 +80,8 @@ pub struct Core {
     pub(super) groups: VecDeque<(u64, Group)>,
     pub(super) wanted: Wanted,
     pub(super) leases: Leases,
+    /// The member that everybody was told of as the next leader.
+    pub(super) yields: Option<u64>,
     /// The term and leader for which reads were asked last.
     pub(super) led: (u64, u64),
     /// Ticks since snapshots were last given up.
@@ -142,6 +144,7 @@ impl Core {
             groups: VecDeque::new(),
             wanted: Wanted::new(),
             leases: Leases::default(),
+            yields: None,
             led: (0, 0),
             snapshot_ticks: 0,
             seed,
@@ -197,6 +200,7 @@ impl Core {
             self.pin_election();
             taken
         });
+        self.yields(out);
         let done = taken.and_then(|()| self.drain(out));
         self.pin_election();
         match done {
@@ -205,6 +209,15 @@ impl Core {
                 self.halted = true;
                 out.push(Output::Halt(fault));
             }
+        }
+    }
+
+    /// Says whom this member lets lead, before that one asks for votes.
+    fn yields(&mut self, out: &mut Vec<Output>) {
+        let next = self.raft.raft.lead_transferee;
+        if next != self.yields {
+            self.yields = next;
+            out.extend(next.map(|to| Output::Yields(self.raft.raft.term, ReplicaId(to))));
         }
     }
 
@@ -238,6 +251,12 @@ impl Core {
                 self.raft.report_snapshot(peer.0, SnapshotStatus::Failure);
             }
             Input::HandOver(to) => self.hand_over(to.map(|to| to.0)),
+            Input::Yields(from, term, to) => {
+                let raft = &self.raft.raft;
+                if (raft.leader_id, raft.term) == (from.0, term) {
+                    self.leases.yields(term, to.0);
+                }
+            }
         }
         Ok(())
     }

@@ -107,8 +107,10 @@ impl Kept {
             let mut out = Vec::new();
             core.step(std::mem::take(&mut inputs), &mut out);
             for output in out {
-                if let Output::Send(to, message) = output {
-                    self.reach.send(to, Message::Raft(message));
+                match output {
+                    Output::Send(to, message) => self.reach.send(to, Message::Raft(message)),
+                    Output::Yields(term, to) => self.reach.yields(term, to),
+                    _ => {}
                 }
             }
             if core.leads().1 != Some(self.id) {

@@ -90,6 +90,7 @@ impl<D: Disk> Loop<D> {
                 tracing::info!(%from, "asked to let another replica lead");
                 inputs.push(Input::HandOver(to));
             }
+            Message::Yields { term, to } => inputs.push(Input::Yields(from, term, to)),
             Message::Head(_) if !self.kept.agreement.listens(from, self.kept.ticks) => {}
             Message::Head(head) => {
                 let member = members::member(self.view().rows(), from)?;

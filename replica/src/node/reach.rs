@@ -31,6 +31,14 @@ impl Reach {
         }
     }
 
+    /// Tells everybody whom this replica, which leads in that term, lets lead next: they would not hear
+    /// that one otherwise, as long as they take this one for the leader.
+    pub(super) fn yields(&self, term: u64, to: ReplicaId) {
+        for peer in self.up.keys() {
+            self.send(*peer, Message::Yields { term, to });
+        }
+    }
+
     /// A link has come up or gone down, or does not come up.
     pub(super) fn changed(&mut self, event: &LinkEvent, ticks: u64) {
         match event {

@@ -264,6 +264,10 @@ impl<D: Disk> Loop<D> {
                     self.kept.reach.send(to, Message::Raft(message));
                     continue;
                 }
+                Output::Yields(term, to) => {
+                    self.kept.reach.yields(term, to);
+                    continue;
+                }
                 Output::CatchUp(from, target) => self.catch_up(from, target)?.into_iter().collect(),
                 Output::Misbehaved(peer, misbehaviour) => {
                     self.misbehaved(peer, &misbehaviour);

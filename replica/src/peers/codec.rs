@@ -10,6 +10,7 @@
 //! | RecordsWanted | [request, from, upto] |
 //! | Records | [request, first, [record...]] |
 //! | RecordsEnd | [request, next] |
+//! | Yields | [term, member] |
 //! | Members | [record, [[member, key, address or null]...]], ascending |
 
 use std::collections::BTreeMap;
@@ -77,6 +78,10 @@ pub(super) fn encode(message: &Message) -> Result<(Kind, Vec<u8>), Unsendable> {
             out.array(2).uint(*request).uint(*next);
             Kind::RecordsEnd
         }
+        Message::Yields { term, to } => {
+            out.array(2).uint(*term).uint(to.0);
+            Kind::Yields
+        }
         Message::Members { record, members } => {
             out.array(2).uint(*record).array(members.len());
             for (id, peer) in members {
@@ -113,6 +118,7 @@ pub(super) fn decode(
         Kind::Records => |reader, _, _| read_records(reader),
         Kind::RecordsEnd => |reader, _, _| read_end(reader),
         Kind::Members => |reader, _, _| read_members(reader),
+        Kind::Yields => |reader, _, _| read_yields(reader),
         Kind::Hello | Kind::Goodbye | Kind::Still | Kind::Join => return None,
     };
     let mut reader = Reader::new(body);
@@ -225,6 +231,13 @@ fn read_end(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
     let end = Message::RecordsEnd { request: reader.uint()?, next: reader.uint()? };
     reader.close();
     Ok(end)
+}
+
+fn read_yields(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
+    reader.array_of(2)?;
+    let yields = Message::Yields { term: reader.uint()?, to: ReplicaId(reader.uint()?) };
+    reader.close();
+    Ok(yields)
 }
 
 fn read_members(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
@@ -373,6 +386,8 @@ mod tests {
                 0..4,
             ))
                 .prop_map(|(record, members)| Message::Members { record, members }),
+            1 => (any::<u64>(), any::<u64>())
+                .prop_map(|(term, to)| Message::Yields { term, to: ReplicaId(to) }),
             1 => (any::<u64>(), answer())
                 .prop_map(|(request, answer)| Message::Proposed { request, answer }),
             1 => (any::<u64>(), hash(), hash(), any::<u8>()).prop_map(

@@ -46,11 +46,13 @@ pub enum Kind {
     HandOver = 12,
     /// The members, for one that is behind.
     Members = 13,
+    /// A leader's word that somebody else leads next.
+    Yields = 14,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Hello,
         Kind::Goodbye,
         Kind::Still,
@@ -64,6 +66,7 @@ impl Kind {
         Kind::Join,
         Kind::HandOver,
         Kind::Members,
+        Kind::Yields,
     ];
 
     /// Bytes of such a frame's body, at most.
@@ -75,7 +78,11 @@ impl Kind {
             // Raft puts together a quarter of a MiB of entries, or a single one of any size.
             Kind::Raft => PROPOSAL_BYTES + (1 << 20),
             Kind::Propose => PROPOSAL_BYTES + 64,
-            Kind::Proposed | Kind::RecordsWanted | Kind::RecordsEnd | Kind::HandOver => 64,
+            Kind::Proposed
+            | Kind::RecordsWanted
+            | Kind::RecordsEnd
+            | Kind::HandOver
+            | Kind::Yields => 64,
             Kind::Head => 256,
             Kind::Records => RECORD_BYTES + (64 << 10),
             Kind::Join => 64 << 10,

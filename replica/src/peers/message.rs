@@ -33,6 +33,13 @@ pub enum Message {
     },
     /// Please let that member lead, or whichever is closest: to the leader, for an operator.
     HandOver(Option<ReplicaId>),
+    /// The sender leads in that term, and lets that member lead next.
+    Yields {
+        /// The term.
+        term: u64,
+        /// The member.
+        to: ReplicaId,
+    },
     /// How far the sender has come, and what it has reached.
     Head(Head),
     /// Who the active members are, for one that is so far behind that it may not know them all.
@@ -113,6 +120,7 @@ impl Message {
             Message::Records { records, .. } => sum(&mut records.iter().map(Vec::len)),
             Message::Proposed { .. }
             | Message::HandOver(_)
+            | Message::Yields { .. }
             | Message::Head(_)
             | Message::RecordsWanted { .. }
             | Message::RecordsEnd { .. } => 2 * REST,
