@@ -69,11 +69,7 @@ fn more(table: Table, found: usize, findings: &mut Vec<Finding>) {
     }
 }
 
-fn compare(
-    table: Table,
-    ours: &dyn Rows,
-    theirs: &dyn Rows,
-) -> Result<Vec<Finding>, Fault> {
+fn compare(table: Table, ours: &dyn Rows, theirs: &dyn Rows) -> Result<Vec<Finding>, Fault> {
     let mut findings = Vec::new();
     let all = || &[][..]..&[][..];
     let mut ours = ours.scan(table, all())?;
