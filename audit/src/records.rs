@@ -1,14 +1,15 @@
 //! Replaying records, from nothing but their bytes, by the same fold that admitted them.
 //!
-//! One thread reads, decodes and checks signatures, on all cores, a batch ahead of the fold.
+//! As many threads as there are cores read, decode and check signatures, each a batch of its own,
+//! a few batches ahead of the fold.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use ledger::history::{Fold, Record, RecordHash, Verdict};
-use ledger::lock::signatures::{Verified, decode_and_verify};
+use ledger::history::{Fold, Record, RecordHash};
+use ledger::lock::signatures::{Cores, OneCore, Verified, decode_and_verify};
 use ledger::rows::{Changes, Draft, Rows, Table, tables};
 use ledger::{Fault, Refusal};
 
@@ -19,14 +20,18 @@ use crate::observations::Observations;
 use crate::progress::Progress;
 use crate::scratch::Scratch;
 
-/// Records of one batch, at most.
+/// Records of one batch, at most: their signatures are as many as are checked together.
 const BATCH_RECORDS: usize = 2048;
-/// Bytes of one batch's records, after which it ends.
-const BATCH_BYTES: usize = 4 << 20;
+/// Records of one batch, at least: signatures that are checked in fewer cost more each.
+const LEAST_BATCH_RECORDS: usize = 256;
+/// Records that are in memory at a time, about. What is decoded takes some 4 KB for each.
+const RECORDS_AHEAD: usize = 5 * BATCH_RECORDS;
+/// Bytes of records that are in memory at a time, about.
+const BYTES_AHEAD: usize = 16 << 20;
 /// Changed rows that are remembered one by one, at most.
 const TOUCHED_ROWS: usize = 200_000;
-/// Batches that wait for the fold, at most.
-const BATCHES_AHEAD: usize = 1;
+/// Batches that wait for the fold, at most, besides those that are being checked.
+const BATCHES_AHEAD: usize = 2;
 
 /// A record as the source has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +114,7 @@ impl Replay {
 
 /// A record, decoded and with its signatures checked.
 struct Checked {
+    /// Without its bytes if it is well.
     stored: Stored,
     /// The hash of its bytes, whatever they are.
     hash: RecordHash,
@@ -145,10 +151,17 @@ where
         seen,
     };
     let mut unread = None;
+    let cores = AllCores.count();
+    let (order, batches) = sync_channel(BATCHES_AHEAD);
+    let source = Mutex::new(Source::new(records, order, cores));
     thread::scope(|scope| {
-        let (send, batches) = sync_channel::<Batch>(BATCHES_AHEAD);
-        scope.spawn(move || read_ahead(records, &send));
-        for batch in batches {
+        // Inside, so that the threads notice when nobody takes batches any more.
+        let batches = batches;
+        for _ in 0..cores {
+            scope.spawn(|| check_ahead(&source));
+        }
+        // A thread that ends without its batch has panicked, and so does the scope.
+        for batch in batches.iter().map_while(|batch: Receiver<Batch>| batch.recv().ok()) {
             let mut draft = Draft::on(&rows);
             let folded = batch
                 .records
@@ -173,15 +186,39 @@ where
     Ok(Replay { fold, rows, present, unverified_aums, seen, unread, time_ms, resumed })
 }
 
-/// Reads and checks batch after batch until the source ends or nobody takes them any more.
-fn read_ahead(mut records: impl Iterator<Item = Result<Stored, Fault>>, send: &SyncSender<Batch>) {
-    loop {
-        let (mut batch, mut bytes, mut broken) = (Vec::new(), 0, None);
-        while batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
-            match records.next() {
+/// Where batches come from, one after the other.
+struct Source<I> {
+    records: I,
+    /// Takes where each batch will come out, in their order; none when there are no more.
+    order: Option<SyncSender<Receiver<Batch>>>,
+    most_records: usize,
+    most_bytes: usize,
+}
+
+/// Records that were read and not looked at.
+struct Unchecked {
+    records: Vec<Stored>,
+    broken: Option<Fault>,
+}
+
+impl<I: Iterator<Item = Result<Stored, Fault>>> Source<I> {
+    /// For so many threads.
+    fn new(records: I, order: SyncSender<Receiver<Batch>>, threads: usize) -> Self {
+        let batches = threads + BATCHES_AHEAD + 1;
+        let most_records = (RECORDS_AHEAD / batches).clamp(LEAST_BATCH_RECORDS, BATCH_RECORDS);
+        Source { records, order: Some(order), most_records, most_bytes: BYTES_AHEAD / batches }
+    }
+
+    /// The next batch, and where its check is to go; none if the source has ended or nobody takes
+    /// batches any more.
+    fn next(&mut self) -> Option<(Unchecked, SyncSender<Batch>)> {
+        let order = self.order.take()?;
+        let (mut records, mut bytes, mut broken) = (Vec::new(), 0, None);
+        while records.len() < self.most_records && bytes < self.most_bytes {
+            match self.records.next() {
                 Some(Ok(stored)) => {
                     bytes += stored.bytes.len();
-                    batch.push(stored);
+                    records.push(stored);
                 }
                 Some(Err(fault)) => {
                     broken = Some(fault);
@@ -190,20 +227,35 @@ fn read_ahead(mut records: impl Iterator<Item = Result<Stored, Fault>>, send: &S
                 None => break,
             }
         }
-        let over = broken.is_some() || batch.is_empty();
-        let checked =
-            decode_and_verify(&batch, |stored: &Stored| Record::decode(&stored.bytes), &AllCores);
-        let records = batch.into_iter().zip(checked).map(|(stored, record)| Checked {
-            hash: match &record {
-                Ok(record) => record.get().hash(),
+        let over = broken.is_some() || records.is_empty();
+        let (send, receive) = sync_channel(1);
+        order.send(receive).ok()?;
+        self.order = Some(order).filter(|_| !over);
+        Some((Unchecked { records, broken }, send))
+    }
+}
+
+/// Reads and checks batch after batch until the source ends or nobody takes them any more.
+fn check_ahead<I: Iterator<Item = Result<Stored, Fault>>>(source: &Mutex<Source<I>>) {
+    loop {
+        // A panic in the source ends the scope.
+        let next = source.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let Some((Unchecked { records, broken }, send)) = next else { return };
+        let decode = |stored: &Stored| Record::decode(&stored.bytes);
+        let checked = decode_and_verify(&records, decode, &OneCore);
+        let records = records.into_iter().zip(checked).map(|(mut stored, record)| {
+            let hash = match &record {
+                // It has the same bytes.
+                Ok(record) => {
+                    stored.bytes = Vec::new();
+                    record.get().hash()
+                }
                 Err(_) => Record::hash_of(&stored.bytes),
-            },
-            stored,
-            record,
+            };
+            Checked { stored, hash, record }
         });
-        if send.send(Batch { records: records.collect(), broken }).is_err() || over {
-            return;
-        }
+        // Nobody takes it if the fold has stopped before.
+        let _ = send.send(Batch { records: records.collect(), broken });
     }
 }
 
@@ -307,17 +359,10 @@ impl Walk {
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
         tail.before(&self.fold, draft, record.get(), findings)?;
-        match self.fold.replay(draft, record)? {
-            Verdict::Sealed(_) => {
-                self.seen.record(draft, &self.fold, record.get())?;
-            }
-            Verdict::Refused(refusal) => {
+        match self.fold.follow(draft, record)? {
+            None => self.seen.record(draft, &self.fold, record.get())?,
+            Some(refusal) => {
                 findings.push(checks::refused(index, record.get(), &refusal));
-                self.stopped = true;
-            }
-            // The fold's answer to a record is never this.
-            Verdict::Repeated { index: first, .. } => {
-                findings.push(checks::repeats(index, first));
                 self.stopped = true;
             }
         }

@@ -3,14 +3,14 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ledger::Fault;
-use ledger::rows::{Changes, RowIter, Rows, Table, tables};
+use ledger::rows::{RowIter, Rows, Table, tables};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRawIteratorWithThreadMode,
-    DBRecoveryMode, DEFAULT_COLUMN_FAMILY_NAME, FlushOptions, InfoLogger, LogLevel, Options,
-    ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRawIteratorWithThreadMode, DBRecoveryMode, DEFAULT_COLUMN_FAMILY_NAME, InfoLogger,
+    IngestExternalFileOptions, LogLevel, Options, ReadOptions, SstFileWriter,
 };
 use tempfile::TempDir;
 
@@ -18,12 +18,16 @@ use tempfile::TempDir;
 const ROWS_DIR: &str = "db";
 /// Bytes of table blocks kept in memory.
 const BLOCK_CACHE_BYTES: usize = 16 << 20;
-/// Bytes of one scratch table's rows in memory before they are written to a file.
-const SCRATCH_BUFFER_BYTES: usize = 4 << 20;
-/// Bytes of all scratch tables' rows in memory.
-const SCRATCH_BUFFERS_BYTES: usize = 24 << 20;
+/// Bytes of one block of a scratch table: so large that there are few to list.
+const SCRATCH_BLOCK_BYTES: usize = 16 << 10;
+/// Scratch files that are open at a time.
+const SCRATCH_FILES: i32 = 256;
 /// Bytes that a scan reads ahead.
 const READAHEAD_BYTES: usize = 1 << 20;
+/// Bytes that a scan of scratch tables reads ahead in each of many files.
+const SCRATCH_READAHEAD_BYTES: usize = 64 << 10;
+/// Rows on their way to a scratch table, beside the database's own files.
+const INCOMING: &str = "incoming";
 /// How often a directory that a daemon is writing to is opened again.
 const ATTEMPTS: usize = 5;
 
@@ -100,7 +104,7 @@ impl Rows for ReadOnly {
     }
 
     fn scan(&self, table: Table, keys: Range<&[u8]>) -> Result<RowIter<'_>, Fault> {
-        scan(&self.db, table, keys)
+        scan(&self.db, table, keys, READAHEAD_BYTES)
     }
 }
 
@@ -108,6 +112,8 @@ impl Rows for ReadOnly {
 pub(crate) struct Temporary {
     // Before the directory, which is deleted with what the database still has open.
     db: DB,
+    cache: Cache,
+    incoming: PathBuf,
     _dir: Option<TempDir>,
 }
 
@@ -121,61 +127,63 @@ impl Temporary {
             None => builder.tempdir(),
         };
         let dir = dir.map_err(|e| Fault::from_error("create a scratch directory", e))?;
-        let db = Self::open(dir.path())?;
-        Ok(Temporary { db, _dir: Some(dir) })
+        let mut made = Self::open(dir.path(), false)?;
+        made._dir = Some(dir);
+        Ok(made)
     }
 
     /// The tables in a directory of the caller's, which stays; made if they are not there.
     pub(crate) fn at(dir: &Path) -> Result<Self, Fault> {
-        Ok(Temporary { db: Self::open(dir)?, _dir: None })
+        Self::open(dir, true)
     }
 
-    fn open(dir: &Path) -> Result<DB, Fault> {
+    /// Files of tables that stay are merged now and then, since more come each time.
+    fn open(dir: &Path, merging: bool) -> Result<Self, Fault> {
         let mut options = Options::default();
         silence(&mut options);
         options.create_if_missing(true);
         options.create_missing_column_families(true);
-        options.set_db_write_buffer_size(SCRATCH_BUFFERS_BYTES);
-        options.set_max_open_files(256);
+        options.set_max_open_files(SCRATCH_FILES);
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
         let families = std::iter::once(DEFAULT_COLUMN_FAMILY_NAME)
             .chain(tables::ALL.iter().map(|t| t.0))
             .map(|name| {
-                let mut options = family_options(&cache);
-                options.set_write_buffer_size(SCRATCH_BUFFER_BYTES);
+                let mut options = scratch_options(&cache);
+                options.set_disable_auto_compactions(!merging);
                 ColumnFamilyDescriptor::new(name, options)
             });
-        DB::open_cf_descriptors(&options, dir, families)
-            .map_err(|e| Fault::from_error("open a scratch database", e))
+        let db = DB::open_cf_descriptors(&options, dir, families)
+            .map_err(|e| Fault::from_error("open a scratch database", e))?;
+        Ok(Temporary { db, cache, incoming: dir.join(INCOMING), _dir: None })
     }
 
-    /// Writes to table files what is in memory only, and waits until the disk has it.
-    pub(crate) fn flush(&self) -> Result<(), Fault> {
-        let families: Vec<_> =
-            tables::ALL.iter().filter_map(|table| self.db.cf_handle(table.0)).collect();
-        self.db
-            .flush_cfs_opt(&families, &FlushOptions::default())
-            .map_err(|e| Fault::from_error("write the scratch database to disk", e))
-    }
-
-    /// Applies changes. Nothing here has to survive a crash.
-    pub(crate) fn apply(&self, changes: Changes) -> Result<(), Fault> {
-        let mut batch = WriteBatch::default();
-        for (table, key, value) in changes {
-            let family = self
-                .db
-                .cf_handle(table.0)
-                .ok_or_else(|| Fault::new(format!("no scratch table {}", table.0)))?;
-            match value {
-                Some(value) => batch.put_cf(family, key, value),
-                None => batch.delete_cf(family, key),
+    /// Adds a file of one table's puts (`Some`) and deletes (`None`), at least one and ascending,
+    /// and waits until the disk has it.
+    pub(crate) fn append<'r>(
+        &self,
+        table: Table,
+        rows: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+    ) -> Result<(), Fault> {
+        let family = self
+            .db
+            .cf_handle(table.0)
+            .ok_or_else(|| Fault::new(format!("no scratch table {}", table.0)))?;
+        let write = || {
+            let options = scratch_options(&self.cache);
+            let mut file = SstFileWriter::create(&options);
+            file.open(&self.incoming)?;
+            for (key, value) in rows {
+                match value {
+                    Some(value) => file.put(key, value)?,
+                    None => file.delete(key)?,
+                }
             }
-        }
-        let mut options = WriteOptions::default();
-        options.disable_wal(true);
-        self.db
-            .write_opt(batch, &options)
-            .map_err(|e| Fault::from_error("write to the scratch database", e))
+            file.finish()?;
+            let mut options = IngestExternalFileOptions::default();
+            options.set_move_files(true);
+            self.db.ingest_external_file_cf_opts(family, &options, vec![&self.incoming])
+        };
+        write().map_err(|e| Fault::from_error("write to the scratch database", e))
     }
 }
 
@@ -185,7 +193,7 @@ impl Rows for Temporary {
     }
 
     fn scan(&self, table: Table, keys: Range<&[u8]>) -> Result<RowIter<'_>, Fault> {
-        scan(&self.db, table, keys)
+        scan(&self.db, table, keys, SCRATCH_READAHEAD_BYTES)
     }
 }
 
@@ -213,12 +221,29 @@ fn silence(options: &mut Options) {
 }
 
 fn family_options(cache: &Cache) -> Options {
+    with_blocks(&block_options(cache))
+}
+
+/// Nearly all of what is in scratch tables are hashes, which do not get smaller.
+fn scratch_options(cache: &Cache) -> Options {
+    let mut blocks = block_options(cache);
+    blocks.set_block_size(SCRATCH_BLOCK_BYTES);
+    let mut options = with_blocks(&blocks);
+    options.set_compression_type(DBCompressionType::None);
+    options
+}
+
+fn block_options(cache: &Cache) -> BlockBasedOptions {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_cache_index_and_filter_blocks(true);
     blocks.set_bloom_filter(10.0, false);
+    blocks
+}
+
+fn with_blocks(blocks: &BlockBasedOptions) -> Options {
     let mut options = Options::default();
-    options.set_block_based_table_factory(&blocks);
+    options.set_block_based_table_factory(blocks);
     options
 }
 
@@ -228,7 +253,12 @@ fn get(db: &DB, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
     db.get_cf(family, key).map_err(|e| read_fault(table, e))
 }
 
-fn scan<'a>(db: &'a DB, table: Table, keys: Range<&[u8]>) -> Result<RowIter<'a>, Fault> {
+fn scan<'a>(
+    db: &'a DB,
+    table: Table,
+    keys: Range<&[u8]>,
+    readahead: usize,
+) -> Result<RowIter<'a>, Fault> {
     let empty = !keys.end.is_empty() && keys.end <= keys.start;
     let Some(family) = db.cf_handle(table.0).filter(|_| !empty) else {
         return Ok(Box::new(std::iter::empty()));
@@ -236,7 +266,7 @@ fn scan<'a>(db: &'a DB, table: Table, keys: Range<&[u8]>) -> Result<RowIter<'a>,
     let mut options = ReadOptions::default();
     if keys.end.is_empty() {
         // To the end of a table: whoever asks for that reads on.
-        options.set_readahead_size(READAHEAD_BYTES);
+        options.set_readahead_size(readahead);
         options.fill_cache(false);
     } else {
         options.set_iterate_upper_bound(keys.end);

@@ -5,22 +5,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::HEXLOWER;
 use ledger::Fault;
+use ledger::lock::signatures::{Cores, Job};
 use ledger::rows::{RowIter, Rows, Table, tables};
 
 use super::Finding;
 use super::catalog::CACHE_DIFFERS;
+use crate::cores::AllCores;
 
 /// Rows of one table that are reported one by one; the rest is counted.
 const SHOWN: usize = 5;
 
-/// Findings about every derived table. A fault is one of reading `ours`, what the records give.
+/// Findings about every derived table, compared on all cores. A fault is one of reading `ours`, what
+/// the records give.
 pub(crate) fn derived(
-    ours: &dyn Rows,
-    theirs: &dyn Rows,
+    ours: &(dyn Rows + Sync),
+    theirs: &(dyn Rows + Sync),
     findings: &mut Vec<Finding>,
 ) -> Result<(), Fault> {
-    for table in tables::ALL.iter().filter(|table| **table != tables::RECORDS) {
-        compare(*table, ours, theirs, findings)?;
+    let derived = tables::ALL.iter().filter(|table| **table != tables::RECORDS);
+    let mut all: Vec<_> = derived.map(|table| (*table, Ok(Vec::new()))).collect();
+    let jobs = all.iter_mut().map(|(table, found)| -> Job<'_> {
+        Box::new(move || *found = compare(*table, ours, theirs))
+    });
+    AllCores.run(jobs.collect());
+    for (_, found) in all {
+        findings.extend(found?);
     }
     Ok(())
 }
@@ -60,12 +69,8 @@ fn more(table: Table, found: usize, findings: &mut Vec<Finding>) {
     }
 }
 
-fn compare(
-    table: Table,
-    ours: &dyn Rows,
-    theirs: &dyn Rows,
-    findings: &mut Vec<Finding>,
-) -> Result<(), Fault> {
+fn compare(table: Table, ours: &dyn Rows, theirs: &dyn Rows) -> Result<Vec<Finding>, Fault> {
+    let mut findings = Vec::new();
     let all = || &[][..]..&[][..];
     let mut ours = ours.scan(table, all())?;
     let mut found = 0usize;
@@ -102,11 +107,11 @@ fn compare(
             their = theirs.next();
         }
     }
-    more(table, found, findings);
+    more(table, found, &mut findings);
     if let Theirs::Broken(fault) = theirs {
         findings.push(Finding::new(&CACHE_DIFFERS, fault.to_string()).row(table, &[]));
     }
-    Ok(())
+    Ok(findings)
 }
 
 fn about(table: Table, key: &[u8], how: &str) -> Finding {

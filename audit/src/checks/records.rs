@@ -76,12 +76,6 @@ pub(crate) fn shown_otherwise(index: u64, shown: RecordHash, is: RecordHash) -> 
     Finding::new(&CACHE_DIFFERS, message).record(index)
 }
 
-/// A record of a request part that was recorded before.
-pub(crate) fn repeats(index: u64, first: u64) -> Finding {
-    let message = format!("record {index} repeats the request of record {first}");
-    Finding::new(&RECORD_RULES, message).record(index)
-}
-
 /// A record that does not decode, or in which a signature does not hold.
 pub(crate) fn undecodable_or_forged(index: u64, bytes: &[u8], refusal: &Refusal) -> Finding {
     match Record::decode(bytes) {

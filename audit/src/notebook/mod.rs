@@ -198,7 +198,7 @@ impl Notebook {
                 drop(kept);
                 return self.tidy().map_err(io);
             }
-            let Kept { rows, notes } = kept;
+            let Kept { mut rows, notes } = kept;
             rows.flush().map_err(|fault| io(io::Error::other(fault.to_string())))?;
             // Closed before its directory gets another name.
             drop(rows);

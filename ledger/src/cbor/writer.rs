@@ -22,6 +22,11 @@ impl Writer {
         Writer { out: Vec::with_capacity(bytes) }
     }
 
+    /// A document that goes on after these bytes.
+    pub fn after(bytes: Vec<u8>) -> Self {
+        Writer { out: bytes }
+    }
+
     /// The offset of the next item, in bytes.
     pub fn offset(&self) -> usize {
         self.out.len()

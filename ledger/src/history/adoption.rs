@@ -157,7 +157,7 @@ pub(super) fn begin(
     step: &mut Step<'_>,
     lifecycle: Lifecycle,
     begun: &AdoptionBegun,
-    whole: &Verified<SignedProposal>,
+    whole: &Verified<&SignedProposal>,
 ) -> Result<Option<Begun>, Failure> {
     let epoch = lock_changes::next_epoch(lifecycle)?;
     none_under_way(&step.rows, epoch)?;
@@ -192,7 +192,7 @@ pub(super) fn take(
     rules: u32,
     (lifecycle, authority): (Lifecycle, Option<&Authority>),
     aums: &[Sealed],
-    whole: &Verified<SignedProposal>,
+    whole: &Verified<&SignedProposal>,
 ) -> Result<Option<Begun>, Failure> {
     let adoption = current(&step.rows, lifecycle)?.ok_or(EventRefusal::NoAdoption)?;
     let number = aums.len() as u64;
@@ -234,7 +234,7 @@ fn one_by_one(
     step: &mut Step<'_>,
     before: &Authority,
     aums: &[Sealed],
-    whole: &Verified<SignedProposal>,
+    whole: &Verified<&SignedProposal>,
 ) -> Result<(Authority, Vec<AumHash>), Failure> {
     let (mut now, mut objected) = (before.clone(), Vec::new());
     for aum in aums {

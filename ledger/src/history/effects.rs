@@ -14,6 +14,8 @@ use crate::rows::Draft;
 
 /// What precedes the chain of effects in the fold hash.
 const TAG: &[u8] = b"lockstep fold 1\0";
+/// Bytes of the effects of most records, at most.
+const USUAL_BYTES: usize = 512;
 
 /// The making of one record: its rows, which are dropped when it is refused, and its effects.
 pub(super) struct Step<'a> {
@@ -26,15 +28,15 @@ pub(super) struct Step<'a> {
 
 impl<'a> Step<'a> {
     pub(super) fn new(base: &'a Draft<'_>, index: u64) -> Self {
-        Step { rows: Draft::on(base), index, effects: Vec::new() }
+        Step { rows: Draft::on(base), index, effects: Vec::with_capacity(USUAL_BYTES) }
     }
 
     /// Appends the encoding of an effect: an array of its number and `len` items.
     fn effect(&mut self, number: u64, len: usize, write: impl FnOnce(&mut Writer)) {
-        let mut out = Writer::new();
+        let mut out = Writer::after(std::mem::take(&mut self.effects));
         out.array(1 + len).uint(number);
         write(&mut out);
-        self.effects.extend(out.into_bytes());
+        self.effects = out.into_bytes();
     }
 
     /// The group exists.

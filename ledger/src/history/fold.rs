@@ -133,10 +133,11 @@ impl Fold {
         proposal: &Verified<SignedProposal>,
         way: Way,
     ) -> Result<Verdict, Fault> {
+        let proposal = &proposal.part(proposal.get());
         match self.judge(draft, proposal, way) {
             Ok(Judged::Admitted(admitted)) => {
                 let record =
-                    Record::seal(self.next_index(), self.last_hash(), proposal.get().clone());
+                    Record::seal(self.next_index(), self.last_hash(), (*proposal.get()).clone());
                 self.settle(draft, *admitted, &record);
                 Ok(Verdict::Sealed(record))
             }
@@ -157,29 +158,38 @@ impl Fold {
         draft: &mut Draft<'_>,
         record: &Verified<Record>,
     ) -> Result<Verdict, Fault> {
-        let proposal = record.part(record.get().proposal().clone());
+        Ok(match self.follow(draft, record)? {
+            None => Verdict::Sealed(record.get().clone()),
+            Some(refusal) => Verdict::Refused(refusal),
+        })
+    }
+
+    /// The same, without a copy of the record: why it is refused, if it is.
+    pub fn follow(
+        &mut self,
+        draft: &mut Draft<'_>,
+        record: &Verified<Record>,
+    ) -> Result<Option<Refusal>, Fault> {
+        let proposal = record.part(record.get().proposal());
         let record = record.get();
         let index = record.index();
         let want = self.next_index();
         if index != want {
-            return Ok(refused(EventRefusal::RecordIndex { got: index, want }));
+            return Ok(Some(EventRefusal::RecordIndex { got: index, want }.into()));
         }
         if record.prev() != self.last_hash() && !planted!(IgnoreLinks) {
-            return Ok(refused(EventRefusal::RecordLink { index }));
+            return Ok(Some(EventRefusal::RecordLink { index }.into()));
         }
-        match self.judge(draft, &proposal, Way::Recorded) {
+        let refusal = match self.judge(draft, &proposal, Way::Recorded) {
             Ok(Judged::Admitted(admitted)) => {
                 self.settle(draft, *admitted, record);
-                Ok(Verdict::Sealed(record.clone()))
+                return Ok(None);
             }
-            Ok(Judged::Repeated(first)) => {
-                Ok(refused(EventRefusal::RecordRepeats { index, first }))
-            }
-            Err(Failure::Refused(why)) => {
-                Ok(refused(EventRefusal::Record { index, why: Box::new(why) }))
-            }
-            Err(Failure::Fault(fault)) => Err(fault),
-        }
+            Ok(Judged::Repeated(first)) => EventRefusal::RecordRepeats { index, first },
+            Err(Failure::Refused(why)) => EventRefusal::Record { index, why: Box::new(why) },
+            Err(Failure::Fault(fault)) => return Err(fault),
+        };
+        Ok(Some(refusal.into()))
     }
 
     fn settle(&mut self, draft: &mut Draft<'_>, admitted: Admitted, record: &Record) {
@@ -195,7 +205,7 @@ impl Fold {
     fn judge(
         &self,
         draft: &Draft<'_>,
-        signed: &Verified<SignedProposal>,
+        signed: &Verified<&SignedProposal>,
         way: Way,
     ) -> Result<Judged, Failure> {
         let proposal = signed.get().proposal();
@@ -257,7 +267,7 @@ impl Fold {
         step: &mut Step<'_>,
         scalars: &mut Scalars,
         authority: &mut Option<Authority>,
-        signed: &Verified<SignedProposal>,
+        signed: &Verified<&SignedProposal>,
         member: Member,
     ) -> Result<(), Failure> {
         let state = authority.as_ref().map(Authority::state);
@@ -303,7 +313,7 @@ impl Fold {
             }
             Event::NodeChanged(changed) => {
                 let signature = changed.signature.as_ref().map(|item| signed.part(item.clone()));
-                roster::change(step, state, changed, signature.as_ref())?;
+                roster::change(step, state, changed, signature)?;
             }
             Event::NodeRemoved(node) => {
                 roster::remove(step, *node)?;
@@ -475,10 +485,6 @@ fn on(
         (Lifecycle::On(epoch), Some(authority)) => Ok((epoch, authority)),
         _ => Err(EventRefusal::LockOff),
     }
-}
-
-fn refused(refusal: EventRefusal) -> Verdict {
-    Verdict::Refused(refusal.into())
 }
 
 /// Begins the group, whose founder then proposes as its first member.

@@ -19,7 +19,7 @@ pub(super) fn initialize(
     lifecycle: Lifecycle,
     init: &Initialization,
     member: &Member,
-    whole: &Verified<SignedProposal>,
+    whole: &Verified<&SignedProposal>,
 ) -> Result<(Lifecycle, Authority), Failure> {
     let epoch = next_epoch(lifecycle)?;
     adoption::none_under_way(&step.rows, epoch)?;
@@ -56,7 +56,7 @@ pub(super) fn bring(
     step: &mut Step<'_>,
     lifecycle: Lifecycle,
     brought: &BroughtGenesis,
-    whole: &Verified<SignedProposal>,
+    whole: &Verified<&SignedProposal>,
 ) -> Result<(), Failure> {
     let epoch = next_epoch(lifecycle)?;
     adoption::none_under_way(&step.rows, epoch)?;
@@ -90,7 +90,7 @@ fn begin(
     epoch: Epoch,
     genesis: &Sealed,
     key: LockKey,
-    whole: &Verified<SignedProposal>,
+    whole: &Verified<&SignedProposal>,
 ) -> Result<Authority, Failure> {
     if genesis.parent.is_some() {
         return Err(EventRefusal::GenesisParent.into());
@@ -138,7 +138,7 @@ pub(super) fn add_aums(
     rules: u32,
     authority: &Authority,
     added: &AumsAdded,
-    whole: &Verified<SignedProposal>,
+    whole: &Verified<&SignedProposal>,
 ) -> Result<Authority, Failure> {
     unknown(step, authority, &added.aums)?;
     if !added.fork {
@@ -182,7 +182,7 @@ pub(super) fn informed(
     step: &mut Step<'_>,
     authority: &Authority,
     aums: &[Sealed],
-    whole: &Verified<SignedProposal>,
+    whole: &Verified<&SignedProposal>,
 ) -> Result<Authority, Failure> {
     let mut next = authority.clone();
     let batch: Vec<_> = aums.iter().map(|aum| whole.part(aum.clone())).collect();

@@ -108,4 +108,9 @@ impl Signed for Record {
     fn claims(&self, out: &mut Vec<Claim>) -> Result<(), Refusal> {
         self.proposal.claims(out)
     }
+
+    /// The record's hash, which is always computed here and covers every key, message and signature.
+    fn fixed_by(&self) -> Option<[u8; 32]> {
+        Some(self.hash.0)
+    }
 }

@@ -1,5 +1,7 @@
 //! Requests: which have been recorded, so that none is recorded twice.
 
+use std::ops::Range;
+
 use super::effects::Step;
 use super::{EventRefusal, Proposal, RequestId, row};
 use crate::cbor::Writer;
@@ -79,6 +81,19 @@ pub(super) fn record(step: &mut Step<'_>, proposal: &Proposal) {
 /// The ID, a zero that no ID has in it, and the part.
 fn key(request: &RequestId, part: u32) -> Vec<u8> {
     [request.as_str().as_bytes(), &[0], &part.to_be_bytes()].concat()
+}
+
+/// What the keys of all parts of a request have in common, and those of no other: the ID and the
+/// zero after it.
+pub fn common(key: &[u8]) -> &[u8] {
+    key.split_last_chunk::<4>().map_or(key, |(common, _)| common)
+}
+
+/// Whether a range of keys is that of all parts of one request, the first of them its start.
+pub fn is_one(keys: &Range<&[u8]>) -> bool {
+    let start = common(keys.start).split_last();
+    let end = keys.end.split_last();
+    matches!((start, end), (Some((0, start)), Some((1, end))) if start == end && !start.contains(&0))
 }
 
 fn read(key: &[u8], value: &[u8]) -> Result<RecordedPart, Fault> {

@@ -186,7 +186,7 @@ pub fn signed_by(rows: &dyn Rows, key: LockKey) -> Result<Vec<NodeId>, Fault> {
 
 impl Node {
     fn write(&self) -> Vec<u8> {
-        let mut out = Writer::new();
+        let mut out = Writer::with_capacity(320);
         out.array(9).text(&self.name).bytes(&self.node_key.0);
         out.nullable_bytes(self.lock_key.as_ref().map(|key| key.0.as_slice()));
         match self.member {
@@ -240,15 +240,21 @@ impl Node {
 
 /// Sets a node's rows in place of what was there before, and names the effect.
 fn put(step: &mut Step<'_>, before: Option<&Node>, node: &Node) {
-    if let Some(before) = before {
-        remove_index_rows(step, before);
-    }
     let id = node.id.0.to_be_bytes();
     step.rows.put(tables::ROSTER, id, node.write());
-    step.rows.put(tables::ROSTER_NAMES, node.name.as_bytes(), id);
-    step.rows.put(tables::ROSTER_NODE_KEYS, node.node_key.0, id);
-    if let Some(key) = node.authorizing_key() {
-        step.rows.put(tables::SIGNERS, signer_key(key, node.id), []);
+    // Those that stay as they are need not be written again.
+    if before.is_none_or(|before| before.name != node.name) {
+        before.inspect(|before| step.rows.delete(tables::ROSTER_NAMES, before.name.as_bytes()));
+        step.rows.put(tables::ROSTER_NAMES, node.name.as_bytes(), id);
+    }
+    if before.is_none_or(|before| before.node_key != node.node_key) {
+        before.inspect(|before| step.rows.delete(tables::ROSTER_NODE_KEYS, before.node_key.0));
+        step.rows.put(tables::ROSTER_NODE_KEYS, node.node_key.0, id);
+    }
+    let (former, key) = (before.and_then(Node::authorizing_key), node.authorizing_key());
+    if former != key {
+        former.inspect(|key| step.rows.delete(tables::SIGNERS, signer_key(*key, node.id)));
+        key.inspect(|key| step.rows.put(tables::SIGNERS, signer_key(*key, node.id), []));
     }
     step.node(node);
 }
@@ -331,21 +337,26 @@ pub(super) fn change(
     step: &mut Step<'_>,
     lock: Option<&State>,
     changed: &ChangedNode,
-    signature: Option<&Verified<NodeKeySignature>>,
+    signature: Option<Verified<NodeKeySignature>>,
 ) -> Result<(), Failure> {
     let before = needed(&step.rows, changed.node)?;
-    let mut node = before.clone();
-    node.lock_key = changed.lock_key;
+    let mut node = Node {
+        name: before.name.clone(),
+        node_key: changed.node_key,
+        lock_key: changed.lock_key,
+        signature: None,
+        ..before
+    };
     if changed.node_key != before.node_key {
         if let Some(other) = by_node_key(&step.rows, changed.node_key)? {
             return Err(EventRefusal::NodeKeyTaken(other.id).into());
         }
-        node.node_key = changed.node_key;
-        node.signature = None;
+    } else if signature.is_none() {
+        node.signature = before.signature.clone();
     }
     if let Some(signature) = signature {
-        let key = accept(lock, node.id, node.node_key, signature)?;
-        node.signature = Some(signature.get().clone());
+        let key = accept(lock, node.id, node.node_key, &signature)?;
+        node.signature = Some(signature.into_inner());
         node.set_reason(Reason::Signed { key }, step.index);
     } else if lock.is_some() && node.node_key != before.node_key {
         node.set_reason(Reason::NodeKeyChanged { former: before.node_key }, step.index);
@@ -383,7 +394,7 @@ pub(super) fn sign(
     step: &mut Step<'_>,
     state: &State,
     signatures: &[NodeSignature],
-    whole: &Verified<SignedProposal>,
+    whole: &Verified<&SignedProposal>,
 ) -> Result<(), Failure> {
     for item in signatures {
         let before = needed(&step.rows, item.node)?;

@@ -42,7 +42,7 @@ impl Scalars {
     }
 
     pub(super) fn write(&self) -> Vec<u8> {
-        let mut out = Writer::new();
+        let mut out = Writer::with_capacity(256 + 34 * self.frontier.roots().len());
         out.array(11);
         out.nullable_bytes(self.cluster.as_ref().map(|id| id.0.as_slice()));
         out.uint(self.incarnation).uint(self.rules.into());

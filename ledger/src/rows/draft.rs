@@ -130,10 +130,17 @@ impl Rows for Draft<'_> {
         };
         let over =
             changed.range(bounds(keys.clone())).map(|(key, value)| (key.clone(), value.clone()));
-        let merged =
-            Merged { base: self.base.scan(table, keys)?.peekable(), over: over.peekable() };
-        Ok(Box::new(merged))
+        Ok(overlaid(self.base.scan(table, keys)?, over))
     }
+}
+
+/// The rows of a scan with changes over them: puts (`Some`) and deletes (`None`) of keys in its
+/// range, ascending.
+pub fn overlaid<'a>(
+    base: RowIter<'a>,
+    over: impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> + 'a,
+) -> RowIter<'a> {
+    Box::new(Merged { base: base.peekable(), over: over.peekable() })
 }
 
 /// Two ascending streams in one; the overlay wins, and its deletes hide rows of the base.

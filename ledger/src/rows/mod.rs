@@ -12,7 +12,7 @@ pub mod watermark;
 
 use std::ops::Range;
 
-pub use draft::{Changes, Draft};
+pub use draft::{Changes, Draft, overlaid};
 pub use memory::Memory;
 
 use crate::Fault;

@@ -25,7 +25,7 @@ pub(in crate::history) fn take(
     step: &mut Step<'_>,
     authority: &Authority,
     added: &AumsAdded,
-    whole: &Verified<SignedProposal>,
+    whole: &Verified<&SignedProposal>,
 ) -> Result<Authority, Failure> {
     let mut now = authority.clone();
     for aum in &added.aums {

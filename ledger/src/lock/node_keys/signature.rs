@@ -8,6 +8,9 @@ use crate::cbor::{Fields, Malformed, Reader, Writer};
 use crate::ids::{LockKey, NodeKey, SigHash};
 use crate::lock::signatures::{Claim, Signed, is_weak};
 
+/// Bytes of nearly every signature's encoding, at most.
+const USUAL_BYTES: usize = 300;
+
 /// The kind of a node-key signature: one byte on the wire; unknown values survive a round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SigKind(pub u8);
@@ -77,14 +80,14 @@ impl NodeKeySignature {
 
     /// The canonical encoding.
     pub fn to_cbor(&self) -> Vec<u8> {
-        let mut out = Writer::new();
+        let mut out = Writer::with_capacity(USUAL_BYTES);
         self.write(&mut out, true);
         out.into_bytes()
     }
 
     /// The hash that is signed: of the encoding without the outermost signature (spec 2).
     pub fn sig_hash(&self) -> SigHash {
-        let mut out = Writer::new();
+        let mut out = Writer::with_capacity(USUAL_BYTES);
         self.write(&mut out, false);
         SigHash::of(&out.into_bytes())
     }
