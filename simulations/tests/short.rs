@@ -87,6 +87,16 @@ const FOUND: &[(&str, u64)] = &[
     ("membership", 185),
     // A machine gave up joining when it heard nothing, and was a member that never came.
     ("membership", 443),
+    // One copy of a proposal was refused while another was under way, and was recorded.
+    ("group", 288),
+    ("group", 784),
+    ("membership", 589),
+    ("membership", 854),
+    // Whoever was behind did not let in those who had joined since, of whom one led.
+    ("membership", 953),
+    ("group-revocation", 763),
+    // A replica whose clock went back was taken for one that said everything twice.
+    ("group", 887),
 ];
 
 #[test]

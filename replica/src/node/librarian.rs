@@ -1,7 +1,7 @@
 //! Sends records to peers that have fallen behind, beside the loop.
 
-use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use ledger::Fault;
@@ -11,8 +11,6 @@ use super::View;
 use super::surroundings::Way;
 use crate::peers::Message;
 
-/// Requests that wait, from all peers together. Whoever finds no place asks again.
-const WAITING: usize = 16;
 /// How records are parted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Portions {
@@ -48,18 +46,65 @@ pub(super) enum Librarian {
 
 /// The thread that reads and sends.
 pub(super) struct Thread {
-    /// None once it is to end.
-    requests: Option<SyncSender<Wanted>>,
+    desk: Arc<Desk>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Where requests wait: one of each peer, so that none can take another one's place.
+#[derive(Default)]
+struct Desk {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    requests: VecDeque<Wanted>,
+    /// Nobody takes any more.
+    closed: bool,
+}
+
+impl Desk {
+    /// A peer that asks again has given up what it asked for before.
+    fn put(&self, wanted: Wanted) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match waiting.requests.iter_mut().find(|other| other.peer == wanted.peer) {
+            Some(other) => *other = wanted,
+            None => waiting.requests.push_back(wanted),
+        }
+        self.changed.notify_one();
+    }
+
+    /// The next request, once there is one; none once it is closed.
+    fn take(&self) -> Option<Wanted> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if waiting.closed {
+                return None;
+            }
+            match waiting.requests.pop_front() {
+                Some(wanted) => return Some(wanted),
+                None => {
+                    waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    fn close(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.changed.notify_all();
+    }
 }
 
 impl Librarian {
     pub(super) fn start(links: Arc<dyn Way>) -> Result<Self, Fault> {
-        let (requests, to_do) = sync_channel::<Wanted>(WAITING);
+        let desk = Arc::new(Desk::default());
+        let requests = desk.clone();
         let thread = thread::Builder::new()
             .name("librarian".into())
             .spawn(move || {
-                for wanted in to_do {
+                while let Some(wanted) = requests.take() {
                     // Damaged records are this replica's own trouble, which it finds by itself.
                     if let Err(fault) = serve(&*links, &wanted, Portions::default()) {
                         tracing::error!(%fault, peer = %wanted.peer, "cannot send records");
@@ -67,18 +112,16 @@ impl Librarian {
                 }
             })
             .map_err(|e| Fault::from_error("start the thread that sends records", e))?;
-        Ok(Librarian::Beside(Thread { requests: Some(requests), thread: Some(thread) }))
+        Ok(Librarian::Beside(Thread { desk, thread: Some(thread) }))
     }
 
-    /// Serves a request as soon as the others before it are served. Says whether there was room.
-    pub(super) fn ask(&self, wanted: Wanted) -> bool {
+    /// Serves a request as soon as those of others before it are served.
+    pub(super) fn ask(&self, wanted: Wanted) {
         match self {
-            Librarian::Beside(Thread { requests, .. }) => {
-                let Some(requests) = requests else { return true };
-                !matches!(requests.try_send(wanted), Err(TrySendError::Full(_)))
-            }
+            Librarian::Beside(Thread { desk, .. }) => desk.put(wanted),
+            // Whoever gets nothing asks again.
             #[cfg(feature = "testing")]
-            Librarian::AtOnce(way, portions) => serve(&**way, &wanted, *portions).is_ok(),
+            Librarian::AtOnce(way, portions) => drop(serve(&**way, &wanted, *portions)),
         }
     }
 }
@@ -86,7 +129,7 @@ impl Librarian {
 /// Nothing of the database is in use any more when it is gone.
 impl Drop for Thread {
     fn drop(&mut self) {
-        self.requests = None;
+        self.desk.close();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -132,4 +175,32 @@ fn serve(links: &dyn Way, wanted: &Wanted, portions: Portions) -> Result<(), Fau
     // Not told if the peer cannot be reached: it asks again anyway.
     let _ = links.send(*peer, Message::RecordsEnd { request: *request, next: sent });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::testing::Group;
+
+    use super::*;
+
+    #[test]
+    fn one_request_of_each_peer_waits() {
+        let group = Group::new();
+        let view = Arc::new(View::new(0, group.fold.clone(), Box::new(group.rows.clone())));
+        let wanted = |peer, request| {
+            let (peer, view) = (ReplicaId(peer), view.clone());
+            Wanted { peer, request, from: 0, upto: 9, view }
+        };
+        let desk = Desk::default();
+        desk.put(wanted(2, 1));
+        for request in 0..1000 {
+            desk.put(wanted(3, request));
+        }
+        desk.put(wanted(2, 2));
+        let taken = || desk.take().map(|wanted| (wanted.peer.0, wanted.request));
+        assert_eq!([taken(), taken()], [Some((2, 2)), Some((3, 999))]);
+        desk.put(wanted(4, 1));
+        desk.close();
+        assert!(desk.take().is_none());
+    }
 }

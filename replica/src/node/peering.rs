@@ -105,10 +105,8 @@ impl<D: Disk> Loop<D> {
             Message::RecordsWanted { request, from: first, upto } => {
                 let view = self.view();
                 let wanted = librarian::Wanted { peer: from, request, from: first, upto, view };
-                if let Some(librarian) = &self.kept.reach.librarian
-                    && !librarian.ask(wanted)
-                {
-                    self.kept.reach.send(from, Message::RecordsEnd { request, next: first });
+                if let Some(librarian) = &self.kept.reach.librarian {
+                    librarian.ask(wanted);
                 }
             }
             Message::Records { request, first, records } => {
