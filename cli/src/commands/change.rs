@@ -138,7 +138,9 @@ impl Request {
         let unknown = error.outcome_unknown() || matches!(&error, ClientError::Unexpected { .. });
         let failure = Failure::from(error);
         if !unknown {
-            return if self.named { in_doubt(failure) } else { failure };
+            // What was done under that name is on record.
+            let reused = failure.what.starts_with(&format!("request {} was used", self.id));
+            return if self.named && !reused { in_doubt(failure) } else { failure };
         }
         let what = format!("the outcome is unknown: {}", failure.what);
         Failure { code: Code::Unknown, what, remedy: None }.remedy(format!(

@@ -136,7 +136,8 @@ async fn renew(handle: &Handle, joined: &Joined, former: MemberKey) -> Result<()
     let known = members::by_member_key(view.rows(), former).map_err(unreadable)?;
     let invited = invitations::invitation(view.rows(), joined.invitation).map_err(unreadable)?;
     let Some(member) = known else {
-        return Err(turned_away(handle, "the former member key is no member's".into()));
+        // Perhaps it has joined since the last record here.
+        return Err(Answer::NotNow("this member knows no member with the former key".into()));
     };
     match member.standing {
         Standing::Learner | Standing::Voter => {}

@@ -78,8 +78,11 @@ pub(super) fn membership(
             .iter()
             .filter(|(other, _)| other == id)
             .all(|other| by_how_many(other) <= by_how_many(name));
-        let known = members::member(rows, **id)?.is_some();
-        if most && !known && !removed.contains_key(&peer.key) {
+        // Whoever waited for approval by the records here may have got it.
+        let another = members::member(rows, **id)?.is_some_and(|member| {
+            member.standing != Standing::Pending || member.member_key != peer.key
+        });
+        if most && !another && !removed.contains_key(&peer.key) {
             members.entry(**id).or_insert_with(|| (*peer).clone());
         }
     }
@@ -102,7 +105,7 @@ mod tests {
     use ledger::history::Event;
     use ledger::rows::Draft;
     use ledger::rows::raft::{NEIGHBOURS, RAFT_STATE};
-    use ledger::testing::{Group as History, member_key};
+    use ledger::testing::{Group as History, invited, member_key};
 
     use super::*;
 
@@ -169,5 +172,17 @@ mod tests {
         assert_eq!(history.enrol(22), own);
         let named = membership(&history.rows, own, &Group::default(), &BTreeMap::new()).unwrap();
         assert_ne!(named.members[&second].address.as_deref(), Some("told:2"));
+
+        // One that waits for approval, by the records here, has got it.
+        history.apply(invited(30, None));
+        let joining = history.joining(30, 44);
+        history.apply(joining);
+        let pending = members::by_member_key(&history.rows, key(44)).unwrap().unwrap();
+        assert_eq!(pending.standing, Standing::Pending);
+        for (claimed, lets_in) in [(key(44), true), (key(45), false)] {
+            let told = BTreeMap::from([(second, says(&[(pending.id.0, claimed)]))]);
+            let behind = membership(&history.rows, own, &Group::default(), &told).unwrap();
+            assert_eq!(behind.members.contains_key(&pending.id), lets_in);
+        }
     }
 }

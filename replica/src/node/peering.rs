@@ -123,19 +123,16 @@ impl<D: Disk> Loop<D> {
         Ok(0)
     }
 
-    /// Tells a peer that has come as far as that record who has joined since: it may be one of them
-    /// who leads, and whom the peer does not let in.
+    /// Tells a peer that has come only as far as that record who the members are by now: one may lead
+    /// whom the peer does not let in.
     fn introduce_to(&self, peer: ReplicaId, record: u64) -> Result<(), Fault> {
         let view = self.view();
         let Some(last) = view.fold().next_index().checked_sub(1) else { return Ok(()) };
         if record >= last {
             return Ok(());
         }
-        let active = members::active(view.rows())?;
-        if active.iter().any(|member| member.enrolled > record) {
-            let members = group::introduced(view.rows())?;
-            self.kept.reach.send(peer, Message::Members { record: last, members });
-        }
+        let members = group::introduced(view.rows())?;
+        self.kept.reach.send(peer, Message::Members { record: last, members });
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The power of all members fails at once.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::scope;
@@ -112,6 +113,10 @@ fn a_group_without_syncs_would_be_found_out() {
     let mut all = three();
     all.iter_mut().for_each(Member::stop);
     let (mut chance, mut acknowledged) = (Chance(61), BTreeMap::new());
+    // Who has just come back as another does not do so again, and refuses to start instead.
+    for member in &all {
+        fs::write(member.place.data().join("renewed"), "").unwrap();
+    }
     start_powered(&mut all, Syncs::Forgotten).unwrap();
     for round in 0..CUTS {
         all[0].is_whole(&["1", "2", "3"]);

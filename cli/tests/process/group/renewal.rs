@@ -145,7 +145,7 @@ fn a_member_that_was_away_is_led_by_one_that_it_has_never_heard_of() {
     delta.join(&token);
     all.push(delta);
     all[3].sees("a voter", |status| roles(status, "voter") == ["1", "2", "3", "4"]);
-    all[0].place.ok("cluster transfer-leader 4");
+    all[0].insists("cluster transfer-leader 4").ok();
     all[0].sees("another leader", |status| status["leader"] == "4");
     all[2].start();
     let status = all[2].is_whole(&["1", "2", "3", "4"]);

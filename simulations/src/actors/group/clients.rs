@@ -29,6 +29,9 @@ use crate::world::{ProcessId, Random, Trace};
 const TRIES: u32 = 8;
 /// How often its asker looks for a machine that is up.
 const LOOKS: u32 = 200;
+/// How often whoever must know hears that it is refused, while an earlier try is in doubt, until that
+/// is believed.
+const DOUBTS: u32 = 6;
 
 /// What somebody wants recorded.
 #[derive(Debug, Clone)]
@@ -89,6 +92,8 @@ pub(super) struct Op {
     refusal: Option<Refusal>,
     /// Whether nobody knows what has become of an earlier try.
     in_doubt: bool,
+    /// How often it was refused meanwhile.
+    refusals: u32,
 }
 
 /// A read.
@@ -170,6 +175,7 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
             done: None,
             refusal: None,
             in_doubt,
+            refusals: 0,
         };
         self.clients.ops.push(op);
         self.clients.open.push(place);
@@ -269,6 +275,12 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
                 }
                 Outcome::Refused(refusal) => {
                     let op = &mut self.clients.ops[place];
+                    // An earlier try may be recorded yet: whoever must know asks on for a while.
+                    if op.want.must && op.in_doubt && op.refusals < DOUBTS {
+                        op.refusals += 1;
+                        self.ask_later(place)?;
+                        continue;
+                    }
                     let request = op.want.request.clone();
                     op.done = Some(Done::Refused);
                     self.count("refused");

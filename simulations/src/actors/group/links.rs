@@ -4,7 +4,9 @@ use std::borrow::BorrowMut;
 
 use ledger::history::{FIRST_RULES, KNOWN_RULES, ReplicaId, members};
 use replica::peers::testing::{body_of, greeted, hello, message_of, misquoted, refused};
-use replica::peers::{Event, Kind, Local, Membership, Peer, Program, Reason, Session, Versions};
+use replica::peers::{
+    Event, Kind, Local, Membership, Message, Peer, Program, Reason, Session, Versions,
+};
 
 use super::site::{Frame, Link, Site};
 use super::{CLUSTER, Due, Group};
@@ -43,7 +45,9 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
         // Whoever has only early records goes by what it was told when it was let in.
         if members::member(view.rows(), own).map_err(unexpected)?.is_some_and(|own| own.is_active())
         {
-            invariants::who_waits_takes_no_part(view.rows(), membership.members.keys())?;
+            // Whom it knows as waiting others may have approved since, and told it so.
+            let newest = self.looking.newest.as_ref().unwrap_or(&view);
+            invariants::who_waits_takes_no_part(newest.rows(), membership.members.keys())?;
         }
         let mut events = Vec::new();
         let links = std::mem::take(&mut self.sites[who].links);
@@ -151,6 +155,13 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
             return body;
         }
         let Some(Ok(message)) = message_of(kind, &body, own, peer) else { return body };
+        // Whoever gets entries goes on by them, and not by what a snapshot says.
+        if let Message::Raft(raft) = &message {
+            for entry in &raft.0.entries {
+                self.looking.lies.remove(&(to, entry.index));
+                self.looking.honest.insert((to, entry.index));
+            }
+        }
         let Some((index, lie)) = misquoted(&message) else { return body };
         let lies = self.faulty && self.mix.strikes(Fault::Lie, &mut self.random);
         match body_of(&lie) {
