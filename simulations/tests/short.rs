@@ -95,6 +95,13 @@ const FOUND: &[(&str, u64)] = &[
     // Whoever was behind did not let in those who had joined since, of whom one led.
     ("membership", 953),
     ("group-revocation", 763),
+    ("membership", 856),
+    ("membership", 1369),
+    // A leader lied about the last record of a replica, which then waited for records of which none
+    // was missing.
+    ("membership", 612),
+    // A lock began by an earlier try than the one that was refused.
+    ("group-life", 391),
     // A replica whose clock went back was taken for one that said everything twice.
     ("group", 887),
 ];

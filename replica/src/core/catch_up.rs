@@ -88,10 +88,12 @@ impl CatchUp {
         None
     }
 
-    /// They cannot be had. Whatever was written of them stays ahead of the log.
-    pub(super) fn failed(&mut self) {
+    /// They cannot be had, and are forgotten, but for what was written: that stays ahead of the log.
+    pub(super) fn failed(&mut self, written: Option<(Ahead, bool)>) {
         self.held = None;
-        self.to_ask = self.ahead.is_some() && !self.complete;
+        self.ahead = written.map(|(ahead, _)| ahead);
+        self.complete = written.is_some_and(|(_, complete)| complete);
+        self.to_ask = self.is_busy();
     }
 
     /// The log has been replaced up to this index, or applied.
@@ -211,8 +213,22 @@ mod tests {
     fn records_that_cannot_be_had_are_asked_for_again() {
         let mut catch_up = CatchUp::new(None, None);
         catch_up.hold(message(1), at(50, 20));
-        catch_up.failed();
-        assert!(catch_up.is_busy(), "some may be there");
+        catch_up.failed(Some((at(50, 20), false)));
+        assert!(catch_up.is_busy(), "some are there");
         assert_eq!(catch_up.unasked(), Some(at(50, 20)));
+        catch_up.failed(Some((at(50, 20), true)));
+        assert!(!catch_up.is_busy() && catch_up.is_ahead());
+    }
+
+    /// A leader named another record than the last one here. What came of it was that the member
+    /// waited for records of which none was missing, and took no entries meanwhile.
+    #[test]
+    fn a_lie_of_which_nothing_was_written_leaves_nothing_to_wait_for() {
+        let mut catch_up = CatchUp::new(None, Some(at(0, 20).record));
+        catch_up.hold(message(1), at(50, 20));
+        catch_up.failed(None);
+        assert!(!catch_up.is_busy() && !catch_up.is_ahead());
+        assert_eq!(catch_up.unasked(), None);
+        assert_eq!(catch_up.turns(vec![entry(41)]), [Turn::Apply(entry(41))]);
     }
 }

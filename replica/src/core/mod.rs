@@ -62,8 +62,9 @@ pub enum Input {
     Members(Wanted),
     /// All records up to this one, which [`Output::CatchUp`] named, are on disk.
     CaughtUp(RecordPointer),
-    /// The records that [`Output::CatchUp`] named cannot be had, or are not what it said.
-    CatchUpFailed,
+    /// The records that [`Output::CatchUp`] named cannot be had, or are not what it said. So far ahead
+    /// of the log are those that are written, if any are, and whether all of them are there.
+    CatchUpFailed(Option<(Ahead, bool)>),
     /// What was sent to this peer lately is perhaps lost.
     Unreachable(ReplicaId),
     /// That member, or whichever is closest, is to lead in this one's place.

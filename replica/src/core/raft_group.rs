@@ -245,7 +245,11 @@ impl Core {
                 let turns = self.catch_up.turns(Vec::new());
                 self.hand_out(turns, out)?;
             }
-            Input::CatchUpFailed => self.catch_up.failed(),
+            Input::CatchUpFailed(written) => {
+                self.catch_up.failed(written);
+                let turns = self.catch_up.turns(Vec::new());
+                self.hand_out(turns, out)?;
+            }
             Input::Unreachable(peer) => {
                 self.raft.report_unreachable(peer.0);
                 self.raft.report_snapshot(peer.0, SnapshotStatus::Failure);

@@ -254,7 +254,8 @@ impl<D: Disk> Loop<D> {
             record = target.record.record,
             "a leader offers to go on from a record that is not the one here"
         );
-        Ok(Input::CatchUpFailed)
+        let next = view.fold().next_index();
+        Ok(Input::CatchUpFailed(self.ahead.map(|ahead| (ahead, ahead.record.record < next))))
     }
 
     /// Asks for the next records, if some are to be fetched and none are asked for.
