@@ -109,16 +109,12 @@ pub enum Plant {
     KeepRemoved,
     /// Whoever catches up takes another record for the last one.
     RecordsUnchecked,
-    /// Somebody hears that a proposal is refused while a copy of it is under way.
-    RefuseTooSoon,
-    /// A leader takes a copy of a proposal as often as it comes.
-    TakeCopiesTwice,
 }
 
 #[cfg(feature = "planted")]
 impl Plant {
     /// Every bug.
-    pub const ALL: [Plant; 44] = [
+    pub const ALL: [Plant; 42] = [
         Plant::ForgetSignature,
         Plant::IgnoreVotes,
         Plant::HighestHash,
@@ -161,8 +157,6 @@ impl Plant {
         Plant::PendingTakePart,
         Plant::KeepRemoved,
         Plant::RecordsUnchecked,
-        Plant::RefuseTooSoon,
-        Plant::TakeCopiesTwice,
     ];
 
     /// Its name on the command line of the simulations.
@@ -210,8 +204,6 @@ impl Plant {
             Plant::PendingTakePart => "pending-take-part",
             Plant::KeepRemoved => "keep-removed",
             Plant::RecordsUnchecked => "records-unchecked",
-            Plant::RefuseTooSoon => "refuse-too-soon",
-            Plant::TakeCopiesTwice => "take-copies-twice",
         }
     }
 }

@@ -127,7 +127,7 @@ impl Proposals {
         if term > *of {
             (*of, *seen) = (term, BTreeSet::new());
         }
-        if (term < *of || !seen.insert(request)) && !planted!(TakeCopiesTwice) {
+        if term < *of || !seen.insert(request) {
             return None;
         }
         if seen.len() > COPIES_SEEN {
@@ -268,7 +268,7 @@ impl Proposals {
             left
         });
         asked.refused = matches!(outcome, Outcome::Refused(_));
-        if asked.refused && !asked.copies.is_empty() && !planted!(RefuseTooSoon) {
+        if asked.refused && !asked.copies.is_empty() {
             return;
         }
         self.answer(asker, outcome);
