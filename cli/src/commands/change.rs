@@ -136,11 +136,12 @@ impl Request {
     /// What a failed call means for the change.
     pub(super) fn failed(&self, error: ClientError) -> Failure {
         let unknown = error.outcome_unknown() || matches!(&error, ClientError::Unexpected { .. });
+        let answered = matches!(&error, ClientError::Status { .. });
         let failure = Failure::from(error);
         if !unknown {
             // What was done under that name is on record.
             let reused = failure.what.starts_with(&format!("request {} was used", self.id));
-            return if self.named && !reused { in_doubt(failure) } else { failure };
+            return if answered && self.named && !reused { in_doubt(failure) } else { failure };
         }
         let what = format!("the outcome is unknown: {}", failure.what);
         Failure { code: Code::Unknown, what, remedy: None }.remedy(format!(
