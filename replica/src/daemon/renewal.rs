@@ -119,7 +119,7 @@ impl Renewal {
     }
 
     /// As if somebody had been given it.
-    pub(super) fn token(self: &Renewal) -> Token {
+    pub(super) fn token(&self) -> Token {
         let Known { cluster, incarnation, members } = &self.others;
         Token {
             cluster: *cluster,
