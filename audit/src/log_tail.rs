@@ -183,6 +183,9 @@ impl LogTail {
         record: &Record,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
+        if self.places.is_empty() && !self.begun {
+            return Ok(());
+        }
         let places = self.places.get_mut(&hash(record.proposal().bytes()));
         let place = places.and_then(|places| {
             while places.last().is_some_and(|place| *place < self.next) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use ledger::history::{Fold, Record, RecordHash};
-use ledger::lock::signatures::{Cores, OneCore, Verified, decode_and_verify};
+use ledger::lock::signatures::{Cores, OneCore, Verified, decode_each_and_verify};
 use ledger::rows::{Changes, Draft, Rows, Table, tables};
 use ledger::{Fault, Refusal};
 
@@ -31,7 +31,7 @@ const BYTES_AHEAD: usize = 16 << 20;
 /// Changed rows that are remembered one by one, at most.
 const TOUCHED_ROWS: usize = 200_000;
 /// Batches that wait for the fold, at most, besides those that are being checked.
-const BATCHES_AHEAD: usize = 2;
+const BATCHES_AHEAD: usize = 4;
 
 /// A record as the source has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,8 +241,10 @@ fn check_ahead<I: Iterator<Item = Result<Stored, Fault>>>(source: &Mutex<Source<
         // A panic in the source ends the scope.
         let next = source.lock().unwrap_or_else(PoisonError::into_inner).next();
         let Some((Unchecked { records, broken }, send)) = next else { return };
-        let decode = |stored: &Stored| Record::decode(&stored.bytes);
-        let checked = decode_and_verify(&records, decode, &OneCore);
+        let decode = |records: &[Stored]| {
+            Record::decode_each(records.iter().map(|stored| stored.bytes.as_slice()))
+        };
+        let checked = decode_each_and_verify(&records, decode, &OneCore);
         let records = records.into_iter().zip(checked).map(|(mut stored, record)| {
             let hash = match &record {
                 // It has the same bytes.

@@ -162,7 +162,7 @@ impl Temporary {
     pub(crate) fn append<'r>(
         &self,
         table: Table,
-        rows: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+        rows: impl Iterator<Item = (impl AsRef<[u8]>, Option<&'r [u8]>)>,
     ) -> Result<(), Fault> {
         let family = self
             .db

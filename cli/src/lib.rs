@@ -22,6 +22,11 @@ use crate::go_flags::{Misspelled, Wrong};
 // Bugs that are planted for the simulations must never reach a program.
 const _: () = assert!(!ledger::PLANTED, "the command must not be built with the feature planted");
 
+/// Long audits take a sixth less time with it than with the system's allocator: memory is got on
+/// one thread and given back on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the command that the arguments of this process name. `supported` is what its daemon can do.
 pub fn main(supported: Supported) -> ExitCode {
     match parse() {

@@ -2,13 +2,16 @@
 //!
 //! What was changed last stays in memory, so that a row which changes again and again, or comes and
 //! goes, is written once or never. The rest goes to disk as files of sorted rows, which are made
-//! once and never merged: next to nothing of it is read before the end.
+//! once, beside the fold, and never merged: next to nothing of it is read before the end.
 
 mod filter;
 mod recent;
+mod tree;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use ledger::Fault;
 use ledger::history::requests;
@@ -18,20 +21,28 @@ use self::filter::Filter;
 use self::recent::Recent;
 use crate::rocks::Temporary;
 
-/// Bytes of rows that are kept in memory.
-const MEMORY_BYTES: usize = 32 << 20;
+/// Bytes of rows that are kept in memory, besides as many at most that are being written.
+const MEMORY_BYTES: usize = 24 << 20;
 
 /// The derived tables of a history. Records themselves are not kept.
 pub(crate) struct Scratch {
     /// Below which directory it goes to disk; none for the system's choice.
     parent: Option<PathBuf>,
     recent: Recent,
+    leaving: Option<Leaving>,
     disk: Option<Disk>,
+}
+
+/// Changes that a thread is writing to disk, and that are looked for here until it is done.
+struct Leaving {
+    changes: Arc<Recent>,
+    /// Taken when it is waited for.
+    writer: JoinHandle<Result<(), Fault>>,
 }
 
 /// Rows on disk.
 struct Disk {
-    rows: Temporary,
+    rows: Arc<Temporary>,
     /// Which there may be; none if they are from an earlier audit, and not known.
     filter: Option<Filter>,
 }
@@ -51,66 +62,91 @@ impl Disk {
 impl Scratch {
     /// Empty tables.
     pub(crate) fn new(parent: Option<PathBuf>) -> Self {
-        Scratch { parent, recent: Recent::default(), disk: None }
+        Scratch { parent, recent: Recent::default(), leaving: None, disk: None }
     }
 
     /// The tables in a directory of the caller's, which stays.
     pub(crate) fn at(dir: &Path) -> Result<Self, Fault> {
-        let disk = Disk { rows: Temporary::at(dir)?, filter: None };
-        Ok(Scratch { parent: None, recent: Recent::default(), disk: Some(disk) })
+        let disk = Disk { rows: Arc::new(Temporary::at(dir)?), filter: None };
+        let mut scratch = Scratch::new(None);
+        scratch.disk = Some(disk);
+        Ok(scratch)
     }
 
     /// Waits until the disk has everything, of tables that stay.
     pub(crate) fn flush(&mut self) -> Result<(), Fault> {
-        self.spill(&self.recent.all())
+        let all = std::mem::take(&mut self.recent);
+        self.spill(all)?;
+        self.wait()
     }
 
     /// Applies changes, but those of the records.
     pub(crate) fn apply(&mut self, mut changes: Changes) -> Result<(), Fault> {
         changes.discard(tables::RECORDS);
         for (table, key, value) in changes {
-            if value.is_some() || self.may_be_on_disk(table, &key) {
+            if value.is_some() || self.may_be_below(table, &key) {
                 self.recent.set(table, key, value);
             } else {
                 self.recent.forget(table, &key);
             }
         }
         if self.recent.bytes() > MEMORY_BYTES {
-            self.spill(&self.recent.largest())?;
+            let largest = self.recent.take_largest();
+            self.spill(largest)?;
         }
         Ok(())
     }
 
-    /// Moves changes from memory to disk.
-    fn spill(&mut self, tables: &[Table]) -> Result<(), Fault> {
+    /// Lets a thread write changes to disk, after those before.
+    fn spill(&mut self, changes: Recent) -> Result<(), Fault> {
+        self.wait()?;
         let disk = match &mut self.disk {
             Some(disk) => disk,
             none => {
-                let rows = Temporary::create(self.parent.as_deref())?;
+                let rows = Arc::new(Temporary::create(self.parent.as_deref())?);
                 none.insert(Disk { rows, filter: Some(Filter::new()) })
             }
         };
-        for table in tables {
-            let Some(changed) = self.recent.of(*table) else { continue };
-            let rows = changed.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
-            disk.rows.append(*table, rows)?;
-            if let Some(filter) = &mut disk.filter {
-                changed.keys().for_each(|key| filter.insert(*table, key));
-            }
-            self.recent.drop_table(*table);
+        if let Some(filter) = &mut disk.filter {
+            changes.note(filter);
         }
+        let changes = Arc::new(changes);
+        let (rows, to_write) = (disk.rows.clone(), changes.clone());
+        let writer = thread::Builder::new()
+            .name("scratch".to_owned())
+            .spawn(move || to_write.write_to(&rows))
+            .map_err(|e| Fault::from_error("start a thread that writes scratch tables", e))?;
+        self.leaving = Some(Leaving { changes, writer });
         Ok(())
     }
 
-    fn may_be_on_disk(&self, table: Table, key: &[u8]) -> bool {
+    /// Waits until what is leaving is on disk.
+    fn wait(&mut self) -> Result<(), Fault> {
+        let Some(Leaving { writer, .. }) = self.leaving.take() else { return Ok(()) };
+        let panicked = |_| Err(Fault::new("the thread that writes scratch tables has panicked"));
+        writer.join().unwrap_or_else(panicked)
+    }
+
+    /// Whether there may be such a row besides those that changed last.
+    fn may_be_below(&self, table: Table, key: &[u8]) -> bool {
+        // What is leaving is in the filter already.
         self.disk.as_ref().is_some_and(|disk| disk.may_have(table, key))
+    }
+}
+
+impl Drop for Scratch {
+    /// The directory is gone with what is written to it, not some time after.
+    fn drop(&mut self) {
+        let _ = self.wait();
     }
 }
 
 impl Rows for Scratch {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        if let Some(changed) = self.recent.get(table, key) {
-            return Ok(changed.clone());
+        let leaving = self.leaving.as_ref().map(|leaving| &*leaving.changes);
+        let mut in_memory = std::iter::once(&self.recent).chain(leaving);
+        if let Some(changed) = in_memory.find_map(|changes| changes.get(table, key)) {
+            return Ok(changed);
         }
         match &self.disk {
             Some(disk) if disk.may_have(table, key) => disk.rows.get(table, key),
@@ -122,14 +158,16 @@ impl Rows for Scratch {
         if !keys.end.is_empty() && keys.end <= keys.start {
             return Ok(Box::new(std::iter::empty()));
         }
-        let nothing = || -> RowIter<'_> { Box::new(std::iter::empty()) };
-        let on_disk = match &self.disk {
+        let mut below: RowIter<'_> = match &self.disk {
             Some(disk) if table != tables::REQUESTS || disk.may_have_requests(&keys) => {
                 disk.rows.scan(table, keys.clone())?
             }
-            _ => nothing(),
+            _ => return Ok(self.recent.rows(table, keys)),
         };
-        Ok(overlaid(on_disk, self.recent.range(table, keys)))
+        if let Some(leaving) = &self.leaving {
+            below = overlaid(below, leaving.changes.range(table, keys.clone()));
+        }
+        Ok(overlaid(below, self.recent.range(table, keys)))
     }
 }
 
@@ -160,7 +198,7 @@ mod tests {
         }
         assert!(made > 20);
         // What is small stays in memory.
-        assert_eq!(scratch.recent.all(), [tables::ROSTER]);
+        assert_eq!(scratch.recent.tables(), [tables::ROSTER]);
         scratch.flush().unwrap();
         assert_eq!(scratch.recent.bytes(), 0);
         let mut draft = Draft::on(&nothing);

@@ -79,7 +79,8 @@ impl Reading {
     fn read(&mut self) -> Result<Option<Stored>, Broken<io::Error>> {
         let from = &mut self.from;
         let mut read = |count: usize| {
-            let mut bytes = Vec::new();
+            // No more than a record's limit is asked for.
+            let mut bytes = Vec::with_capacity(count);
             from.take(count as u64).read_to_end(&mut bytes)?;
             Ok(bytes)
         };

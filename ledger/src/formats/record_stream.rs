@@ -106,7 +106,8 @@ pub fn frame(bytes: &[u8]) -> Vec<u8> {
 pub struct RecordStream {
     head: Head,
     next: u64,
-    last: Option<RecordHash>,
+    /// The bytes of the record before: hashing each costs whoever reads on as much as all the rest.
+    last: Vec<u8>,
     end: Option<End>,
 }
 
@@ -118,7 +119,7 @@ impl RecordStream {
         }
         let bytes = read_frame(read, EDGE_BYTES)?;
         let head = read_head(&bytes).map_err(Broken::Edge)?;
-        Ok(RecordStream { head, next: 0, last: None, end: None })
+        Ok(RecordStream { head, next: 0, last: Vec::new(), end: None })
     }
 
     /// What precedes the records.
@@ -136,7 +137,7 @@ impl RecordStream {
         &mut self,
         read: &mut impl FnMut(usize) -> Result<Vec<u8>, E>,
     ) -> Result<Option<Record>, Broken<E>> {
-        let (index, last) = (self.next, self.last);
+        let (index, last) = (self.next, self.last_hash());
         let Some(bytes) = self.next_bytes(read)? else { return Ok(None) };
         let wrong = |why: String| Broken::Record { index, why };
         let record = Record::decode(&bytes).map_err(|refusal| wrong(refusal.to_string()))?;
@@ -156,7 +157,7 @@ impl RecordStream {
         }
         if self.next == self.head.records {
             let end = read_end(&read_frame(read, EDGE_BYTES)?).map_err(Broken::Edge)?;
-            if Some(end.hash) != self.last {
+            if Some(end.hash) != self.last_hash() {
                 return Err(Broken::End);
             }
             if !read(1).map_err(Broken::Read)?.is_empty() {
@@ -167,8 +168,14 @@ impl RecordStream {
         }
         let bytes = read_frame(read, RECORD_BYTES)?;
         self.next += 1;
-        self.last = Some(Record::hash_of(&bytes));
+        self.last.clear();
+        self.last.extend_from_slice(&bytes);
         Ok(Some(bytes))
+    }
+
+    /// The hash of the record that was read last.
+    fn last_hash(&self) -> Option<RecordHash> {
+        (self.next > 0).then(|| Record::hash_of(&self.last))
     }
 }
 

@@ -197,23 +197,9 @@ impl SignedProposal {
 
     /// Decodes canonical bytes; checks what can be said without any state, but no signature.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
-        if bytes.len() > RECORD_BYTES {
-            return Err(EventRefusal::TooLarge { bytes: bytes.len() }.into());
-        }
-        let mut reader = Reader::new(bytes);
-        let r = &mut reader;
-        let mut fields = r.fields()?;
-        fields.needs(r, 1)?;
-        let proposal_bytes = r.bytes()?;
-        fields.needs(r, 2)?;
-        let key = MemberKey(r.fixed()?);
-        fields.needs(r, 3)?;
-        let signature = r.fixed()?;
-        fields.end(r)?;
-        reader.finish()?;
-        let proposal = Proposal::decode(proposal_bytes)?;
-        let message = blake2s(proposal_bytes);
-        Ok(SignedProposal { proposal, key, signature, message, bytes: bytes.to_vec() })
+        let unhashed = Unhashed::decode(bytes)?;
+        let message = blake2s(unhashed.message);
+        Ok(unhashed.hashed(message))
     }
 
     /// The proposal.
@@ -229,6 +215,43 @@ impl SignedProposal {
     /// The canonical bytes: proposal, key and signature.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// A signed proposal, decoded but for the hash that is signed: hashes are computed for many at once.
+pub(super) struct Unhashed<'a> {
+    proposal: Proposal,
+    key: MemberKey,
+    signature: [u8; 64],
+    /// What is to be hashed.
+    pub(super) message: &'a [u8],
+    bytes: &'a [u8],
+}
+
+impl<'a> Unhashed<'a> {
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, Refusal> {
+        if bytes.len() > RECORD_BYTES {
+            return Err(EventRefusal::TooLarge { bytes: bytes.len() }.into());
+        }
+        let mut reader = Reader::new(bytes);
+        let r = &mut reader;
+        let mut fields = r.fields()?;
+        fields.needs(r, 1)?;
+        let message = r.bytes()?;
+        fields.needs(r, 2)?;
+        let key = MemberKey(r.fixed()?);
+        fields.needs(r, 3)?;
+        let signature = r.fixed()?;
+        fields.end(r)?;
+        reader.finish()?;
+        let proposal = Proposal::decode(message)?;
+        Ok(Unhashed { proposal, key, signature, message, bytes })
+    }
+
+    /// The same with the hash of its message.
+    pub(super) fn hashed(self, message: [u8; 32]) -> SignedProposal {
+        let Unhashed { proposal, key, signature, bytes, .. } = self;
+        SignedProposal { proposal, key, signature, message, bytes: bytes.to_vec() }
     }
 }
 

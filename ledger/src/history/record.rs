@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use super::{RecordHash, SignedProposal};
+use super::{EventRefusal, RecordHash, SignedProposal, proposal};
 use crate::Refusal;
 use crate::cbor::{Reader, Writer};
-use crate::ids::blake2s_parts;
+use crate::ids::{blake2s, blake2s_each, blake2s_parts};
 use crate::limits::RECORD_BYTES;
 use crate::lock::signatures::{Claim, Signed};
-
-use super::EventRefusal;
 
 /// What precedes a record's bytes in its hash.
 const TAG: &[u8] = b"lockstep record 1\0";
@@ -55,26 +53,40 @@ impl Record {
 
     /// Decodes canonical bytes; checks what can be said without any state, but no signature.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
-        if bytes.len() > RECORD_BYTES {
-            return Err(EventRefusal::TooLarge { bytes: bytes.len() }.into());
+        let unhashed = Unhashed::decode(bytes)?;
+        let message = blake2s(unhashed.proposal.message);
+        Ok(unhashed.hashed(message, Self::hash_of(bytes)))
+    }
+
+    /// [`decode`](Self::decode) of each of many, in their order: their hashes take a quarter of the
+    /// time if they are computed together.
+    pub fn decode_each<'a>(inputs: impl Iterator<Item = &'a [u8]>) -> Vec<Result<Self, Refusal>> {
+        let decoded: Vec<_> = inputs.map(Unhashed::decode).collect();
+        let readable = || decoded.iter().flatten();
+        let mut messages = blake2s_each(readable().map(|record| record.proposal.message));
+        // What is hashed lies in one piece.
+        let bytes = readable().map(|record| TAG.len() + record.bytes.len()).sum();
+        let mut tagged = Vec::with_capacity(bytes);
+        for record in readable() {
+            tagged.extend_from_slice(TAG);
+            tagged.extend_from_slice(record.bytes);
         }
-        let mut reader = Reader::new(bytes);
-        let r = &mut reader;
-        let mut fields = r.fields()?;
-        fields.needs(r, 1)?;
-        let index = r.uint()?;
-        fields.needs(r, 2)?;
-        let at = r.clone();
-        let prev = if r.null() { None } else { Some(RecordHash(r.fixed()?)) };
-        if prev.is_none() != (index == 0) {
-            return Err(at.malformed("record 0, and only it, has no record before").into());
-        }
-        fields.needs(r, 3)?;
-        let proposal = r.bytes()?;
-        fields.end(r)?;
-        reader.finish()?;
-        let proposal = SignedProposal::decode(proposal)?;
-        Ok(Record { index, prev, proposal, bytes: bytes.to_vec(), hash: Self::hash_of(bytes) })
+        let mut rest = tagged.as_slice();
+        let mut hashes = blake2s_each(readable().map(|record| {
+            let (one, others) = rest.split_at(TAG.len() + record.bytes.len());
+            rest = others;
+            one
+        }));
+        let (mut messages, mut hashes) = (messages.drain(..), hashes.drain(..));
+        let hashed = decoded.into_iter().map(|unhashed| {
+            let unhashed = unhashed?;
+            match (messages.next(), hashes.next()) {
+                (Some(message), Some(hash)) => Ok(unhashed.hashed(message, RecordHash(hash))),
+                // There is one of each for every record.
+                _ => Self::decode(unhashed.bytes),
+            }
+        });
+        hashed.collect()
     }
 
     /// Its place in the history, from 0.
@@ -103,6 +115,45 @@ impl Record {
     }
 }
 
+/// A record, decoded but for its hashes.
+struct Unhashed<'a> {
+    index: u64,
+    prev: Option<RecordHash>,
+    proposal: proposal::Unhashed<'a>,
+    bytes: &'a [u8],
+}
+
+impl<'a> Unhashed<'a> {
+    fn decode(bytes: &'a [u8]) -> Result<Self, Refusal> {
+        if bytes.len() > RECORD_BYTES {
+            return Err(EventRefusal::TooLarge { bytes: bytes.len() }.into());
+        }
+        let mut reader = Reader::new(bytes);
+        let r = &mut reader;
+        let mut fields = r.fields()?;
+        fields.needs(r, 1)?;
+        let index = r.uint()?;
+        fields.needs(r, 2)?;
+        let at = r.clone();
+        let prev = if r.null() { None } else { Some(RecordHash(r.fixed()?)) };
+        if prev.is_none() != (index == 0) {
+            return Err(at.malformed("record 0, and only it, has no record before").into());
+        }
+        fields.needs(r, 3)?;
+        let proposal = r.bytes()?;
+        fields.end(r)?;
+        reader.finish()?;
+        let proposal = proposal::Unhashed::decode(proposal)?;
+        Ok(Unhashed { index, prev, proposal, bytes })
+    }
+
+    /// The same with the hash of what its member signed and its own.
+    fn hashed(self, message: [u8; 32], hash: RecordHash) -> Record {
+        let Unhashed { index, prev, proposal, bytes } = self;
+        Record { index, prev, proposal: proposal.hashed(message), bytes: bytes.to_vec(), hash }
+    }
+}
+
 impl Signed for Record {
     /// What the proposal claims.
     fn claims(&self, out: &mut Vec<Claim>) -> Result<(), Refusal> {
@@ -112,5 +163,43 @@ impl Signed for Record {
     /// The record's hash, which is always computed here and covers every key, message and signature.
     fn fixed_by(&self) -> Option<[u8; 32]> {
         Some(self.hash.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{Event, NewNode};
+    use crate::ids::NodeKey;
+    use crate::testing::Group;
+
+    #[test]
+    fn many_are_decoded_as_one_is() {
+        let mut group = Group::new();
+        for number in 1..40 {
+            group.apply(Event::NodeAdded(NewNode {
+                name: "n".repeat(number),
+                node_key: NodeKey([number as u8; 32]),
+                lock_key: None,
+                own: false,
+                signature: None,
+                auth_key: None,
+            }));
+        }
+        let mut inputs: Vec<_> =
+            group.records().iter().map(|record| record.bytes().to_vec()).collect();
+        for (at, spoilt) in [(0, 3), (17, 0), (18, 40), (39, 90)] {
+            inputs[at][spoilt] ^= 1;
+        }
+        inputs[20].truncate(50);
+        inputs[21].clear();
+        inputs[22].push(0);
+        let one_by_one: Vec<_> = inputs.iter().map(|bytes| Record::decode(bytes)).collect();
+        assert!(one_by_one.iter().filter(|record| record.is_ok()).count() > 30);
+        assert!(one_by_one.iter().filter(|record| record.is_err()).count() > 3);
+        for count in [inputs.len(), 1, 0] {
+            let together = Record::decode_each(inputs[..count].iter().map(Vec::as_slice));
+            assert_eq!(together, one_by_one[..count]);
+        }
     }
 }

@@ -45,18 +45,19 @@ pub fn parts(rows: &dyn Rows, request: &RequestId) -> Result<Vec<RecordedPart>, 
 /// The record that this very part of a request became, if it did. Refuses a part of another
 /// request under the same ID.
 pub(super) fn recorded(rows: &dyn Rows, proposal: &Proposal) -> Result<Option<u64>, Failure> {
-    let key_of_part = key(&proposal.request, proposal.part);
-    let found = match rows.get(tables::REQUESTS, &key_of_part)? {
-        Some(value) => Some(read(&key_of_part, &value)?),
-        None => {
-            let start = key(&proposal.request, 0);
-            let end = [proposal.request.as_str().as_bytes(), &[1]].concat();
-            match rows.scan(tables::REQUESTS, &start..&end)?.next() {
-                Some(item) => {
-                    let (key, value) = item?;
+    let start = key(&proposal.request, 0);
+    let end = [proposal.request.as_str().as_bytes(), &[1]].concat();
+    // Nearly always there is none, which one look tells.
+    let found = match rows.scan(tables::REQUESTS, &start..&end)?.next() {
+        None => None,
+        Some(first) => {
+            let key_of_part = key(&proposal.request, proposal.part);
+            match rows.get(tables::REQUESTS, &key_of_part)? {
+                Some(value) => Some(read(&key_of_part, &value)?),
+                None => {
+                    let (key, value) = first?;
                     Some(read(&key, &value)?)
                 }
-                None => None,
             }
         }
     };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ledger::formats::record_stream::{Broken, End, Head, RecordStream, frame};
 use ledger::history::{Record, RecordHash};
-use ledger::lock::signatures::decode_and_verify;
+use ledger::lock::signatures::decode_each_and_verify;
 
 use super::incarnation::{NotBegun, io, parent, sync_directory};
 use crate::node::Threads;
@@ -55,8 +55,8 @@ impl BackupWriter {
     /// Adds records as somebody sent them: each must follow the one before, and every signature in
     /// it must hold.
     pub fn add(&mut self, records: &[Vec<u8>]) -> Result<(), NotBegun> {
-        let decode = |bytes: &Vec<u8>| Record::decode(bytes);
-        for record in decode_and_verify(records, decode, &Threads::all()) {
+        let decode = |records: &[Vec<u8>]| Record::decode_each(records.iter().map(Vec::as_slice));
+        for record in decode_each_and_verify(records, decode, &Threads::all()) {
             let index = self.next;
             let wrong = |why: String| {
                 NotBegun::refused(

@@ -14,7 +14,7 @@ use ledger::history::{
     Actor, Begun, Cause, ClusterId, Event, Fold, Founder, MemberKey, Proposal, Record, RecordHash,
     ReplicaId, RequestId, SignedProposal, Verdict, Who, requests,
 };
-use ledger::lock::signatures::{Signer, Unverified, decode_and_verify, verify_one};
+use ledger::lock::signatures::{Signer, Unverified, decode_each_and_verify, verify_one};
 use ledger::rows::Draft;
 use ledger::rows::raft::{Identity, Position};
 use rustix::fs::{FlockOperation, flock};
@@ -168,8 +168,8 @@ impl Building {
         let view = self.disk.view();
         let mut fold = self.fold.clone();
         let mut draft = Draft::on(&view);
-        let decode = |bytes: &Vec<u8>| Record::decode(bytes);
-        for record in decode_and_verify(records, decode, &Threads::all()) {
+        let decode = |records: &[Vec<u8>]| Record::decode_each(records.iter().map(Vec::as_slice));
+        for record in decode_each_and_verify(records, decode, &Threads::all()) {
             let index = fold.next_index();
             let broken = |why: &dyn std::fmt::Display| {
                 NotBegun::refused(

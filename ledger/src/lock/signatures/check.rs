@@ -45,6 +45,16 @@ pub fn decode_and_verify<B: Sync, T: Signed + Send>(
     decode_verify_and(inputs, decode, |_, item| Ok(item), cores)
 }
 
+/// [`decode_and_verify`] for inputs that are decoded together faster than one by one: `decode`
+/// answers for each of some neighbours.
+pub fn decode_each_and_verify<B: Sync, T: Signed + Send>(
+    inputs: &[B],
+    decode: impl Fn(&[B]) -> Vec<Result<T, Refusal>> + Sync,
+    cores: &dyn Cores,
+) -> Verdicts<T> {
+    decode_each_verify_and(inputs, decode, |_, item| Ok(item), cores)
+}
+
 /// [`decode_and_verify`], and then goes on with each that holds, on all cores as well.
 pub fn decode_verify_and<B: Sync, T: Signed, R: Send>(
     inputs: &[B],
@@ -52,9 +62,19 @@ pub fn decode_verify_and<B: Sync, T: Signed, R: Send>(
     then: impl Fn(&B, Verified<T>) -> Result<R, Refusal> + Sync,
     cores: &dyn Cores,
 ) -> Vec<Result<R, Refusal>> {
+    let decode = |inputs: &[B]| inputs.iter().map(&decode).collect();
+    decode_each_verify_and(inputs, decode, then, cores)
+}
+
+fn decode_each_verify_and<B: Sync, T: Signed, R: Send>(
+    inputs: &[B],
+    decode: impl Fn(&[B]) -> Vec<Result<T, Refusal>> + Sync,
+    then: impl Fn(&B, Verified<T>) -> Result<R, Refusal> + Sync,
+    cores: &dyn Cores,
+) -> Vec<Result<R, Refusal>> {
     let shares = shares(inputs.len(), LEAST, BATCH, cores.count());
     let work = |inputs: &[B]| {
-        let items: Vec<Result<T, Refusal>> = inputs.iter().map(&decode).collect();
+        let items = decode(inputs);
         let checked = check_share(items.iter().map(|item| item.as_ref().ok()), cores);
         let verdicts = verdicts(items.into_iter(), checked);
         inputs.iter().zip(verdicts).map(|(input, item)| then(input, item?)).collect()

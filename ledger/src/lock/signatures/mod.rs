@@ -17,7 +17,8 @@ use ed25519_zebra::{VerificationKey, VerificationKeyBytes};
 use zeroize::Zeroizing;
 
 pub use self::check::{
-    Verdicts, decode_and_verify, decode_verify_and, verify_all, verify_beside, verify_one,
+    Verdicts, decode_and_verify, decode_each_and_verify, decode_verify_and, verify_all,
+    verify_beside, verify_one,
 };
 pub use self::cores::{Cores, Job, OneCore, each, each_share};
 
