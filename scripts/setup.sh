@@ -49,6 +49,8 @@ find_missing() {
     if ! have cc || { ! have g++ && ! have clang++ && [ -z "${CXX:-}" ]; }; then
         missing="$missing g++"
     fi
+    # For jemalloc's makefile.
+    have make || missing="$missing make"
     if ! find_libclang || ! find_clang_headers; then
         # Two packages of the distribution's own LLVM release are enough; `libclang-dev`, which
         # always exists, brings several times as much.

@@ -25,7 +25,7 @@ use rivals::Rival;
 
 /// What the program has, so that its figures are the program's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// A measured piece of work; it returns the time that counts, without its preparation.
 pub type Work<'a> = Box<dyn FnMut() -> Duration + 'a>;

@@ -25,7 +25,7 @@ const _: () = assert!(!ledger::PLANTED, "the command must not be built with the 
 /// Long audits take a sixth less time with it than with the system's allocator: memory is got on
 /// one thread and given back on another.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Runs the command that the arguments of this process name. `supported` is what its daemon can do.
 pub fn main(supported: Supported) -> ExitCode {

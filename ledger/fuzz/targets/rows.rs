@@ -67,8 +67,8 @@ fn own_rows(bytes: &[u8]) {
     if let Ok(identity) = Identity::from_row(bytes) {
         assert_eq!(identity.to_row(), bytes);
     }
-    if let Ok((term, data)) = raft::entry_from_row(bytes) {
-        assert_eq!(raft::entry_row(term, &data), bytes);
+    if let Ok((term, kind, data)) = raft::entry_from_row(bytes) {
+        assert_eq!(raft::entry_row(term, kind, &data), bytes);
     }
     if let Ok(index) = raft::applied_from_row(bytes) {
         assert_eq!(raft::applied_row(index), bytes);
