@@ -117,7 +117,10 @@ pub(super) fn contradicted(
     let (Some(heads), Some(notebook)) = (heads, options.notebook) else {
         return Ok(Finding::new(&HEAD_ROOT, message));
     };
-    let path = notebook.contradiction(heads)?;
+    let Some(path) = notebook.contradiction(heads)? else {
+        let message = format!("{message}; of such heads enough are kept beside what is remembered");
+        return Ok(Finding::new(&HEAD_ROOT, message));
+    };
     let message = format!("{message}; both heads, and the proof, are kept in {}", path.display());
     let file = Some(path.to_string_lossy().into_owned());
     Ok(Finding { file, ..Finding::new(&HEAD_ROOT, message) })

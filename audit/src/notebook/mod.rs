@@ -44,6 +44,10 @@ const NOTES_BYTES: u64 = 64 << 20;
 const ROWS: &str = "rows";
 /// The file of what was seen.
 const NOTES: &str = "notes.json";
+/// What the names of two contradicting heads have between that of the notebook and their own.
+const CONTRADICTION: &str = ".contradiction-";
+/// Files of contradicting heads, at most.
+const CONTRADICTIONS: usize = 64;
 /// Where the next state is made.
 const WORK: &str = "work";
 
@@ -223,17 +227,22 @@ impl Notebook {
         self.tidy().map_err(io)
     }
 
-    /// Keeps two heads that contradict each other, and says where.
-    pub(crate) fn contradiction(&self, heads: &Contradiction) -> Result<PathBuf, Fault> {
+    /// Keeps two heads that contradict each other, and says where; none if so many are kept already
+    /// that one more says nothing new: a watch sees a log that goes on another way grow and grow.
+    pub(crate) fn contradiction(&self, heads: &Contradiction) -> Result<Option<PathBuf>, Fault> {
         let text = heads.to_string();
         let hash = HEXLOWER.encode(&Sha256::digest(&text)[..8]);
-        let path = suffixed(&self.file, &format!(".contradiction-{hash}.json"));
+        let stem = suffixed(&self.file, CONTRADICTION);
+        let path = suffixed(&stem, &format!("{hash}.json"));
+        let fault =
+            |error| Fault::from_error(format!("write the evidence {}", path.display()), error);
         if !path.exists() {
-            replace(&path, text.as_bytes()).map_err(|error| {
-                Fault::from_error(format!("write the evidence {}", path.display()), error)
-            })?;
+            if beside(&stem).map_err(fault)? >= CONTRADICTIONS {
+                return Ok(None);
+            }
+            replace(&path, text.as_bytes()).map_err(fault)?;
         }
-        Ok(path)
+        Ok(Some(path))
     }
 }
 
@@ -333,6 +342,18 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// How many files have a name that begins with that of `stem`, beside which they lie.
+fn beside(stem: &Path) -> io::Result<usize> {
+    let (Some(dir), Some(name)) = (stem.parent(), stem.file_name()) else { return Ok(0) };
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let mut count = 0;
+    for entry in fs::read_dir(dir)? {
+        let found = entry?.file_name();
+        count += usize::from(found.as_encoded_bytes().starts_with(name.as_encoded_bytes()));
+    }
+    Ok(count)
 }
 
 /// Replaces a file whole, so that a crash leaves the old one or the new one.

@@ -262,6 +262,27 @@ fn heads_that_contradict_each_other_are_kept_for_everybody() {
     }
 }
 
+/// A watch sees a log that goes on another way at each of its passes, and each time a longer one.
+#[test]
+fn so_many_contradictions_are_kept_and_no_more() {
+    let mut ours = history();
+    go_on(&mut ours, 0);
+    go_on(&mut ours, 1);
+    let desk = Desk::new();
+    assert_eq!(desk.audit(&Directory::of(&ours)).exit_code, 0);
+    let mut theirs = history();
+    go_on(&mut theirs, 1);
+    let kept = |number: usize| desk.0.path().join(format!("end.contradiction-{number:016x}.json"));
+    (0..63).for_each(|number| fs::write(kept(number), "{}").unwrap());
+    let report = desk.audit(&Directory::of_group(&theirs));
+    assert_eq!((report.exit_code, desk.contradictions().len()), (5, 64), "{report:#?}");
+    theirs.add_node("another", 0x70);
+    let report = desk.audit(&Directory::of_group(&theirs));
+    assert_eq!((report.exit_code, desk.contradictions().len()), (5, 64), "{report:#?}");
+    let finding = report.findings.iter().find(|f| f.check.id == "head.root").unwrap();
+    assert!(finding.file.is_none() && finding.message.contains("enough"), "{finding:#?}");
+}
+
 /// Whether only white space of the file was altered, or a letter of a name that is not read.
 fn at_blank(text: &[u8], at: usize) -> bool {
     text[at].is_ascii_whitespace()
