@@ -102,6 +102,7 @@ const FOUND: &[(&str, u64)] = &[
     ("membership", 612),
     // A lock began by an earlier try than the one that was refused.
     ("group-life", 391),
+    ("group-life", 1449),
     // A replica whose clock went back was taken for one that said everything twice.
     ("group", 887),
 ];

@@ -18,9 +18,9 @@ use super::Table;
 use crate::cbor::{Malformed, Reader, Writer};
 
 /// Log index → entry.
-pub const RAFT_LOG: Table = Table("raft_log");
+pub const RAFT_LOG: Table = Table::named("raft_log");
 /// The few values that the module documentation lists.
-pub const RAFT_STATE: Table = Table("raft_state");
+pub const RAFT_STATE: Table = Table::named("raft_state");
 /// Both tables.
 pub const TABLES: &[Table] = &[RAFT_LOG, RAFT_STATE];
 

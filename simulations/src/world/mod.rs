@@ -29,7 +29,7 @@ pub use self::trace::{Trace, TraceHash};
 use self::clock::SECOND;
 
 /// AUM hash → when a client node has stored it, by its own clock: what compaction asks for.
-pub const STORED_AT: Table = Table("stored_at");
+pub const STORED_AT: Table = Table::named("stored_at");
 
 /// One thing that is done to a world.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -162,7 +162,7 @@ struct Life {
     nodes: Vec<(Option<NodeId>, u64)>,
     /// Nodes as they were before they changed their keys: a server may show them still.
     former: Vec<Peer>,
-    /// Locks that have begun.
+    /// Locks that have begun: the number of the last one, which is in its state ID.
     locks: u64,
     random: Random,
 }
@@ -217,6 +217,10 @@ impl Life {
     fn act(&mut self, town: &mut Town<'_>, what: &Act) -> Result<()> {
         if !town.ledger.process.is_up() {
             return Ok(());
+        }
+        if let Some(authority) = town.ledger.authority() {
+            // A group may record an earlier try of a lock whose later one it has refused.
+            self.locks = self.locks.max(authority.state().state_id().0);
         }
         match *what {
             Act::Init(draw) => self.init(town, draw),
