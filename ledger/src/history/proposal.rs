@@ -168,7 +168,8 @@ impl Who {
 /// A proposal with the signature of the member that vouches for it, in canonical bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedProposal {
-    proposal: Proposal,
+    /// Apart, since a record changes hands many times on its way.
+    proposal: Box<Proposal>,
     key: MemberKey,
     signature: [u8; 64],
     message: [u8; 32],
@@ -220,7 +221,7 @@ impl SignedProposal {
 
 /// A signed proposal, decoded but for the hash that is signed: hashes are computed for many at once.
 pub(super) struct Unhashed<'a> {
-    proposal: Proposal,
+    proposal: Box<Proposal>,
     key: MemberKey,
     signature: [u8; 64],
     /// What is to be hashed.
@@ -244,7 +245,7 @@ impl<'a> Unhashed<'a> {
         let signature = r.fixed()?;
         fields.end(r)?;
         reader.finish()?;
-        let proposal = Proposal::decode(message)?;
+        let proposal = Box::new(Proposal::decode(message)?);
         Ok(Unhashed { proposal, key, signature, message, bytes })
     }
 
@@ -295,7 +296,7 @@ impl Signed for SignedProposal {
             Event::RevocationOpened(opened) => opened.aum.claims(out)?,
             Event::MemberJoined(joined) => {
                 let Joined { invitation, member_key, details, proof, consent } = &**joined;
-                let Proposal { cluster, incarnation, .. } = self.proposal;
+                let Proposal { cluster, incarnation, .. } = *self.proposal;
                 let message =
                     Joined::claim(cluster, incarnation, *invitation, *member_key, details);
                 for (key, signature) in [(invitation.0, proof), (member_key.0, consent)] {
