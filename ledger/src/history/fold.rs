@@ -18,7 +18,6 @@ use crate::rows::{Changes, Draft, Rows, tables};
 use crate::{Failure, Fault, Refusal};
 
 /// What became of a proposal or record.
-#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly always the large one")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is recorded.
