@@ -88,7 +88,7 @@ pub(crate) struct Resumed {
 }
 
 impl Resumed {
-    /// A batch of records is over; `rows` are as they were before it.
+    /// A record is over; `rows` are as they were before it.
     fn note(&mut self, changes: &Changes, rows: &dyn Rows) -> Result<(), Fault> {
         for (table, key, value) in changes.iter() {
             if table == tables::AUM_NODES && value.is_some() && rows.get(table, key)?.is_none() {
@@ -162,19 +162,22 @@ where
         }
         // A thread that ends without its batch has panicked, and so does the scope.
         for batch in batches.iter().map_while(|batch: Receiver<Batch>| batch.recv().ok()) {
-            let mut draft = Draft::on(&rows);
-            let folded = batch
-                .records
-                .into_iter()
-                .try_for_each(|record| walk.take(&mut draft, record, tail, findings));
-            // What was folded before a fault is whole: the fold and its rows stay together.
-            let changes = draft.finish();
-            let noted = match &mut resumed {
-                Some(resumed) => resumed.note(&changes, &rows),
-                None => Ok(()),
-            };
-            let kept = noted.and_then(|()| rows.apply(changes));
-            unread = folded.and(kept).err().or(batch.broken);
+            unread = batch.broken;
+            for record in batch.records {
+                let mut draft = Draft::on(&rows);
+                let folded = walk.take(&mut draft, record, tail, findings);
+                // What was folded before a fault is whole: the fold and its rows stay together.
+                let changes = draft.finish();
+                let noted = match &mut resumed {
+                    Some(resumed) => resumed.note(&changes, &rows),
+                    None => Ok(()),
+                };
+                let kept = noted.and_then(|()| rows.apply(changes));
+                if let Err(fault) = folded.and(kept) {
+                    unread = Some(fault);
+                    break;
+                }
+            }
             progress.tell("records replayed", walk.present);
             if unread.is_some() {
                 break;
