@@ -36,8 +36,8 @@ pub(crate) struct Scratch {
 /// Changes that a thread is writing to disk, and that are looked for here until it is done.
 struct Leaving {
     changes: Arc<Recent>,
-    /// Taken when it is waited for.
-    writer: JoinHandle<Result<(), Fault>>,
+    /// None if it has failed: then they stay here.
+    writer: Option<JoinHandle<Result<(), Fault>>>,
 }
 
 /// Rows on disk.
@@ -75,8 +75,7 @@ impl Scratch {
 
     /// Waits until the disk has everything, of tables that stay.
     pub(crate) fn flush(&mut self) -> Result<(), Fault> {
-        let all = std::mem::take(&mut self.recent);
-        self.spill(all)?;
+        self.spill(std::mem::take)?;
         self.wait()
     }
 
@@ -91,14 +90,14 @@ impl Scratch {
             }
         }
         if self.recent.bytes() > MEMORY_BYTES {
-            let largest = self.recent.take_largest();
-            self.spill(largest)?;
+            self.spill(Recent::take_largest)?;
         }
         Ok(())
     }
 
-    /// Lets a thread write changes to disk, after those before.
-    fn spill(&mut self, changes: Recent) -> Result<(), Fault> {
+    /// Lets a thread write what is taken out of the changes in memory to disk, after those before.
+    /// Whatever fails, each change can be read.
+    fn spill(&mut self, take: impl FnOnce(&mut Recent) -> Recent) -> Result<(), Fault> {
         self.wait()?;
         let disk = match &mut self.disk {
             Some(disk) => disk,
@@ -107,24 +106,30 @@ impl Scratch {
                 none.insert(Disk { rows, filter: Some(Filter::new()) })
             }
         };
+        let changes = Arc::new(take(&mut self.recent));
         if let Some(filter) = &mut disk.filter {
             changes.note(filter);
         }
-        let changes = Arc::new(changes);
         let (rows, to_write) = (disk.rows.clone(), changes.clone());
+        let leaving = self.leaving.insert(Leaving { changes, writer: None });
         let writer = thread::Builder::new()
             .name("scratch".to_owned())
             .spawn(move || to_write.write_to(&rows))
             .map_err(|e| Fault::from_error("start a thread that writes scratch tables", e))?;
-        self.leaving = Some(Leaving { changes, writer });
+        leaving.writer = Some(writer);
         Ok(())
     }
 
     /// Waits until what is leaving is on disk.
     fn wait(&mut self) -> Result<(), Fault> {
-        let Some(Leaving { writer, .. }) = self.leaving.take() else { return Ok(()) };
-        let panicked = |_| Err(Fault::new("the thread that writes scratch tables has panicked"));
-        writer.join().unwrap_or_else(panicked)
+        let Some(leaving) = &mut self.leaving else { return Ok(()) };
+        let failed = || Err(Fault::new("scratch tables could not be written"));
+        match leaving.writer.take() {
+            Some(writer) => writer.join().unwrap_or_else(|_| failed())?,
+            None => return failed(),
+        }
+        self.leaving = None;
+        Ok(())
     }
 
     /// Whether there may be such a row besides those that changed last.
@@ -222,6 +227,24 @@ mod tests {
         }
         drop(scratch);
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_written_can_be_read() {
+        let mut scratch = Scratch::new(Some("/nowhere".into()));
+        let nothing = Memory::new();
+        let (big, mut made) = (vec![7; 1 << 20], 0);
+        loop {
+            let mut draft = Draft::on(&nothing);
+            draft.put(tables::ROSTER, vec![made], big.clone());
+            made += 1;
+            if scratch.apply(draft.finish()).is_err() {
+                break;
+            }
+        }
+        assert!(made > 20);
+        assert!(scratch.flush().is_err());
+        assert_eq!(keys(&scratch, tables::ROSTER), (0..made).map(|n| vec![n]).collect::<Vec<_>>());
     }
 
     #[test]

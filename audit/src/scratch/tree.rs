@@ -1,7 +1,7 @@
 //! Rows of the Merkle tree that are in memory, as bare hashes.
 //!
 //! They are two of each record's rows, come in the order of their places, never change and are
-//! read at the end, if ever. As rows like others they took as long as all the rest.
+//! read at the end, if ever. As rows like others they took five times the memory.
 
 use std::ops::Range;
 

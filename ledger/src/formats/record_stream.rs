@@ -106,7 +106,7 @@ pub fn frame(bytes: &[u8]) -> Vec<u8> {
 pub struct RecordStream {
     head: Head,
     next: u64,
-    /// The bytes of the record before: hashing each costs whoever reads on as much as all the rest.
+    /// The bytes of the record before, which is only hashed where its hash is needed.
     last: Vec<u8>,
     end: Option<End>,
 }
