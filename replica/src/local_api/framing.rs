@@ -30,21 +30,24 @@ pub(super) enum BadHead {
     Malformed(&'static str),
 }
 
-/// Reads up to the end of the head. Returns everything read, which may include body bytes.
-pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, BadHead> {
-    let mut bytes = Vec::with_capacity(1024);
+/// Reads up to the end of the head, after `bytes`, which is empty. Everything that is read is there,
+/// which may include body bytes, or only a part of a head that is refused.
+pub(super) async fn read_head(
+    stream: &mut (impl AsyncRead + Unpin),
+    bytes: &mut Vec<u8>,
+) -> Result<(), BadHead> {
+    bytes.reserve(1024);
     let mut searched = 0;
     loop {
         if let Some(at) = find(&bytes[searched..], b"\r\n\r\n") {
-            check(&bytes[..searched + at])?;
-            return Ok(bytes);
+            return check(&bytes[..searched + at]);
         }
         searched = bytes.len().saturating_sub(3);
         if bytes.len() >= MAX_HEAD_BYTES {
             return Err(BadHead::TooLarge);
         }
         let room = MAX_HEAD_BYTES - bytes.len();
-        match (&mut *stream).take(room as u64).read_buf(&mut bytes).await {
+        match (&mut *stream).take(room as u64).read_buf(bytes).await {
             Ok(0) | Err(_) => return Err(BadHead::Closed),
             Ok(_) => {}
         }
@@ -238,15 +241,20 @@ mod tests {
             use tokio::io::AsyncWriteExt;
             far.write_all(request).await
         });
-        let mut head = read_head(&mut near).await.unwrap();
+        let mut head = Vec::new();
+        read_head(&mut near, &mut head).await.unwrap();
         near.read_to_end(&mut head).await.unwrap();
         writer.await.unwrap().unwrap();
         assert_eq!(head, request);
 
         let endless = vec![b'a'; 2 * MAX_HEAD_BYTES];
-        assert_eq!(read_head(&mut endless.as_slice()).await, Err(BadHead::TooLarge));
         let many = format!("GET / HTTP/1.0\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1));
-        assert_eq!(read_head(&mut many.as_bytes()).await, Err(BadHead::TooLarge));
-        assert_eq!(read_head(&mut &b"GET / HT"[..]).await, Err(BadHead::Closed));
+        for (mut bytes, why) in [
+            (endless.as_slice(), BadHead::TooLarge),
+            (many.as_bytes(), BadHead::TooLarge),
+            (b"GET / HT", BadHead::Closed),
+        ] {
+            assert_eq!(read_head(&mut bytes, &mut Vec::new()).await, Err(why));
+        }
     }
 }

@@ -36,12 +36,13 @@ where
     F: Fn(Request<Incoming>) -> A,
     A: Future<Output = Response<Body>>,
 {
-    let head = match timeout(HEAD_TIME, read_head(&mut stream)).await {
-        Ok(Ok(head)) => head,
+    let mut head = Vec::new();
+    match timeout(HEAD_TIME, read_head(&mut stream, &mut head)).await {
+        Ok(Ok(())) => {}
         Ok(Err(BadHead::Closed)) => return,
-        Ok(Err(error)) => return refuse(stream, &error).await,
-        Err(_) => return refuse_late(stream).await,
-    };
+        Ok(Err(error)) => return refuse(stream, &head, &error).await,
+        Err(_) => return refuse_late(stream, &head).await,
+    }
     let service = service_fn(|request| {
         let answer = answer(request);
         async { Ok::<_, Infallible>(answer.await) }
@@ -57,24 +58,28 @@ where
     }
 }
 
-async fn refuse(stream: impl AsyncWrite + Unpin, error: &BadHead) {
+async fn refuse(stream: impl AsyncWrite + Unpin, head: &[u8], error: &BadHead) {
     let status = match error {
         BadHead::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         _ => StatusCode::BAD_REQUEST,
     };
-    write_refusal(stream, status, &error.to_string()).await;
+    write_refusal(stream, head, status, &error.to_string()).await;
 }
 
-async fn refuse_late(stream: impl AsyncWrite + Unpin) {
-    write_refusal(stream, StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive").await;
+async fn refuse_late(stream: impl AsyncWrite + Unpin, head: &[u8]) {
+    let text = "the request took too long to arrive";
+    write_refusal(stream, head, StatusCode::REQUEST_TIMEOUT, text).await;
 }
 
-/// Answers without the HTTP library, which has seen nothing of the request.
+/// Answers without the HTTP library, which has seen nothing of the request. `head` is what was read
+/// of it: whoever asks for a head alone gets no content (RFC 9110 9.3.2).
 pub(crate) async fn write_refusal(
     mut stream: impl AsyncWrite + Unpin,
+    head: &[u8],
     status: StatusCode,
     text: &str,
 ) {
+    let without_content = head.starts_with(b"HEAD ");
     let body = to_json(&ErrorBody { error: text.to_owned() });
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
@@ -84,7 +89,9 @@ pub(crate) async fn write_refusal(
     // Whoever does not take the answer in time does without.
     let answer = async {
         stream.write_all(head.as_bytes()).await?;
-        stream.write_all(&body).await?;
+        if !without_content {
+            stream.write_all(&body).await?;
+        }
         stream.shutdown().await
     };
     let _ = timeout(HEAD_TIME, answer).await;
@@ -193,6 +200,22 @@ mod tests {
         let (_, read) = tokio::join!(serve, near.read_to_string(&mut answer));
         read.unwrap();
         answer
+    }
+
+    /// Found by the fuzz target `http`.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_for_a_head_gets_no_content() {
+        for (rest, status) in [
+            ("/ HTTP/1.1\r\n\nHost: x\r\n\r\n", "400"),
+            ("/ HTTP/1.1\r\nHost: x\r\n", "408"),
+            ("/ HTTP/1.1\r\nHost: x\r\n\r\n", "200"),
+        ] {
+            let answer = after(format!("HEAD {rest}").as_bytes()).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            assert_eq!(answer.find("\r\n\r\n"), Some(answer.len() - 4), "{answer}");
+            let answer = after(format!("GET {rest}").as_bytes()).await;
+            assert!(status == "200" || answer.ends_with('}'), "{answer}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -150,7 +150,7 @@ async fn exchange(stream: UnixStream, api: Arc<Api>, occupancy: Arc<Occupancy>) 
         let text = "too many connections; close some and ask again";
         let who = format!("uid {uid}");
         api.node().security().denied(Denial::Crowded, &who, "a connection to the socket");
-        http::write_refusal(stream, StatusCode::SERVICE_UNAVAILABLE, text).await;
+        http::write_refusal(stream, &[], StatusCode::SERVICE_UNAVAILABLE, text).await;
         return;
     };
     converse(stream, uid, &api, &occupancy).await;
