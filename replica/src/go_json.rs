@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use data_encoding::BASE64;
+use ledger::formats::base64;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -20,7 +21,7 @@ impl Serialize for Base64 {
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        BASE64.decode(text.as_bytes()).map(Base64).map_err(D::Error::custom)
+        base64::decode(&text).map(Base64).map_err(D::Error::custom)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use data_encoding::BASE64;
 use ledger::Fault;
+use ledger::formats::base64;
 use ledger::formats::tlog::{Checkpoint, Note, begins_with};
 use ledger::history::merkle::{MerkleHash, consistency_proof, root_at};
 use ledger::rows::Rows;
@@ -108,7 +109,7 @@ impl Contradiction {
     /// Reads a file. Nothing in it is verified.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let read: Document = serde_json::from_slice(bytes).ok()?;
-        let hash = |text: &String| BASE64.decode(text.as_bytes()).ok()?.try_into().ok();
+        let hash = |text: &String| base64::decode(text).ok()?.try_into().ok();
         if read.schema != SCHEMA || read.hashes.len() > HASHES {
             return None;
         }

@@ -1,6 +1,7 @@
 //! Bytes that come from outside or go there, in forms that other programs define, and
 //! those of ours that travel.
 
+pub mod base64;
 pub mod chonk_file;
 pub mod deeplink;
 mod json;

@@ -10,6 +10,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use ledger::cbor::{Malformed, Reader, Writer};
+use ledger::formats::base64;
 use ledger::ids::LockKey;
 use ledger::lock::signatures::{PrivateKey, Signer};
 use sha2::Sha256;
@@ -179,7 +180,7 @@ impl SealedKey {
     /// Reads the text of a file. Says what is wrong with it.
     pub(super) fn from_text(text: &str) -> Result<Self, &'static str> {
         let text = text.strip_prefix(PREFIX).ok_or("it is no sealed key")?;
-        let bytes = BASE64.decode(text.as_bytes()).map_err(|_| "its base64 is damaged")?;
+        let bytes = base64::decode(text).map_err(|_| "its base64 is damaged")?;
         let sealed = Self::decode(&bytes).map_err(|malformed| malformed.what)?;
         sealed.cost.check()?;
         Ok(sealed)

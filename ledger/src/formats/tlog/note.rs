@@ -7,6 +7,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest, Sha256};
 
 use crate::Refusal;
+use crate::formats::base64;
 use crate::lock::signatures::{Claim, Signed, Signer, Unverified, verify_one};
 
 /// Bytes of a note, at most.
@@ -111,7 +112,7 @@ impl FromStr for VerifierKey {
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(BadVerifierKey::Shape);
         };
-        let typed = BASE64.decode(key.as_bytes()).map_err(|_| BadVerifierKey::Key)?;
+        let typed = base64::decode(key).map_err(|_| BadVerifierKey::Key)?;
         let (kind, key) = typed.split_first().ok_or(BadVerifierKey::Key)?;
         let kind = match kind {
             1 => KeyType::Ed25519,
@@ -240,7 +241,7 @@ impl fmt::Display for Note {
 
 fn signature_line(line: &str) -> Option<NoteSignature> {
     let (name, encoded) = line.strip_prefix(DASH)?.split_once(' ')?;
-    let bytes = BASE64.decode(encoded.as_bytes()).ok()?;
+    let bytes = base64::decode(encoded).ok()?;
     let (id, bytes) = bytes.split_first_chunk::<4>()?;
     let good = !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '+');
     good.then(|| NoteSignature { name: name.to_owned(), id: *id, bytes: bytes.to_vec() })

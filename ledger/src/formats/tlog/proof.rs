@@ -8,6 +8,7 @@ use data_encoding::BASE64;
 use super::checkpoint::{BadCheckpoint, Checkpoint};
 use super::note::Note;
 use super::{decimal, hash_line};
+use crate::formats::base64;
 use crate::history::merkle::{MerkleHash, empty_root, inner};
 use crate::limits::RECORD_BYTES;
 
@@ -106,7 +107,7 @@ impl Proof {
 
 fn extra_data(text: &str) -> Option<Vec<u8>> {
     let longest = RECORD_BYTES.div_ceil(3) * 4;
-    (text.len() <= longest).then(|| BASE64.decode(text.as_bytes()).ok()).flatten()
+    (text.len() <= longest).then(|| base64::decode(text).ok()).flatten()
 }
 
 impl fmt::Display for InclusionProof {
