@@ -155,7 +155,8 @@ impl Daemon {
     pub fn ends(self) -> (i32, String) {
         let log = self.log.clone();
         let status = self.wait();
-        (status.code().unwrap(), std::fs::read_to_string(log).unwrap())
+        let log = std::fs::read_to_string(log).unwrap();
+        (status.code().unwrap_or_else(|| panic!("{status}: {log}")), log)
     }
 
     /// Status line and body of a GET at the health listener.
