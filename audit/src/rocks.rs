@@ -4,6 +4,8 @@
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use ledger::Fault;
 use ledger::rows::{RowIter, Rows, Table, tables};
@@ -28,8 +30,11 @@ const READAHEAD_BYTES: usize = 1 << 20;
 const SCRATCH_READAHEAD_BYTES: usize = 64 << 10;
 /// Rows on their way to a scratch table, beside the database's own files.
 const INCOMING: &str = "incoming";
-/// How often a directory that a daemon is writing to is opened again.
-const ATTEMPTS: usize = 5;
+/// How often a directory that a daemon is writing to is opened again. On a busy machine files go away
+/// between two looks time after time.
+const ATTEMPTS: usize = 20;
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Whether a directory looks like a replica's data directory, perhaps a damaged one.
 pub(crate) fn is_data_dir(dir: &Path) -> bool {
@@ -72,7 +77,7 @@ impl ReadOnly {
         loop {
             left -= 1;
             match Self::try_open(&dir) {
-                Err(_) if left > 0 => {}
+                Err(_) if left > 0 => thread::sleep(PAUSE),
                 result => return result,
             }
         }
