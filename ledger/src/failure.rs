@@ -95,6 +95,8 @@ pub enum Ailment {
     NoSpace,
     /// It holds other bytes than were written: their checksum is wrong, or they are gone.
     Damaged,
+    /// All of it is sound, and older than what was there before: a copy was put back.
+    RolledBack,
 }
 
 /// Our own failure: a storage error, a damaged row, a broken invariant. Never a verdict.

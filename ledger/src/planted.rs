@@ -109,12 +109,14 @@ pub enum Plant {
     KeepRemoved,
     /// Whoever catches up takes another record for the last one.
     RecordsUnchecked,
+    /// A replica that is shown to have had more goes on with less.
+    TrustOldCopy,
 }
 
 #[cfg(feature = "planted")]
 impl Plant {
     /// Every bug.
-    pub const ALL: [Plant; 42] = [
+    pub const ALL: [Plant; 43] = [
         Plant::ForgetSignature,
         Plant::IgnoreVotes,
         Plant::HighestHash,
@@ -157,6 +159,7 @@ impl Plant {
         Plant::PendingTakePart,
         Plant::KeepRemoved,
         Plant::RecordsUnchecked,
+        Plant::TrustOldCopy,
     ];
 
     /// Its name on the command line of the simulations.
@@ -204,6 +207,7 @@ impl Plant {
             Plant::PendingTakePart => "pending-take-part",
             Plant::KeepRemoved => "keep-removed",
             Plant::RecordsUnchecked => "records-unchecked",
+            Plant::TrustOldCopy => "trust-old-copy",
         }
     }
 }

@@ -188,6 +188,8 @@ pub const MUST_OCCUR: &[(&str, &str)] = &[
     ("membership", "removed"),
     ("membership", "role changed"),
     ("membership", "disk lost"),
+    ("membership", "older copy noticed"),
+    ("membership", "let know by a letter"),
     ("membership", "replaced"),
     ("membership", "rules activated"),
     ("group-forks", "fork won"),

@@ -9,6 +9,7 @@
 //! | | `group` | [voters, learners, outgoing voters, next learners, leaves by itself] |
 //! | | `identity` | [cluster ID, replica ID, incarnation] |
 //! | | `neighbours` | [[replica ID, member key, address or null]...]: whom a replica that has just joined can ask |
+//! | | `heads` | [[replica ID, head]...]: the newest signed head of each of the others, bytes as on the wire |
 //! | | `ahead` | [log index, record index, record hash, fold hash]; there while records are ahead of the log |
 //!
 //! These tables are this replica's own: they are neither derived from the records nor part of
@@ -39,6 +40,9 @@ pub const AHEAD: &[u8] = b"ahead";
 
 /// Key of [`Neighbour`]s.
 pub const NEIGHBOURS: &[u8] = b"neighbours";
+
+/// Key of [`PeerHead`]s.
+pub const HEADS: &[u8] = b"heads";
 
 /// Members of a group, at most, in each role.
 const GROUP_MEMBERS: usize = 4096;
@@ -329,6 +333,43 @@ impl Neighbour {
     }
 }
 
+/// What another replica has last said, under its signature, that it had reached.
+///
+/// Whoever remembers it can show it to that replica later, should it come back with less.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerHead {
+    /// The replica that said so.
+    pub replica: u64,
+    /// The signed head, as it came over the wire.
+    pub head: Vec<u8>,
+}
+
+impl PeerHead {
+    /// Several, as a row.
+    pub fn to_row(all: &[PeerHead]) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.array(all.len());
+        for PeerHead { replica, head } in all {
+            out.array(2).uint(*replica).bytes(head);
+        }
+        out.into_bytes()
+    }
+
+    /// Several, from a row.
+    pub fn from_row(row: &[u8]) -> Result<Vec<PeerHead>, Malformed> {
+        let mut reader = Reader::new(row);
+        let mut all = Vec::new();
+        for _ in 0..reader.array_up_to(GROUP_MEMBERS)? {
+            reader.array_of(2)?;
+            all.push(PeerHead { replica: reader.uint()?, head: reader.bytes()?.to_vec() });
+            reader.close();
+        }
+        reader.close();
+        reader.finish()?;
+        Ok(all)
+    }
+}
+
 /// Whose directory this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
@@ -384,6 +425,8 @@ mod tests {
         };
         let neighbours = vec![neighbour(1, Some("a:1")), neighbour(2, None)];
         assert_eq!(Neighbour::from_row(&Neighbour::to_row(&neighbours)), Ok(neighbours));
+        let heads = vec![PeerHead { replica: 3, head: vec![1, 2] }];
+        assert_eq!(PeerHead::from_row(&PeerHead::to_row(&heads)), Ok(heads));
         let ahead = Ahead { index: 12, record };
         assert_eq!(Ahead::from_row(&ahead.to_row()), Ok(ahead));
         assert_eq!(applied_from_row(&applied_row(9)), Ok(9));

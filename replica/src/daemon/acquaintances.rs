@@ -1,6 +1,6 @@
 //! Keeps in a file who the others are, for the day on which the database cannot say so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -37,8 +37,21 @@ pub(super) async fn keep(handle: Handle, dir: PathBuf) {
     }
 }
 
+/// Writes the file once, as things are.
+pub(super) fn note(handle: &Handle, dir: &Path) {
+    let written = known(handle).and_then(|known| neighbours::write(dir, &known));
+    if let Err(fault) = written {
+        tracing::warn!(%fault, "cannot write who the others are");
+    }
+}
+
+/// The members on record, and those whom it was told of since.
 fn known(handle: &Handle) -> Result<Known, ledger::Fault> {
-    let members = introduced(handle.view().rows())?.into_iter();
+    let mut members = introduced(handle.view().rows())?;
+    for (id, peer) in &handle.membership().members {
+        members.entry(*id).or_insert_with(|| peer.clone());
+    }
+    let members = members.into_iter();
     let members = members.filter_map(|(id, peer)| Some((id, peer.key, peer.address?))).collect();
     Ok(Known { cluster: handle.cluster(), incarnation: handle.incarnation(), members })
 }

@@ -89,7 +89,7 @@ impl ServeError {
         match self {
             ServeError::Start(StartError::Short { .. } | StartError::LostFile { .. }) => true,
             ServeError::Start(StartError::Fault(fault)) | ServeError::Replica(fault) => {
-                fault.ailment() == Ailment::Damaged
+                costs(fault)
             }
             _ => false,
         }
@@ -111,7 +111,7 @@ impl ServeError {
             ServeError::Renewal(_) => {
                 Some("start it again: it asks the others to let it in under a new identity")
             }
-            ServeError::Replica(fault) if fault.ailment() == Ailment::Damaged => Some(REPLACE),
+            ServeError::Replica(fault) if costs(fault) => Some(REPLACE),
             ServeError::Replica(_) => Some(
                 "nothing that was acknowledged is lost; look after the disk and start it again",
             ),
@@ -131,4 +131,9 @@ impl ServeError {
             | ServeError::Bind(_) => None,
         }
     }
+}
+
+/// Whether what the directory holds is not what made the replica who it was.
+fn costs(fault: &Fault) -> bool {
+    matches!(fault.ailment(), Ailment::Damaged | Ailment::RolledBack)
 }

@@ -19,6 +19,7 @@ mod pulse;
 mod renewal;
 mod start;
 mod stop;
+mod visits;
 
 pub use command::{BadCommand, CommandFailed, ConfiguredCommand};
 pub use error::ServeError;

@@ -28,7 +28,7 @@ use super::notify::Manager;
 use super::pulse::Pulse;
 use super::renewal::{self, Renewal};
 use super::stop::StopSignals;
-use super::{acquaintances, checkpoints, enrolling, health, invitation, log, peer_port};
+use super::{acquaintances, checkpoints, enrolling, health, invitation, log, peer_port, visits};
 use crate::disk::identity;
 use crate::disk::local_disable::LocalDisable;
 use crate::disk::recovery::StartError;
@@ -113,6 +113,7 @@ pub async fn run(
         return Ok(());
     };
     let own = Own { name: &name, address: &address, peer_addr, joiners, manager };
+    let handle = node.handle().clone();
     let served = serve_node(&config, own, keys, &mut node, stop, ready).await;
     let stopped = node.stop().await.map_err(ServeError::Replica);
     let ended = match (served, stopped) {
@@ -120,6 +121,11 @@ pub async fn run(
         (Err(ServeError::EnrolUnknown), Err(fault)) => Err(fault),
         (served, stopped) => served.and(stopped),
     };
+    if ended.as_ref().is_err_and(ServeError::costs_identity) {
+        // It asks those whom it has just heard of.
+        acquaintances::note(&handle, &config.data_dir);
+    }
+    drop(handle);
     match ended {
         // Its database may still be open somewhere in this process.
         Err(error) if error.costs_identity() && renewal::begin(&config.data_dir) => match error {
@@ -204,7 +210,7 @@ async fn start(
         member,
         founder: (joined.is_none()).then_some(details),
         joined,
-        peering: Some(Peering { listener, joiners: tell_joiners }),
+        peering: Some(Peering { listener, address: Some(address.clone()), joiners: tell_joiners }),
         supported,
     });
     // On a full disk the start of a group of one waits for room.
@@ -300,6 +306,7 @@ async fn serve_node(
         enrolling::enrol_own(handle.clone(), name.to_owned(), address.to_owned(), keys.clone());
     background.spawn(checkpoints::keep(handle.clone(), keys.clone(), config.data_dir.clone()));
     background.spawn(acquaintances::keep(handle.clone(), config.data_dir.clone()));
+    background.spawn(visits::keep(handle.clone(), Arc::new(MemberSigner(keys.clone()))));
     let (tell_enrolled, enrolling) = oneshot::channel();
     let raising = enrolling::raise_rules(handle.clone(), name.to_owned());
     background.spawn(async move {

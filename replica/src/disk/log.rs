@@ -6,9 +6,9 @@ use ledger::Fault;
 use ledger::cbor::Malformed;
 use ledger::history::{ClusterId, ReplicaId};
 use ledger::rows::raft::{
-    AHEAD, APPLIED, Ahead, BASE, GROUP, Group, HARD, HardState, IDENTITY, Identity, NEIGHBOURS,
-    Neighbour, Position, RAFT_LOG, RAFT_STATE, RecordPointer, applied_from_row, applied_row,
-    entry_from_row, entry_row, log_index, log_key,
+    AHEAD, APPLIED, Ahead, BASE, GROUP, Group, HARD, HEADS, HardState, IDENTITY, Identity,
+    NEIGHBOURS, Neighbour, PeerHead, Position, RAFT_LOG, RAFT_STATE, RecordPointer,
+    applied_from_row, applied_row, entry_from_row, entry_row, log_index, log_key,
 };
 use ledger::rows::{Rows, prefix_end};
 
@@ -90,6 +90,16 @@ pub fn introduce(batch: &mut Batch, neighbours: &[Neighbour]) {
 /// The members that this replica was told of when it joined.
 pub fn neighbours(rows: &dyn Rows) -> Result<Vec<Neighbour>, Fault> {
     Ok(row(rows, NEIGHBOURS, Neighbour::from_row)?.unwrap_or_default())
+}
+
+/// Adds the row of what the others have signed.
+pub fn heads(batch: &mut Batch, heads: &[PeerHead]) {
+    batch.put(RAFT_STATE, HEADS, PeerHead::to_row(heads));
+}
+
+/// What the others had signed when this was written.
+pub fn remembered(rows: &dyn Rows) -> Result<Vec<PeerHead>, Fault> {
+    Ok(row(rows, HEADS, PeerHead::from_row)?.unwrap_or_default())
 }
 
 /// The identity in the rows, if they have ever been a member's.

@@ -107,7 +107,7 @@ impl StartError {
     pub fn remedy(&self) -> &'static str {
         match self {
             StartError::Fault(fault) => match fault.ailment() {
-                Ailment::Damaged => REPLACE,
+                Ailment::Damaged | Ailment::RolledBack => REPLACE,
                 Ailment::NoSpace => "make room below the data directory, and start again",
                 Ailment::Unknown => {
                     "make sure that no other process uses the directory, that the disk has space \

@@ -8,6 +8,8 @@ use ledger::history::{Event, Invited, Joined, MemberKey, RequestId, Who, invitat
 use ledger::lock::signatures::{Unverified, verify_one};
 use tokio::time::{Instant, timeout_at};
 
+use super::letter::Visit;
+use super::visitor;
 use super::words::{Answer, Ask, Introduction, OnConnection};
 use crate::node::{Clock, Handle, Outcome, Submission, SystemClock, introduced};
 use crate::peers::{FrameError, JoinStream};
@@ -31,6 +33,9 @@ pub async fn receive(handle: Handle, mut stream: JoinStream) {
 
 async fn talk(handle: &Handle, stream: &mut JoinStream) -> Result<(), FrameError> {
     let ask = stream.receive(ASK).await?;
+    if let Ok(visit) = Visit::from_bytes(&ask) {
+        return visitor::visited(handle, stream, visit).await;
+    }
     let until = Instant::now() + KEPT;
     let ask = match checked(stream, &ask) {
         Ok(ask) => ask,

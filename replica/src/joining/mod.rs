@@ -5,6 +5,7 @@
 //! words   what both say to each other, as canonical CBOR
 //! host    the member's side: it checks who asks, records it, and answers
 //! guest   the invited machine's side: it asks until it is let in or turned away
+//! visitor a member that another one does not know, since that was away: it brings a letter
 //! ```
 //!
 //! The secret is an Ed25519 key that exists nowhere but in the token; the records have its public
@@ -15,7 +16,9 @@
 
 pub mod guest;
 pub mod host;
+mod letter;
 mod token;
+pub mod visitor;
 mod words;
 
 pub use token::{BadToken, TOKEN_BYTES, Token};

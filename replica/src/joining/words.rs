@@ -219,7 +219,7 @@ fn read_reason(reader: &mut Reader<'_>) -> Result<String, Malformed> {
     Ok(reason.to_owned())
 }
 
-fn write_peers(out: &mut Writer, peers: &Introduced) {
+pub(super) fn write_peers(out: &mut Writer, peers: &Introduced) {
     out.array(peers.len());
     for (id, peer) in peers {
         out.array(3).uint(id.0).bytes(&peer.key.0);
@@ -227,7 +227,7 @@ fn write_peers(out: &mut Writer, peers: &Introduced) {
     }
 }
 
-fn read_peers(reader: &mut Reader<'_>) -> Result<Introduced, Malformed> {
+pub(super) fn read_peers(reader: &mut Reader<'_>) -> Result<Introduced, Malformed> {
     let mut peers = Introduced::new();
     for _ in 0..reader.array_up_to(MEMBERS)? {
         reader.array_of(3)?;

@@ -11,6 +11,7 @@ use ledger::cbor::Writer;
 use ledger::history::{ClusterId, FoldHash, MemberKey, RecordHash, ReplicaId, records};
 use ledger::lock::signatures::{Claim, Signed, Signer, Unverified, verify_one};
 use ledger::rows::Rows;
+use ledger::rows::watermark::Watermark;
 use ledger::{Fault, Refusal};
 
 use super::View;
@@ -52,8 +53,10 @@ impl Signed for SignedHead {
 
 fn message(cluster: ClusterId, incarnation: u64, replica: ReplicaId, head: &Head) -> Vec<u8> {
     let mut out = Writer::new();
-    out.array(6).bytes(&cluster.0).uint(incarnation).uint(replica.0);
+    let Watermark { term, vote, last_term, last_index } = head.mark;
+    out.array(10).bytes(&cluster.0).uint(incarnation).uint(replica.0);
     out.uint(head.record).bytes(&head.hash.0).bytes(&head.fold.0);
+    out.uint(term).uint(vote).uint(last_term).uint(last_index);
     [TAG, &out.into_bytes()].concat()
 }
 
@@ -107,15 +110,15 @@ impl Agreement {
         }
     }
 
-    /// This replica's head, to be told to the others.
-    pub(super) fn own(&self, view: &View, member: &dyn Signer) -> Option<Head> {
+    /// This replica's head, to be told to the others; `mark` is what its log keeps.
+    pub(super) fn own(&self, view: &View, mark: Watermark, member: &dyn Signer) -> Option<Head> {
         let record = view.fold().next_index().checked_sub(1)?;
         let hash = view.fold().last_hash()?;
-        Some(self.sign(record, hash, view.fold().fold_hash(), member))
+        let fold = view.fold().fold_hash();
+        Some(self.sign(Head { record, hash, fold, mark, signature: [0; 64] }, member))
     }
 
-    fn sign(&self, record: u64, hash: RecordHash, fold: FoldHash, member: &dyn Signer) -> Head {
-        let mut head = Head { record, hash, fold, signature: [0; 64] };
+    fn sign(&self, mut head: Head, member: &dyn Signer) -> Head {
         head.signature = member.sign(&message(self.cluster, self.incarnation, self.id, &head));
         head
     }
@@ -145,10 +148,18 @@ impl Agreement {
         Ok(())
     }
 
+    /// Whether this replica, whose key is `key`, has signed that head.
+    pub(super) fn is_own(&self, key: MemberKey, head: Head) -> Result<(), Refusal> {
+        let (cluster, incarnation) = (self.cluster, self.incarnation);
+        let signed = SignedHead { replica: self.id, key, head, cluster, incarnation };
+        verify_one(Unverified::new(signed)).map(drop)
+    }
+
     /// Compares what the others say with the records here. Says who has begun to disagree.
     pub(super) fn compare(
         &mut self,
         view: &View,
+        mark: Watermark,
         member: &dyn Signer,
     ) -> Result<Vec<Disagreement>, Fault> {
         let next = view.fold().next_index();
@@ -169,7 +180,9 @@ impl Agreement {
                 continue;
             }
             // Without a fold hash of its own, the records are what is disagreed about.
-            let own = self.sign(record, ours, fold.unwrap_or(FoldHash([0; 32])), member);
+            let fold = fold.unwrap_or(FoldHash([0; 32]));
+            let own = Head { record, hash: ours, fold, mark, signature: [0; 64] };
+            let own = self.sign(own, member);
             let ours = SignedHead {
                 replica: self.id,
                 key: MemberKey(member.public().0),
@@ -220,6 +233,8 @@ mod tests {
 
     use super::*;
 
+    const MARK: Watermark = Watermark { term: 1, vote: 1, last_term: 1, last_index: 9 };
+
     fn view(group: &Group) -> View {
         View::new(9, group.fold.clone(), Box::new(group.rows.clone()))
     }
@@ -248,26 +263,26 @@ mod tests {
         other.reached(&view(&there));
 
         // Behind, and of one mind.
-        let head = other.own(&view(&there), &theirs).unwrap();
+        let head = other.own(&view(&there), MARK, &theirs).unwrap();
         agreement.heard(ReplicaId(2), their_key, head).unwrap();
-        assert_eq!(agreement.compare(&view(&here), &ours).unwrap(), []);
+        assert_eq!(agreement.compare(&view(&here), MARK, &ours).unwrap(), []);
 
         // Ahead with another record: nothing can be said until this one gets there.
         add(&mut there, 2);
         add(&mut there, 3);
-        let head = other.own(&view(&there), &theirs).unwrap();
+        let head = other.own(&view(&there), MARK, &theirs).unwrap();
         agreement.heard(ReplicaId(2), their_key, head).unwrap();
-        assert_eq!(agreement.compare(&view(&here), &ours).unwrap(), []);
+        assert_eq!(agreement.compare(&view(&here), MARK, &ours).unwrap(), []);
         add(&mut here, 4);
         agreement.reached(&view(&here));
-        let found = agreement.compare(&view(&here), &ours).unwrap();
+        let found = agreement.compare(&view(&here), MARK, &ours).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].theirs.replica, found[0].ours.head.record), (ReplicaId(2), 2));
         // Both signatures convince anybody.
         assert!(verify_one(Unverified::new(found[0].theirs)).is_ok());
         assert!(verify_one(Unverified::new(found[0].ours)).is_ok());
         agreement.heard(ReplicaId(2), their_key, head).unwrap();
-        assert_eq!(agreement.compare(&view(&here), &ours).unwrap(), [], "once");
+        assert_eq!(agreement.compare(&view(&here), MARK, &ours).unwrap(), [], "once");
     }
 
     #[test]
@@ -275,13 +290,20 @@ mod tests {
         let mut agreement = Agreement::new(ClusterId([1; 16]), 1, ReplicaId(1));
         let other = Agreement::new(ClusterId([1; 16]), 2, ReplicaId(2));
         let theirs = key(2);
-        let head = other.sign(5, RecordHash([1; 32]), FoldHash([2; 32]), &theirs);
+        let (hash, fold) = (RecordHash([1; 32]), FoldHash([2; 32]));
+        let unsigned = Head { record: 5, hash, fold, mark: MARK, signature: [0; 64] };
+        let head = other.sign(unsigned, &theirs);
         let their_key = MemberKey(theirs.public().0);
         // Signed for another incarnation.
         assert!(agreement.heard(ReplicaId(2), their_key, head).is_err());
         let same = Agreement::new(ClusterId([1; 16]), 1, ReplicaId(2));
-        let head = same.sign(5, RecordHash([1; 32]), FoldHash([2; 32]), &theirs);
+        let head = same.sign(unsigned, &theirs);
         assert!(agreement.heard(ReplicaId(3), their_key, head).is_err());
         assert!(agreement.heard(ReplicaId(2), their_key, head).is_ok());
+        // What is shown to it later it knows for its own, and nothing else.
+        assert!(same.is_own(their_key, head).is_ok());
+        assert!(agreement.is_own(their_key, head).is_err(), "another replica's");
+        let mark = Watermark { last_index: 10, ..MARK };
+        assert!(same.is_own(their_key, Head { mark, ..head }).is_err());
     }
 }

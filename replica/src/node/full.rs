@@ -77,7 +77,7 @@ pub(super) fn live(
                     return Err(Fault::from_error(what, why).of(Ailment::Damaged));
                 }
             },
-            Ailment::Unknown => return Err(fault),
+            Ailment::RolledBack | Ailment::Unknown => return Err(fault),
         };
         match waited {
             Waited::Opened(recovered) => work = again(kept, *recovered).map_err(as_fault)?,
@@ -291,6 +291,8 @@ impl Kept {
         match command {
             // Its asker hears that the outcome is unknown.
             Command::Submit { .. } | Command::HandOver(_) => {}
+            // It comes again.
+            Command::Introduced { .. } => {}
             // It waits until the database is open again, unless its asker is content with less.
             Command::Read { reply } => {
                 self.reading.retain(|_, reply| !reply.is_closed());

@@ -1,5 +1,6 @@
 //! The one way in: submit an event, read, watch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use super::surroundings::{Clock, SystemClock, Way};
 use super::{GroupView, Supported, View};
 use crate::core::Role;
-use crate::peers::Event as LinkEvent;
+use crate::peers::{Event as LinkEvent, Membership, Peer};
 use crate::security_log::SecurityLog;
 
 /// Records that may come before a proposal while it is on its way; later it is void.
@@ -94,6 +95,13 @@ pub(super) enum Command {
     Linked(Arc<dyn Way>),
     /// Something has happened on them.
     Link(LinkEvent),
+    /// Somebody has shown to be a member, and says who the others are.
+    Introduced {
+        by: ReplicaId,
+        /// The record behind which they are.
+        record: u64,
+        members: BTreeMap<ReplicaId, Peer>,
+    },
     /// That member is to lead, or whichever is closest.
     HandOver(Option<ReplicaId>),
     Stop,
@@ -105,6 +113,7 @@ pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) views: watch::Receiver<Arc<View>>,
     pub(super) group: watch::Receiver<Arc<GroupView>>,
+    pub(super) membership: watch::Receiver<Arc<Membership>>,
     pub(super) queue: Arc<Semaphore>,
     pub(super) member: Arc<dyn Signer + Send + Sync>,
     pub(super) cluster: ClusterId,
@@ -132,6 +141,17 @@ impl Handle {
     /// This replica.
     pub fn replica(&self) -> ReplicaId {
         self.replica
+    }
+
+    /// Whom this replica is linked to, and who else may connect.
+    pub fn membership(&self) -> Arc<Membership> {
+        self.membership.borrow().clone()
+    }
+
+    /// Somebody has shown to be the member `by`, and says who the members are behind a record: links
+    /// are made to those whom this replica does not know, until it has that record itself.
+    pub fn introduced(&self, by: ReplicaId, record: u64, members: BTreeMap<ReplicaId, Peer>) {
+        let _ = self.commands.send(Command::Introduced { by, record, members });
     }
 
     /// The key with which this replica proposes, and by which its peers know it.

@@ -22,6 +22,11 @@ impl Keeper {
         Keeper { file, mark, written: (mark, Durable::Now) }
     }
 
+    /// What the log keeps, synced.
+    pub(super) fn mark(&self) -> Watermark {
+        self.mark
+    }
+
     /// Takes in a write to the log that has been synced.
     pub(super) fn synced(&mut self, write: &LogWrite) -> Result<(), Fault> {
         let mark = &mut self.mark;

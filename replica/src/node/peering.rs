@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ledger::Fault;
-use ledger::history::{Fold, Record, ReplicaId, SignedProposal, Verdict, members, requests};
+use ledger::history::{
+    Fold, MemberKey, Record, ReplicaId, SignedProposal, Verdict, members, requests,
+};
 use ledger::lock::signatures::{Unverified, verify_all};
 use ledger::rows::Draft;
-use ledger::rows::raft::Ahead;
+use ledger::rows::raft::{Ahead, PeerHead};
+use ledger::{Ailment, Fault};
 
 use super::fetching::{Ask, Fetching};
 use super::foresight::Threads;
@@ -19,7 +21,7 @@ use super::{GroupView, Outcome, View, group};
 use crate::core::applier::pointer;
 use crate::core::{Input, ProposalId, Rejection};
 use crate::disk::{Batch, Disk, Durable, log};
-use crate::peers::{Answer, Event, Message, Peer};
+use crate::peers::{Answer, Event, Head, Message, Peer};
 
 /// Ticks between two heads that this replica tells the others.
 const HEAD_TICKS: u64 = 20;
@@ -45,6 +47,7 @@ impl<D: Disk> Loop<D> {
                 inputs.push(Input::Unreachable(peer));
             }
             Event::Up(..) | Event::Unreachable(..) => {}
+            Event::Remembered(..) => self.look_at_what_is_shown()?,
             Event::Misbehaved(peer, violation) => {
                 self.misbehaved(peer, &violation);
             }
@@ -94,10 +97,13 @@ impl<D: Disk> Loop<D> {
             Message::Head(_) if !self.kept.agreement.listens(from, self.kept.ticks) => {}
             Message::Head(head) => {
                 let member = members::member(self.view().rows(), from)?;
-                if let Some(member) = member
-                    && let Err(refusal) = self.kept.agreement.heard(from, member.member_key, head)
+                match member.map(|member| self.kept.agreement.heard(from, member.member_key, head))
                 {
-                    self.misbehaved(from, &format!("a head that it has not signed: {refusal}"));
+                    Some(Ok(())) => self.remember(from, head),
+                    Some(Err(refusal)) => {
+                        self.misbehaved(from, &format!("a head that it has not signed: {refusal}"));
+                    }
+                    None => {}
                 }
                 self.introduce_to(from, head.record)?;
             }
@@ -123,6 +129,48 @@ impl<D: Disk> Loop<D> {
         Ok(0)
     }
 
+    /// Keeps what a peer has signed, to be shown to it should it come back with less.
+    fn remember(&mut self, from: ReplicaId, head: Head) {
+        if !self.kept.reach.memory.heard(from, head) {
+            return;
+        }
+        let heads = self.kept.reach.memory.heads();
+        let heads: Vec<_> = heads
+            .iter()
+            .map(|(id, head)| PeerHead { replica: id.0, head: head.to_bytes() })
+            .collect();
+        log::heads(&mut self.later, &heads);
+    }
+
+    /// Others show what this replica has signed. If its log does not keep that, the whole data
+    /// directory is an older copy of what it was: nothing in it is damaged, and it must not go on.
+    pub(super) fn look_at_what_is_shown(&mut self) -> Result<(), Fault> {
+        let key = MemberKey(self.kept.member.public().0);
+        let mark = self.keeper.mark();
+        for (peer, head) in std::mem::take(&mut self.kept.reach.shown) {
+            if head.mark.kept_by(&mark) || planted!(TrustOldCopy) {
+                continue;
+            }
+            if let Err(refusal) = self.kept.agreement.is_own(key, head) {
+                self.misbehaved(peer, &format!("a head that is not this replica's: {refusal}"));
+                continue;
+            }
+            let what = format!(
+                "replica {peer} has this one's signature on a log that went on to entry {} of term \
+                 {}, in term {}; the log here ends at entry {} of term {}, in term {}: an older \
+                 copy of the data directory was put back",
+                head.mark.last_index,
+                head.mark.last_term,
+                head.mark.term,
+                mark.last_index,
+                mark.last_term,
+                mark.term,
+            );
+            return Err(Fault::new(what).of(Ailment::RolledBack));
+        }
+        Ok(())
+    }
+
     /// Tells a peer that has come only as far as that record who the members are by now: one may lead
     /// whom the peer does not let in.
     fn introduce_to(&self, peer: ReplicaId, record: u64) -> Result<(), Fault> {
@@ -137,7 +185,7 @@ impl<D: Disk> Loop<D> {
     }
 
     /// A peer says who the members are behind a record.
-    fn told(
+    pub(super) fn told(
         &mut self,
         from: ReplicaId,
         record: u64,
@@ -360,8 +408,11 @@ impl<D: Disk> Loop<D> {
     /// Lets the links know whom to reach and to let in.
     pub(super) fn tell_membership(&mut self) -> Result<(), Fault> {
         let (rows, told) = (self.view(), &self.kept.told);
-        let membership = group::membership(rows.rows(), self.kept.id, &self.group, told)?;
+        let mut membership = group::membership(rows.rows(), self.kept.id, &self.group, told)?;
+        // Those whom it knows may all be gone by now: whoever else is a member can show that.
+        membership.joins |= self.kept.reach.lonely;
         self.kept.agreement.keep(|id| membership.members.contains_key(&id));
+        self.kept.reach.memory.keep(|id| membership.members.contains_key(&id));
         self.kept.reach.unreachable.retain(|id, _| membership.members.contains_key(id));
         self.kept.tells.membership.send_replace(Arc::new(membership));
         Ok(())
@@ -373,12 +424,13 @@ impl<D: Disk> Loop<D> {
             return Ok(());
         }
         let view = self.view();
-        if let Some(head) = self.kept.agreement.own(&view, &*self.kept.member) {
+        let mark = self.keeper.mark();
+        if let Some(head) = self.kept.agreement.own(&view, mark, &*self.kept.member) {
             for peer in self.kept.reach.peers_up() {
                 self.kept.reach.send(peer, Message::Head(head));
             }
         }
-        for found in self.kept.agreement.compare(&view, &*self.kept.member)? {
+        for found in self.kept.agreement.compare(&view, mark, &*self.kept.member)? {
             tracing::error!(
                 peer = %found.theirs.replica, record = found.theirs.head.record,
                 "another replica has another history, or is damaged, or lies"
@@ -411,6 +463,7 @@ impl<D: Disk> Loop<D> {
             up: self.kept.reach.up.clone(),
             unreachable: self.kept.reach.unreachable.clone(),
             shut_out_by: self.kept.reach.shut_out_by.clone(),
+            refused_by: self.kept.reach.refused_by.clone(),
             heads: self.kept.agreement.heads().clone(),
             disagreements: self.kept.agreement.disagreements().clone(),
             fetching: self.fetching.as_ref().map(|fetching| fetching.target.record.record),

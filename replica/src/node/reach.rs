@@ -7,7 +7,13 @@ use ledger::history::ReplicaId;
 
 use super::librarian::Librarian;
 use super::surroundings::Way;
-use crate::peers::{Event as LinkEvent, Message, Session};
+use crate::peers::{Event as LinkEvent, Head, Memory, Message, Session};
+
+/// Ticks without anybody to talk to after which a replica lets those speak whom it does not know.
+const LONELY_TICKS: u64 = 100;
+
+/// Ticks for which it does so after somebody has come.
+const STRANGER_TICKS: u64 = 600;
 
 /// What the loop knows of the links.
 #[derive(Default)]
@@ -17,8 +23,20 @@ pub(super) struct Reach {
     pub(super) up: BTreeMap<ReplicaId, Session>,
     pub(super) unreachable: BTreeMap<ReplicaId, String>,
     pub(super) shut_out_by: BTreeSet<ReplicaId>,
+    /// Who does not want to talk to this replica: it may not know its key.
+    pub(super) refused_by: BTreeSet<ReplicaId>,
+    /// The last tick at which it could send to anybody.
+    pub(super) company: u64,
+    /// The last tick at which somebody came whom it does not know.
+    pub(super) stranger: Option<u64>,
+    /// Whether it can send to nobody, and has not for a while, and somebody comes whom it does not know.
+    pub(super) lonely: bool,
     /// The tick at which each was heard of last.
     pub(super) heard: BTreeMap<ReplicaId, u64>,
+    /// What the others have signed, to be shown to them.
+    pub(super) memory: Arc<Memory>,
+    /// What others have shown of what this replica has signed, and nobody has looked at yet.
+    pub(super) shown: Vec<(ReplicaId, Head)>,
 }
 
 impl Reach {
@@ -47,6 +65,7 @@ impl Reach {
                 self.up.insert(*peer, session.clone());
                 self.unreachable.remove(peer);
                 self.shut_out_by.remove(peer);
+                self.refused_by.remove(peer);
                 self.heard.insert(*peer, ticks);
             }
             LinkEvent::Down(peer) => {
@@ -58,11 +77,34 @@ impl Reach {
                 if why.says_removed() {
                     self.shut_out_by.insert(*peer);
                 }
+                if why.is_refusal() {
+                    self.refused_by.insert(*peer);
+                } else {
+                    self.refused_by.remove(peer);
+                }
                 self.unreachable.insert(*peer, why.to_string());
+            }
+            // While it takes no part, each peer's last is enough.
+            LinkEvent::Remembered(peer, head) => {
+                self.shown.retain(|(shower, _)| shower != peer);
+                self.shown.push((*peer, *head));
             }
             // These say nothing of a link.
             LinkEvent::Message(_) | LinkEvent::Misbehaved(..) | LinkEvent::Joiner(_) => {}
         }
+    }
+
+    /// Looks whether it has to let those speak whom it does not know. Says whether that has changed.
+    pub(super) fn look_for_company(&mut self, ticks: u64) -> bool {
+        if !self.up.is_empty() {
+            self.company = ticks;
+        }
+        if self.memory.has_stranger_come() {
+            self.stranger = Some(ticks);
+        }
+        let alone = ticks.saturating_sub(self.company) > LONELY_TICKS;
+        let lonely = alone && self.stranger.is_some_and(|since| ticks - since < STRANGER_TICKS);
+        std::mem::replace(&mut self.lonely, lonely) != lonely
     }
 
     pub(super) fn peers_up(&self) -> BTreeSet<ReplicaId> {

@@ -102,6 +102,8 @@ impl<D: Disk> Loop<D> {
 
     /// Tells the core who is to be a member.
     pub(super) fn begin(&mut self) -> Result<(), Fault> {
+        // It may have been shown something while it took no part.
+        self.look_at_what_is_shown()?;
         let members = group::wanted(self.view().rows())?;
         // Reads may wait since before the database was opened again.
         let reads = self.kept.reading.keys().copied().map(Input::Read).collect::<Vec<_>>();
@@ -120,6 +122,9 @@ impl<D: Disk> Loop<D> {
         self.hand_proposals_over(now)?;
         self.fetch_on(now)?;
         self.compare_heads()?;
+        if self.kept.reach.look_for_company(self.kept.ticks) {
+            self.tell_membership()?;
+        }
         self.forget_told()?;
         self.tell_group();
         Ok(())
@@ -178,6 +183,7 @@ impl<D: Disk> Loop<D> {
                     self.kept.reach.links = Some(links);
                 }
                 Command::Link(event) => bytes += self.link(event, now, &mut inputs)?,
+                Command::Introduced { by, record, members } => self.told(by, record, members)?,
                 Command::HandOver(to) => self.hand_over(to, &mut inputs),
                 Command::Stop => {
                     self.kept.stopping = Some(now);

@@ -7,11 +7,12 @@ use std::sync::mpsc;
 use std::thread;
 
 use ledger::history::{
-    ClusterId, Event, Fold, Founder, KnownRules, MemberDetails, MemberKey, RequestId, Who,
+    ClusterId, Event, Fold, Founder, KnownRules, MemberDetails, MemberKey, ReplicaId, RequestId,
+    Who,
 };
 use ledger::lock::signatures::Signer;
 use ledger::rows::Rows;
-use ledger::rows::raft::{Ahead, Identity, Neighbour};
+use ledger::rows::raft::{Ahead, Identity, Neighbour, PeerHead};
 use ledger::{Ailment, Fault};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
@@ -37,7 +38,9 @@ use crate::disk::recovery::{Fresh, Recovered, StartError, recover_knowing};
 use crate::disk::rocks::Rocks;
 use crate::disk::watermark::Marks;
 use crate::disk::{Disk, log};
-use crate::peers::{self, Event as LinkEvent, JoinStream, Limits, Links, Local, Membership};
+use crate::peers::{
+    self, Event as LinkEvent, Head, JoinStream, Limits, Links, Local, Membership, Memory,
+};
 use crate::security_log::SecurityLog;
 
 /// How to start a replica.
@@ -63,6 +66,8 @@ pub struct Options {
 pub struct Peering {
     /// Where it listens.
     pub listener: TcpListener,
+    /// Where the others reach that, `host:port`.
+    pub address: Option<String>,
     /// Who gets those who want to join.
     pub joiners: UnboundedSender<Box<JoinStream>>,
 }
@@ -144,10 +149,11 @@ impl Node {
             }
         });
         loops.map_err(|e| Fault::from_error("start the replica's thread", e))?;
-        let (handle, membership) = started.await.unwrap_or_else(|_| Err(panicked().into()))?;
+        let (handle, membership, memory) =
+            started.await.unwrap_or_else(|_| Err(panicked().into()))?;
         let mut node = Node { handle, links: None, carrier: None, ended: Some(ended) };
         if let Some(peering) = peering {
-            node.link(peering, member, membership)?;
+            node.link(peering, member, membership, memory)?;
         }
         let alone = node.handle.group().raft.group.voters == [node.handle.replica.0];
         if alone && node.handle.read().await.is_err() {
@@ -166,12 +172,15 @@ impl Node {
         peering: Peering,
         member: Arc<dyn Signer + Send + Sync>,
         membership: watch::Receiver<Arc<Membership>>,
+        memory: Arc<Memory>,
     ) -> Result<(), Fault> {
+        let address = peering.address;
         let Handle { cluster, incarnation, replica, supported, .. } = self.handle;
         let config = peers::Config {
             identity: peers::Identity::new(member),
-            local: Local { cluster, incarnation, replica, program: supported.program() },
+            local: Local { cluster, incarnation, replica, address, program: supported.program() },
             membership,
+            memory,
             limits: Limits::default(),
             random: Arc::new(|| random().unwrap_or_default()),
         };
@@ -317,7 +326,7 @@ pub(super) struct Around {
     pub(super) security: Arc<SecurityLog>,
 }
 
-pub(super) type Prepared = (Handle, watch::Receiver<Arc<Membership>>);
+pub(super) type Prepared = (Handle, watch::Receiver<Arc<Membership>>, Arc<Memory>);
 
 pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     recovered: Recovered<D, M>,
@@ -334,6 +343,7 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     let (tell_membership, membership) = watch::channel(found.membership.clone());
     let tells = Tells { views: tell_views, group: tell_group, membership: tell_membership };
     let (commands, to_do) = mpsc::channel();
+    let memory = Arc::new(remembered(found.view.rows())?);
     let mut agreement = Agreement::new(cluster, incarnation, replica);
     agreement.reached(&found.view);
     // Copies of proposals have other numbers than in every run before.
@@ -347,7 +357,7 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
         proposals: Proposals::numbered_from(first_copy),
         reading: BTreeMap::new(),
         next_read: 0,
-        reach: Reach::default(),
+        reach: Reach { memory: memory.clone(), ..Reach::default() },
         agreement,
         told: BTreeMap::new(),
         security: security.clone(),
@@ -361,6 +371,7 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
         commands,
         views,
         group,
+        membership: membership.clone(),
         queue,
         member,
         cluster,
@@ -369,7 +380,15 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
         supported,
         security,
     };
-    Ok(((handle, membership), work))
+    Ok(((handle, membership, memory), work))
+}
+
+/// What the others had signed when it was last written down. What cannot be read is not remembered.
+fn remembered(rows: &dyn Rows) -> Result<Memory, Fault> {
+    let heads = log::remembered(rows)?;
+    Ok(Memory::of(heads.into_iter().filter_map(|PeerHead { replica, head }| {
+        Head::from_bytes(&head).ok().map(|head| (ReplicaId(replica), head))
+    })))
 }
 
 /// A loop on a database that was opened again.

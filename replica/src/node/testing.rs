@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use ledger::history::{ReplicaId, RequestId, SignedProposal};
 use ledger::lock::signatures::Signer;
+use ledger::rows::watermark::Watermark;
 use ledger::{Fault, Refusal};
 use tokio::sync::{oneshot, watch};
 
 use super::foresight::Foresight;
 use super::handle::Command;
+use super::introducing::read_letter;
 use super::librarian::{Librarian, Portions};
 use super::run::Loop;
 use super::start::{Around, prepare};
@@ -19,7 +21,7 @@ use crate::core::{Status, WindowLimits};
 use crate::disk::recovery::{Recovered, StartError};
 use crate::disk::watermark::Marks;
 use crate::disk::{Batch, Disk, Durable};
-use crate::peers::{Event, Membership};
+use crate::peers::{Event, Head, Membership, Peer};
 use crate::security_log::SecurityLog;
 
 /// What the replica has around it.
@@ -64,7 +66,7 @@ impl<D: Disk> Machine<D> {
         let (foresight, security) = (Foresight::at_once(), Arc::new(SecurityLog::unwritten()));
         let supported = Supported::THIS_VERSION;
         let around = Around { supported, seed, window, foresight, clock, security };
-        let ((handle, membership), mut work) = prepare(recovered, member, around)?;
+        let ((handle, membership, _), mut work) = prepare(recovered, member, around)?;
         work.kept.reach.librarian = Some(Librarian::AtOnce(way.clone(), portions));
         work.kept.reach.links = Some(way);
         work.begin()?;
@@ -147,6 +149,38 @@ impl<D: Disk> Machine<D> {
     /// Whom it is linked to.
     pub fn membership(&self) -> Arc<Membership> {
         self.membership.borrow().clone()
+    }
+
+    /// What it remembers that another one had signed.
+    pub fn remembers(&self, of: ReplicaId) -> Option<Head> {
+        self.work.kept.reach.memory.head(of)
+    }
+
+    /// Somebody brings it a letter, as to [`Handle::introduced`]; says whether that was believed.
+    pub fn visited(
+        &mut self,
+        by: ReplicaId,
+        record: u64,
+        letter: &[Vec<u8>],
+    ) -> Result<bool, Fault> {
+        let Ok(members) = read_letter(&self.view(), letter)? else { return Ok(false) };
+        let believed = members.contains_key(&by);
+        if believed && self.group().up.is_empty() {
+            let members =
+                members.into_iter().map(|(id, key)| (id, Peer { key, address: None })).collect();
+            self.work.gather(Command::Introduced { by, record, members })?;
+        }
+        Ok(believed)
+    }
+
+    /// Somebody whom it does not know has come for it.
+    pub fn stranger_came(&self) {
+        self.work.kept.reach.memory.stranger_came();
+    }
+
+    /// What its log keeps.
+    pub fn mark(&self) -> Watermark {
+        self.work.keeper.mark()
     }
 
     /// The replica.

@@ -54,6 +54,8 @@ pub struct GroupView {
     pub unreachable: BTreeMap<ReplicaId, String>,
     /// Who says that this replica was removed from the group.
     pub shut_out_by: BTreeSet<ReplicaId>,
+    /// Who does not want to talk to this replica: perhaps it does not know its key.
+    pub refused_by: BTreeSet<ReplicaId>,
     /// How far the others say that they have come.
     pub heads: BTreeMap<ReplicaId, Head>,
     /// Who has other records, or another fold, than this one.
@@ -92,6 +94,7 @@ impl GroupView {
             up: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             shut_out_by: BTreeSet::new(),
+            refused_by: BTreeSet::new(),
             heads: BTreeMap::new(),
             disagreements: BTreeMap::new(),
             fetching: None,

@@ -6,7 +6,7 @@
 //! | Propose | [request, term, proposal] |
 //! | Proposed | [request, 1, leader or null], [request, 2] busy, [request, 3] displaced, [request, 4] clock apart, [request, 5] not a proposal |
 //! | HandOver | [member or null] |
-//! | Head | [record index, record hash, fold hash, signature] |
+//! | Head | [record index, record hash, fold hash, [term, vote, last log term, last log index], signature] |
 //! | RecordsWanted | [request, from, upto] |
 //! | Records | [request, first, [record...]] |
 //! | RecordsEnd | [request, next] |
@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use ledger::cbor::{Malformed, Reader, Writer};
 use ledger::history::{FoldHash, MemberKey, RecordHash, ReplicaId};
 use ledger::limits::{ADDRESS_BYTES, MEMBERS_AT_ONCE, PROPOSAL_BYTES, RECORD_BYTES};
+use ledger::rows::watermark::Watermark;
 
 use super::frame::Kind;
 use super::membership::Peer;
@@ -56,8 +57,8 @@ pub(super) fn encode(message: &Message) -> Result<(Kind, Vec<u8>), Unsendable> {
             };
             Kind::HandOver
         }
-        Message::Head(Head { record, hash, fold, signature }) => {
-            out.array(4).uint(*record).bytes(&hash.0).bytes(&fold.0).bytes(signature);
+        Message::Head(head) => {
+            head.write(&mut out);
             Kind::Head
         }
         Message::RecordsWanted { request, from, upto } => {
@@ -113,7 +114,7 @@ pub(super) fn decode(
         Kind::Propose => |reader, _, _| read_propose(reader),
         Kind::Proposed => |reader, _, _| read_answer(reader),
         Kind::HandOver => |reader, _, _| read_hand_over(reader),
-        Kind::Head => |reader, _, _| read_head(reader),
+        Kind::Head => |reader, _, _| Head::read(reader).map(Message::Head),
         Kind::RecordsWanted => |reader, _, _| read_wanted(reader),
         Kind::Records => |reader, _, _| read_records(reader),
         Kind::RecordsEnd => |reader, _, _| read_end(reader),
@@ -189,16 +190,44 @@ fn read_propose(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
     Ok(Message::Propose { request, term, proposal })
 }
 
-fn read_head(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
-    reader.array_of(4)?;
-    let head = Head {
-        record: reader.uint()?,
-        hash: RecordHash(reader.fixed()?),
-        fold: FoldHash(reader.fixed()?),
-        signature: reader.fixed()?,
-    };
-    reader.close();
-    Ok(Message::Head(head))
+impl Head {
+    pub(super) fn write(&self, out: &mut Writer) {
+        let Watermark { term, vote, last_term, last_index } = self.mark;
+        out.array(5).uint(self.record).bytes(&self.hash.0).bytes(&self.fold.0);
+        out.array(4).uint(term).uint(vote).uint(last_term).uint(last_index);
+        out.bytes(&self.signature);
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Head, Malformed> {
+        reader.array_of(5)?;
+        let (record, hash, fold) = (reader.uint()?, reader.fixed()?, reader.fixed()?);
+        reader.array_of(4)?;
+        let mark = Watermark {
+            term: reader.uint()?,
+            vote: reader.uint()?,
+            last_term: reader.uint()?,
+            last_index: reader.uint()?,
+        };
+        reader.close();
+        let signature = reader.fixed()?;
+        reader.close();
+        Ok(Head { record, hash: RecordHash(hash), fold: FoldHash(fold), mark, signature })
+    }
+
+    /// As on the wire, by itself.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        self.write(&mut out);
+        out.into_bytes()
+    }
+
+    /// From bytes as on the wire.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Head, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let head = Head::read(&mut reader)?;
+        reader.finish()?;
+        Ok(head)
+    }
 }
 
 fn read_wanted(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
@@ -390,13 +419,16 @@ mod tests {
                 .prop_map(|(term, to)| Message::Yields { term, to: ReplicaId(to) }),
             1 => (any::<u64>(), answer())
                 .prop_map(|(request, answer)| Message::Proposed { request, answer }),
-            1 => (any::<u64>(), hash(), hash(), any::<u8>()).prop_map(
-                |(record, hash, fold, byte)| Message::Head(Head {
-                    record,
-                    hash: RecordHash(hash),
-                    fold: FoldHash(fold),
-                    signature: [byte; 64],
-                })
+            1 => (any::<u64>(), hash(), hash(), any::<[u64; 4]>(), any::<u8>()).prop_map(
+                |(record, hash, fold, [term, vote, last_term, last_index], byte)| {
+                    Message::Head(Head {
+                        record,
+                        hash: RecordHash(hash),
+                        fold: FoldHash(fold),
+                        mark: Watermark { term, vote, last_term, last_index },
+                        signature: [byte; 64],
+                    })
+                }
             ),
             1 => (any::<u64>(), any::<u64>(), any::<u64>()).prop_map(
                 |(request, a, b)| Message::RecordsWanted { request, from: a.min(b), upto: a.max(b) }

@@ -72,7 +72,7 @@ impl Kind {
     /// Bytes of such a frame's body, at most.
     pub fn most(self) -> usize {
         match self {
-            Kind::Hello => 256,
+            Kind::Hello => 1024,
             Kind::Goodbye => 64,
             Kind::Still => 0,
             // Raft puts together a quarter of a MiB of entries, or a single one of any size.

@@ -2,20 +2,27 @@
 //!
 //! ```text
 //! hello    [cluster ID, wire least, wire most, rules least, rules most, software,
-//!           [incarnation, own replica ID, expected replica ID] or null for a joiner]
+//!           [incarnation, own replica ID, expected replica ID, own address or null,
+//!            the other end's last signed head that is remembered here, or null]
+//!           or null for a joiner]
 //! goodbye  [reason]
 //! ```
 //!
 //! Whoever dialled speaks first. The other end answers with its own hello, or says goodbye with
 //! the reason; so a member counts as reached only once it has agreed.
+//!
+//! A member may have moved while nobody could tell the others, so it says where it is reached. And a
+//! copy of its disk may have been put back: so whoever speaks to it shows what it had signed before,
+//! ahead of anything that it could vote for or acknowledge.
 
 use std::time::Duration;
 
 use ledger::cbor::{Malformed, Reader, Writer};
-use ledger::history::{ClusterId, ReplicaId};
+use ledger::history::{ClusterId, ReplicaId, is_address};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::frame::{self, FrameError, Kind};
+use super::message::Head;
 
 /// Bytes of the software's name and version.
 const SOFTWARE_BYTES: usize = 64;
@@ -52,6 +59,8 @@ pub struct Local {
     pub incarnation: u64,
     /// Oneself.
     pub replica: ReplicaId,
+    /// Where others reach it, `host:port`.
+    pub address: Option<String>,
     /// The program that speaks for it.
     pub program: Program,
 }
@@ -77,6 +86,17 @@ pub struct Session {
     pub rules: Versions,
     /// The other end's program.
     pub software: String,
+}
+
+/// What comes of two hellos that agree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Met {
+    /// What both have agreed on.
+    pub session: Session,
+    /// Where the other end says that it is reached.
+    pub address: Option<String>,
+    /// What the other end remembers that this one had signed. Its signature is not checked here.
+    pub remembered: Option<Head>,
 }
 
 /// Why a connection ends, as told to the other end.
@@ -222,11 +242,13 @@ impl HelloError {
 }
 
 /// Members name themselves and each other; joiners have no number yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ends {
     pub(super) incarnation: u64,
     pub(super) own: ReplicaId,
     pub(super) expected: ReplicaId,
+    pub(super) address: Option<String>,
+    pub(super) remembered: Option<Head>,
 }
 
 /// A hello.
@@ -240,11 +262,12 @@ pub(super) struct Hello {
 }
 
 impl Hello {
-    /// What a member says to that member.
-    pub(super) fn to_member(local: &Local, expected: ReplicaId) -> Self {
-        let Local { incarnation, replica, .. } = *local;
+    /// What a member says to that member, of which it remembers that head.
+    pub(super) fn to_member(local: &Local, expected: ReplicaId, remembered: Option<Head>) -> Self {
+        let Local { incarnation, replica: own, .. } = *local;
+        let address = local.address.clone();
         Hello {
-            ends: Some(Ends { incarnation, own: replica, expected }),
+            ends: Some(Ends { incarnation, own, expected, address, remembered }),
             ..Self::to_joiner(local.cluster, &local.program)
         }
     }
@@ -268,9 +291,17 @@ impl Hello {
             out.uint(versions.least.into()).uint(versions.most.into());
         }
         out.text(&self.software);
-        match self.ends {
-            Some(Ends { incarnation, own, expected }) => {
-                out.array(3).uint(incarnation).uint(own.0).uint(expected.0);
+        match &self.ends {
+            Some(Ends { incarnation, own, expected, address, remembered }) => {
+                out.array(5).uint(*incarnation).uint(own.0).uint(expected.0);
+                match address {
+                    Some(address) => out.text(address),
+                    None => out.null(),
+                };
+                match remembered {
+                    Some(head) => head.write(&mut out),
+                    None => drop(out.null()),
+                }
             }
             None => {
                 out.null();
@@ -291,13 +322,17 @@ impl Hello {
         }
         let mut ends = None;
         if !reader.null() {
-            reader.array_of(3)?;
-            ends = Some(Ends {
-                incarnation: reader.uint()?,
-                own: ReplicaId(reader.uint()?),
-                expected: ReplicaId(reader.uint()?),
-            });
+            reader.array_of(5)?;
+            let incarnation = reader.uint()?;
+            let (own, expected) = (ReplicaId(reader.uint()?), ReplicaId(reader.uint()?));
+            let at = reader.clone();
+            let address = if reader.null() { None } else { Some(reader.text()?.to_owned()) };
+            if address.as_deref().is_some_and(|address| !is_address(address)) {
+                return Err(at.malformed("no address"));
+            }
+            let remembered = if reader.null() { None } else { Some(Head::read(&mut reader)?) };
             reader.close();
+            ends = Some(Ends { incarnation, own, expected, address, remembered });
         }
         reader.close();
         reader.finish()?;
@@ -306,12 +341,12 @@ impl Hello {
 
     /// What this end, which says `self`, makes of the other end's bytes.
     #[cfg(any(test, feature = "testing"))]
-    pub(super) fn judge(&self, theirs: &[u8]) -> Result<Session, HelloError> {
-        self.agree(&Hello::decode(theirs)?)
+    pub(super) fn judge(&self, theirs: &[u8]) -> Result<Met, HelloError> {
+        self.agree(Hello::decode(theirs)?)
     }
 
     /// Whether this end, which says `self`, and the other one, which says `theirs`, can talk.
-    fn agree(&self, theirs: &Hello) -> Result<Session, HelloError> {
+    fn agree(&self, theirs: Hello) -> Result<Met, HelloError> {
         // Versions first: what a newer program means by the rest, only it knows.
         let ours = self.wire;
         let wire = ours
@@ -327,8 +362,8 @@ impl Hello {
                     let (ours, theirs) = (ours.incarnation, theirs.incarnation);
                     return Err(HelloError::Incarnation { ours, theirs });
                 }
-                if (theirs.own, theirs.expected) != (ours.expected, ours.own) {
-                    let Ends { own, expected, .. } = *theirs;
+                let Ends { own, expected, .. } = *theirs;
+                if (own, expected) != (ours.expected, ours.own) {
                     return Err(HelloError::Replica { own, expected });
                 }
             }
@@ -337,7 +372,10 @@ impl Hello {
         if self.rules.newest_in_common(theirs.rules).is_none() {
             return Err(HelloError::Rules { ours: self.rules, theirs: theirs.rules });
         }
-        Ok(Session { wire, rules: theirs.rules, software: theirs.software.clone() })
+        let session = Session { wire, rules: theirs.rules, software: theirs.software };
+        let said = theirs.ends.map(|ends| (ends.address, ends.remembered));
+        let (address, remembered) = said.unwrap_or_default();
+        Ok(Met { session, address, remembered })
     }
 }
 
@@ -380,7 +418,7 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     ours: &Hello,
     chunk: Duration,
-) -> Result<Session, HelloError> {
+) -> Result<Met, HelloError> {
     let mut frames = Vec::new();
     frame::put(&mut frames, Kind::Hello, &ours.encode());
     let written = frame::write(stream, &frames, chunk).await;
@@ -390,7 +428,7 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
         Ok((Kind::Goodbye, body)) => Err(HelloError::Refused(read_goodbye(&body)?)),
         Ok((_, body)) => Hello::decode(&body)
             .map_err(HelloError::from)
-            .and_then(|theirs| written.map_err(HelloError::from).and(ours.agree(&theirs))),
+            .and_then(|theirs| written.map_err(HelloError::from).and(ours.agree(theirs))),
         Err(error) => Err(error.into()),
     };
     if let Some(reason) = agreed.as_ref().err().and_then(HelloError::reason) {
@@ -406,12 +444,12 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     ours: &Hello,
     turned_away: Option<HelloError>,
     chunk: Duration,
-) -> Result<Session, HelloError> {
+) -> Result<Met, HelloError> {
     let agreed = match frame::read(stream, &[Kind::Hello], chunk, chunk).await {
         Err(error) => Err(error.into()),
         Ok((_, body)) => Hello::decode(&body)
             .map_err(HelloError::from)
-            .and_then(|theirs| turned_away.map_or_else(|| ours.agree(&theirs), Err)),
+            .and_then(|theirs| turned_away.map_or_else(|| ours.agree(theirs), Err)),
     };
     match &agreed {
         Ok(_) => {
@@ -430,6 +468,10 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
 
 #[cfg(test)]
 mod tests {
+    use ledger::history::{FoldHash, RecordHash};
+    use ledger::limits::ADDRESS_BYTES;
+    use ledger::rows::watermark::Watermark;
+
     use super::*;
 
     fn local() -> Local {
@@ -437,6 +479,7 @@ mod tests {
             cluster: ClusterId([7; 16]),
             incarnation: 2,
             replica: ReplicaId(1),
+            address: Some("[::1]:7400".into()),
             program: Program {
                 wire: Versions { least: 1, most: 3 },
                 rules: Versions { least: 1, most: 1 },
@@ -446,16 +489,26 @@ mod tests {
     }
 
     fn ours() -> Hello {
-        Hello::to_member(&local(), ReplicaId(2))
+        Hello::to_member(&local(), ReplicaId(2), None)
     }
 
     fn theirs() -> Hello {
-        Hello::to_member(&Local { replica: ReplicaId(2), ..local() }, ReplicaId(1))
+        let mark = Watermark { term: u64::MAX, vote: 2, last_term: 7, last_index: 1 << 40 };
+        let head = Head {
+            record: 1 << 33,
+            hash: RecordHash([1; 32]),
+            fold: FoldHash([2; 32]),
+            mark,
+            signature: [3; 64],
+        };
+        let address = Some("x".repeat(ADDRESS_BYTES));
+        let local = Local { replica: ReplicaId(2), address, ..local() };
+        Hello::to_member(&local, ReplicaId(1), Some(head))
     }
 
     #[test]
     fn hellos_have_one_spelling() {
-        for hello in [ours(), Hello::to_joiner(local().cluster, &local().program)] {
+        for hello in [ours(), theirs(), Hello::to_joiner(local().cluster, &local().program)] {
             let bytes = hello.encode();
             assert_eq!(Hello::decode(&bytes).unwrap(), hello);
             for at in 0..bytes.len() {
@@ -472,17 +525,19 @@ mod tests {
             assert_eq!(read_goodbye(&goodbye(reason)).unwrap(), reason);
         }
         assert!(read_goodbye(&[0x81, 0]).is_err());
-        assert!(ours().encode().len() <= Kind::Hello.most());
+        assert!(theirs().encode().len() <= Kind::Hello.most());
     }
 
     #[test]
     fn ends_that_differ_do_not_talk_and_say_why() {
-        let session = ours().agree(&theirs()).unwrap();
+        let Met { session, address, remembered } = ours().agree(theirs()).unwrap();
         assert_eq!((session.wire, session.software.as_str()), (3, "lockstep 0.1.0"));
+        assert_eq!(address.map(|address| address.len()), Some(ADDRESS_BYTES));
+        assert_eq!(remembered.map(|head| head.record), Some(1 << 33));
         let with = |change: &dyn Fn(&mut Hello)| {
             let mut hello = theirs();
             change(&mut hello);
-            ours().agree(&hello).map(|session| session.wire).map_err(|error| error.reason())
+            ours().agree(hello).map(|met| met.session.wire).map_err(|error| error.reason())
         };
         let refused = |reason| Err(Some(reason));
         assert_eq!(with(&|h| h.wire = Versions { least: 2, most: 2 }), Ok(2));

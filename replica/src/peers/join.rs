@@ -91,8 +91,8 @@ pub async fn dial(
 ) -> Result<JoinStream, NotReached> {
     let hello = Hello::to_joiner(cluster, program);
     let dialer = Dialer::new(identity);
-    let (secured, session) =
+    let (secured, met) =
         reach(&dialer, address, pins, Purpose::Join, &hello, limits.handshake).await?;
     let (binding, Secured { key, stream, .. }) = (secured.binding()?, secured);
-    Ok(JoinStream::new(stream, key, binding, session, limits.chunk, None))
+    Ok(JoinStream::new(stream, key, binding, met.session, limits.chunk, None))
 }

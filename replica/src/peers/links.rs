@@ -13,12 +13,13 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::connection::{Received, Violation};
-use super::hello::{Local, Reason, Session};
+use super::hello::{Hello, Local, Met, Reason, Session};
 use super::join::JoinStream;
 use super::limits::Limits;
 use super::listener::{self, Pending, Places};
 use super::membership::{Membership, Peer};
-use super::message::Message;
+use super::memory::Memory;
+use super::message::{Head, Message};
 use super::outbox::{Outbox, SendError};
 use super::outgoing::{self, LinkError};
 use super::tls::{Acceptor, Dialer, Identity, TlsError};
@@ -40,6 +41,8 @@ pub struct Config {
     pub local: Local,
     /// Who the members are, at any moment.
     pub membership: watch::Receiver<Arc<Membership>>,
+    /// What each of them is shown of what it has signed.
+    pub memory: Arc<Memory>,
     /// Bounds.
     pub limits: Limits,
     /// Chance.
@@ -68,6 +71,9 @@ pub enum Event {
     Down(ReplicaId),
     /// A peer cannot be reached, for another cause than the last time.
     Unreachable(ReplicaId, LinkError),
+    /// A peer shows what this member had signed, as it remembers it; nothing that it says on that
+    /// connection comes before. Nobody has checked the signature.
+    Remembered(ReplicaId, Head),
     /// A message from a peer.
     Message(Received),
     /// A peer broke the protocol. Its connection is closed; it may come back.
@@ -94,8 +100,11 @@ pub(super) struct Shared {
     pub(super) dialer: Dialer,
     pub(super) local: Local,
     pub(super) membership: watch::Receiver<Arc<Membership>>,
+    pub(super) memory: Arc<Memory>,
     pub(super) limits: Limits,
     pub(super) random: Random,
+    /// Where members say that they are reached.
+    said: Mutex<BTreeMap<ReplicaId, String>>,
     pub(super) pending: Mutex<Pending>,
     pub(super) places: Mutex<Places>,
     pub(super) joiners: Arc<Semaphore>,
@@ -110,6 +119,28 @@ impl Shared {
     pub(super) fn tell(&self, event: Event) {
         // An owner that is gone drops the links as well.
         let _ = self.events.send(event);
+    }
+
+    /// What this member says to that one first.
+    pub(super) fn hello(&self, to: ReplicaId) -> Hello {
+        Hello::to_member(&self.local, to, self.memory.head(to))
+    }
+
+    /// A member has said hello: notes what else it said.
+    pub(super) fn met(&self, id: ReplicaId, met: Met) -> Session {
+        let Met { session, address, remembered } = met;
+        if let Some(address) = address {
+            lock(&self.said).insert(id, address);
+        }
+        if let Some(head) = remembered {
+            self.tell(Event::Remembered(id, head));
+        }
+        session
+    }
+
+    /// Where that member said last that it is reached.
+    pub(super) fn said_by(&self, id: ReplicaId) -> Option<String> {
+        lock(&self.said).get(&id).cloned()
     }
 
     /// Room for the messages of that peer, over all of its connections.
@@ -170,7 +201,7 @@ impl Links {
         listener: TcpListener,
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Self, StartError> {
-        let Config { identity, local, membership, limits, random } = config;
+        let Config { identity, local, membership, memory, limits, random } = config;
         let dialer = Dialer::new(&identity);
         let acceptor = Acceptor::new(&dialer, membership.clone())?;
         let (stop, stopped) = watch::channel(false);
@@ -180,7 +211,9 @@ impl Links {
             dialer,
             local,
             membership: membership.clone(),
+            memory,
             random,
+            said: Mutex::default(),
             pending: Mutex::default(),
             places: Mutex::default(),
             joiners: Arc::new(Semaphore::new(limits.joiners)),
@@ -272,6 +305,7 @@ impl Manager {
         self.dialled.retain(|id, peer| now.members.get(id) == Some(peer));
         lock(&self.outboxes).retain(|id, _| self.dialled.contains_key(id));
         lock(&self.shared.rooms).retain(|id, _| now.members.contains_key(id));
+        lock(&self.shared.said).retain(|id, _| now.members.contains_key(id));
         // One that somebody still waits for has other holders.
         self.turns.retain(|id, turn| now.members.contains_key(id) || Arc::strong_count(turn) > 1);
         for (id, peer) in &now.members {

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsStream;
 
 use super::connection::{self, End, Inbox, Violation};
-use super::hello::{self, Hello, HelloError, Reason};
+use super::hello::{self, Hello, HelloError, Met, Reason};
 use super::join::JoinStream;
 use super::limits::Limits;
 use super::links::{Event, Shared};
@@ -151,7 +151,9 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream, address: IpAdd
     lock(&shared.pending).leave(serial);
     // Anybody can come and fail: that is no news, and must not fill a log.
     let why = match begun {
-        Some(Ok(Ok(Begun::Member { stream, id, key, place }))) => {
+        Some(Ok(Ok(Begun::Member { stream, id, key, met, place }))) => {
+            // Ahead of all that comes from there.
+            shared.met(id, met);
             listen(&shared, stream, id, key, place).await;
             return;
         }
@@ -161,6 +163,7 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream, address: IpAdd
         }
         Some(Ok(Err(NotBegun::Tls(error)))) => {
             if matches!(error, TlsError::Refused(_)) {
+                shared.memory.stranger_came();
                 tell_of_strangers(&shared, address);
             }
             error.to_string()
@@ -200,7 +203,13 @@ fn tell_of_strangers(shared: &Shared, address: IpAddr) {
 }
 
 enum Begun<'a> {
-    Member { stream: TlsStream<TcpStream>, id: ReplicaId, key: MemberKey, place: Place<'a> },
+    Member {
+        stream: TlsStream<TcpStream>,
+        id: ReplicaId,
+        key: MemberKey,
+        met: Met,
+        place: Place<'a>,
+    },
     Joiner(JoinStream),
 }
 
@@ -245,9 +254,9 @@ async fn begin_peer(shared: &Shared, secured: Secured) -> Result<Begun<'_>, NotB
     };
     let place = Place::take(&shared.places, key, &shared.limits);
     let turned_away = removed.or(if place.is_none() { Some(HelloError::Busy) } else { None });
-    let ours = Hello::to_member(&shared.local, id);
+    let ours = shared.hello(id);
     match (hello::answer(&mut stream, &ours, turned_away, shared.limits.handshake).await, place) {
-        (Ok(_), Some(place)) => Ok(Begun::Member { stream, id, key, place }),
+        (Ok(met), Some(place)) => Ok(Begun::Member { stream, id, key, met, place }),
         // Without a place it was turned away.
         (Ok(_), None) => Err(NotBegun::Gone),
         (Err(error), place) => Err(NotBegun::Hello { id, error, place }),
@@ -261,10 +270,10 @@ async fn begin_joiner(shared: &Shared, secured: Secured) -> Result<Begun<'_>, No
     let turned_away = if place.is_none() { Some(HelloError::Busy) } else { None };
     let ours = Hello::to_joiner(shared.local.cluster, &shared.local.program);
     let limit = shared.limits.handshake;
-    let session =
+    let met =
         hello::answer(&mut stream, &ours, turned_away, limit).await.map_err(NotBegun::Joiner)?;
     let chunk = shared.limits.chunk;
-    Ok(Begun::Joiner(JoinStream::new(stream, key, binding, session, chunk, place)))
+    Ok(Begun::Joiner(JoinStream::new(stream, key, binding, met.session, chunk, place)))
 }
 
 /// Takes what a member says.

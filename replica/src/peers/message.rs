@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ledger::history::{FoldHash, RecordHash, ReplicaId};
+use ledger::rows::watermark::Watermark;
 
 use super::membership::Peer;
 use crate::core::{PeerMessage, Rejection};
@@ -97,6 +98,8 @@ pub struct Head {
     pub hash: RecordHash,
     /// The fold hash behind it.
     pub fold: FoldHash,
+    /// What the sender's log has promised and keeps, synced.
+    pub mark: Watermark,
     /// The sender's signature. This room does not check it, or know over what it is.
     pub signature: [u8; 64],
 }

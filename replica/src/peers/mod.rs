@@ -19,6 +19,10 @@
 //! is mostly the rest of a process or of a network that is gone, and only the holder of the
 //! member key can displace it.
 //!
+//! **Who has moved says so.** A member's address is on record, but one that was away while its
+//! machine moved cannot have that recorded before it is led, nor be led before it is reached. So its
+//! hello names its address, and it is tried there too. TLS pins its key wherever it is dialled.
+//!
 //! **`from` is the TLS identity.** Raft messages do not carry their sender and receiver on the
 //! wire; the receiving end fills both in from the handshake.
 
@@ -32,6 +36,7 @@ mod limits;
 mod links;
 mod listener;
 mod membership;
+mod memory;
 mod message;
 mod outbox;
 mod outgoing;
@@ -44,11 +49,12 @@ mod tls;
 pub use codec::Unsendable;
 pub use connection::{Received, Violation};
 pub use frame::{FrameError, Kind};
-pub use hello::{HelloError, Local, Program, Reason, Session, Versions};
+pub use hello::{HelloError, Local, Met, Program, Reason, Session, Versions};
 pub use join::{JoinStream, dial};
 pub use limits::Limits;
 pub use links::{Config, Event, Links, Random, StartError};
 pub use membership::{Membership, Peer};
+pub use memory::Memory;
 pub use message::{Answer, Head, Message};
 pub use outbox::SendError;
 pub use outgoing::LinkError;

@@ -13,7 +13,7 @@ use tokio_rustls::TlsStream;
 use super::backoff::{Backoff, spread};
 use super::connection::{self, End, Inbox, Received, Violation};
 use super::frame::FrameError;
-use super::hello::{Hello, HelloError, Reason, Session};
+use super::hello::{HelloError, Met, Reason};
 use super::links::{Event, Shared};
 use super::membership::Peer;
 use super::outbox::Outbox;
@@ -51,7 +51,7 @@ impl LinkError {
     }
 
     /// Whether the other end, or this one, does not want to talk: that rarely passes quickly.
-    fn is_refusal(&self) -> bool {
+    pub fn is_refusal(&self) -> bool {
         // TLS's own errors, alerts from the other end among them.
         let by_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
         match self {
@@ -75,22 +75,54 @@ impl LinkError {
     }
 }
 
+/// Where a peer is tried: at the address on record, and in turn where it says that it is.
+struct Whereabouts {
+    recorded: String,
+    /// Whether it is the turn of what it says.
+    elsewhere: bool,
+    /// What was reported last of either: the same again is no news.
+    reported: [Option<String>; 2],
+}
+
+impl Whereabouts {
+    fn now(&self, said: Option<String>) -> String {
+        said.filter(|_| self.elsewhere).unwrap_or_else(|| self.recorded.clone())
+    }
+
+    fn reached(&mut self) {
+        self.reported = [None, None];
+    }
+
+    /// It was not reached, or is not any more; says whether that is news.
+    fn failed(&mut self, text: &str) -> bool {
+        let reported = &mut self.reported[usize::from(self.elsewhere)];
+        let news = reported.as_deref() != Some(text);
+        *reported = Some(text.to_owned());
+        news
+    }
+}
+
 /// Keeps up the connection to that peer as long as it is that member.
 pub(super) async fn keep(shared: Arc<Shared>, id: ReplicaId, peer: Peer, outbox: Arc<Outbox>) {
-    let Some(address) = peer.address.clone() else { return };
+    let Some(recorded) = peer.address.clone() else { return };
+    let mut place = Whereabouts { recorded, elsewhere: false, reported: [None, None] };
     let mut backoff = Backoff::new(shared.limits.pause_least, shared.limits.pause_most);
-    // What was reported last: the same again is no news.
-    let mut known: Option<String> = None;
     loop {
+        let address = place.now(shared.said_by(id));
+        let mut missed = false;
         let tried = tokio::select! {
             tried = connect(&shared, id, &peer, &address) => tried,
             _ = shared.over(id, &peer) => return,
         };
         let error = match tried {
-            Err(error) => error.into(),
-            Ok((stream, session)) => {
+            Err(error) => {
+                missed = true;
+                LinkError::from(error)
+            }
+            Ok((stream, met)) => {
+                let session = shared.met(id, met);
                 tracing::info!(%id, %address, wire = session.wire, "reached a peer");
-                known = None;
+                place.reached();
                 outbox.set_up(true);
                 let since = Instant::now();
                 shared.tell(Event::Up(id, session));
@@ -113,11 +145,12 @@ pub(super) async fn keep(shared: Arc<Shared>, id: ReplicaId, peer: Peer, outbox:
         };
         let pause = pause(&shared, &mut backoff, &error);
         let text = error.to_string();
-        if known.as_ref() != Some(&text) {
+        if place.failed(&text) {
             tracing::warn!(%id, %address, error = %text, "no connection to a peer");
-            known = Some(text);
             shared.tell(Event::Unreachable(id, error));
         }
+        // Where it was reached it is tried first again.
+        place.elsewhere ^= missed;
         tokio::select! {
             () = sleep(pause) => {}
             _ = shared.over(id, &peer) => return,
@@ -147,10 +180,9 @@ async fn connect(
     id: ReplicaId,
     peer: &Peer,
     address: &str,
-) -> Result<(TlsStream<TcpStream>, Session), NotReached> {
-    let (pins, hello) = (BTreeSet::from([peer.key]), Hello::to_member(&shared.local, id));
+) -> Result<(TlsStream<TcpStream>, Met), NotReached> {
+    let (pins, hello) = (BTreeSet::from([peer.key]), shared.hello(id));
     let limit = shared.limits.handshake;
-    let (secured, session) =
-        reach(&shared.dialer, address, pins, Purpose::Peer, &hello, limit).await?;
-    Ok((secured.stream, session))
+    let (secured, met) = reach(&shared.dialer, address, pins, Purpose::Peer, &hello, limit).await?;
+    Ok((secured.stream, met))
 }

@@ -8,7 +8,7 @@ use ledger::history::MemberKey;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::hello::{self, Hello, HelloError, Session};
+use super::hello::{self, Hello, HelloError, Met};
 use super::tls::{Dialer, Purpose, Secured, TlsError};
 
 /// Why somebody is not reached.
@@ -45,14 +45,14 @@ pub(super) async fn reach(
     purpose: Purpose,
     ours: &Hello,
     limit: Duration,
-) -> Result<(Secured, Session), NotReached> {
+) -> Result<(Secured, Met), NotReached> {
     let all = async {
         let unreachable = |error| NotReached::Unreachable { address: address.to_owned(), error };
         let socket = TcpStream::connect(address).await.map_err(unreachable)?;
         socket.set_nodelay(true).map_err(unreachable)?;
         let mut secured = dialer.secure(socket, pins, purpose).await?;
-        let session = hello::greet(&mut secured.stream, ours, limit).await?;
-        Ok((secured, session))
+        let met = hello::greet(&mut secured.stream, ours, limit).await?;
+        Ok((secured, met))
     };
     let silent = |_| NotReached::Silent { address: address.to_owned() };
     timeout(limit, all).await.map_err(silent)?

@@ -14,8 +14,8 @@ use tokio_rustls::TlsStream;
 use super::codec::{self, Unsendable};
 use super::connection::Received;
 use super::frame::{self, FrameError, Kind};
-use super::hello::{Hello, HelloError, Local, Reason, Session, goodbye, read_goodbye};
-use super::message::Message;
+use super::hello::{Hello, HelloError, Local, Met, Reason, goodbye, read_goodbye};
+use super::message::{Head, Message};
 use super::outgoing::LinkError;
 use super::tls::{Dialer, Identity, Purpose, TlsError};
 use crate::core::{PeerMessage, RecordPointer};
@@ -93,7 +93,7 @@ impl Wire {
 
     /// Says hello as `local` to `to`.
     pub async fn hello(&mut self, local: &Local, to: ReplicaId) -> io::Result<()> {
-        self.frame(Kind::Hello as u8, &Hello::to_member(local, to).encode()).await
+        self.frame(Kind::Hello as u8, &hello(local, to, None)).await
     }
 
     /// Says goodbye.
@@ -173,19 +173,31 @@ pub fn misquoted(message: &Message) -> Option<(u64, Message)> {
     Some((index, Message::Raft(PeerMessage(message))))
 }
 
+/// Whether a message promises something: a vote, or that entries are synced.
+pub fn promises(message: &Message) -> bool {
+    use raft::eraftpb::MessageType;
+    let Message::Raft(PeerMessage(message)) = message else { return false };
+    let answers = [
+        MessageType::MsgAppendResponse,
+        MessageType::MsgRequestVoteResponse,
+        MessageType::MsgRequestPreVoteResponse,
+    ];
+    answers.contains(&message.get_msg_type()) && !message.reject
+}
+
 /// A message as links deliver it.
 pub fn received(from: ReplicaId, message: Message) -> Option<Received> {
     Received::outside(from, message)
 }
 
-/// What a member says first to that one.
-pub fn hello(local: &Local, to: ReplicaId) -> Vec<u8> {
-    Hello::to_member(local, to).encode()
+/// What a member says first to that one, of which it remembers that head.
+pub fn hello(local: &Local, to: ReplicaId, remembered: Option<Head>) -> Vec<u8> {
+    Hello::to_member(local, to, remembered).encode()
 }
 
 /// What this member, who expects `peer`, makes of what the other end says first.
-pub fn greeted(local: &Local, peer: ReplicaId, bytes: &[u8]) -> Result<Session, HelloError> {
-    Hello::to_member(local, peer).judge(bytes)
+pub fn greeted(local: &Local, peer: ReplicaId, bytes: &[u8]) -> Result<Met, HelloError> {
+    Hello::to_member(local, peer, None).judge(bytes)
 }
 
 /// How a dialled member's refusal looks to whoever dialled.

@@ -73,7 +73,7 @@ async fn start(
         member: Arc::new(key(number)),
         founder,
         joined,
-        peering: Some(Peering { listener, joiners: tell }),
+        peering: Some(Peering { listener, address: Some(address.to_owned()), joiners: tell }),
         supported: Supported::THIS_VERSION,
     });
     let node = soon(node).await.unwrap();

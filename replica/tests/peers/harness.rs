@@ -33,7 +33,7 @@ pub(crate) fn key_of(id: ReplicaId) -> MemberKey {
 pub(crate) fn local(id: ReplicaId) -> Local {
     let one = Versions { least: 1, most: 1 };
     let program = Program { wire: one, rules: one, software: "test".into() };
-    Local { cluster: ClusterId([7; 16]), incarnation: 1, replica: id, program }
+    Local { cluster: ClusterId([7; 16]), incarnation: 1, replica: id, address: None, program }
 }
 
 /// Limits with pauses so short that nobody has to wait for them.
@@ -82,6 +82,7 @@ pub(crate) fn member(local: Local, limits: Limits, spot: Spot, membership: Membe
         identity: identity(local.replica),
         local,
         membership: receiver,
+        memory: Arc::default(),
         limits,
         random: Arc::new(|| 0),
     };

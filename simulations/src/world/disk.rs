@@ -318,6 +318,19 @@ impl SimDisk {
         Reopened { dropped, lost_synced }
     }
 
+    /// What would survive a power cut for certain, unless some of it is damaged.
+    pub fn copy(&self) -> Option<Vec<u8>> {
+        let sound = !self.has_rotted && self.rows.spoilt.is_empty();
+        sound.then(|| self.bytes[..self.synced].to_vec())
+    }
+
+    /// A copy takes the place of all that is there.
+    pub fn put_back(&mut self, copy: Vec<u8>) {
+        self.wipe();
+        self.synced = copy.len();
+        self.bytes = copy;
+    }
+
     /// Nothing is left.
     pub fn wipe(&mut self) {
         self.bytes.clear();

@@ -1,6 +1,6 @@
 //! The life of a group: members are invited by name or not, join, are approved, demoted, promoted,
-//! put out and replaced, under the same faults as in the world `group`; disks are lost, so that the
-//! machine must not go on as who it was; programs learn new rules one after the other.
+//! put out and replaced, under the same faults as in the world `group`; disks are lost, or set back to
+//! an older copy, so that the machine must not go on as who it was; programs learn new rules one after the other.
 
 use std::fmt;
 
@@ -32,6 +32,10 @@ enum Act {
     Replace(u64),
     /// A machine loses its database.
     Lose(ProcessId),
+    /// Somebody copies a machine's disk.
+    Copy(ProcessId),
+    /// Somebody puts the copy back.
+    SetBack(ProcessId),
     /// Machines that were put out are emptied.
     Clear,
     /// A machine gets a newer program.
@@ -55,6 +59,8 @@ impl fmt::Display for Act {
             Act::Roles(_) => f.write_str("roles change"),
             Act::Replace(_) => f.write_str("a member is replaced"),
             Act::Lose(who) => write!(f, "machine {who} loses its database"),
+            Act::Copy(who) => write!(f, "the disk of machine {who} is copied"),
+            Act::SetBack(who) => write!(f, "the copy of machine {who}'s disk is put back"),
             Act::Clear => f.write_str("removed machines are emptied"),
             Act::Upgrade(who, _) => write!(f, "machine {who} gets a newer program"),
             Act::Activate(_) => f.write_str("the newest rules are to be active"),
@@ -102,7 +108,26 @@ fn scenario(seed: u64) -> (Plan<Act>, usize, usize) {
         };
         steps.push((at, Step::Act(act)));
     }
+    copies(seed, machines, at, &mut steps);
     (Plan { seed, mix, steps }, first, machines)
+}
+
+/// Copies of disks that are taken and put back, drawn apart from the rest.
+fn copies(seed: u64, machines: usize, end: Ms, steps: &mut Vec<(Ms, Step<Act>)>) {
+    let mut random = Random::new(seed, "copies of disks");
+    if !random.chance(400) {
+        return;
+    }
+    for who in 0..machines {
+        let taken = random.between(BEGIN, end);
+        let back = random.between(taken, end);
+        steps.push((taken, Step::Act(Act::Copy(who))));
+        // More than once, since the others may not be able to do without it just then.
+        for at in [back, back.midpoint(end), end] {
+            steps.push((at, Step::Act(Act::SetBack(who))));
+        }
+    }
+    steps.sort_by_key(|(at, _)| *at);
 }
 
 type Town<'t> = Group<Act, &'t mut Trace>;
@@ -137,6 +162,8 @@ fn act(group: &mut Town<'_>, what: &Act) -> Result<()> {
             invite(group, draw, true, false)
         }
         Act::Lose(who) => group.lose_disk(who),
+        Act::Copy(who) => group.copy_disk(who),
+        Act::SetBack(who) => group.set_back(who),
         Act::Clear => group.clear_removed(),
         Act::Upgrade(who, draw) => group.upgrade(who, draw),
         Act::Activate(draw) => group.activate(draw),

@@ -66,11 +66,15 @@ pub(super) struct Copy(PathBuf);
 impl Copy {
     pub(super) fn of(place: &Place) -> Copy {
         let to = place.file("copy");
+        if to.exists() {
+            fs::remove_dir_all(&to).unwrap();
+        }
         copy(&place.data(), &to);
         Copy(to)
     }
 
-    fn put_back(&self, place: &Place) {
+    /// In the place of what is there.
+    pub(super) fn put_back(&self, place: &Place) {
         fs::remove_dir_all(place.data()).unwrap();
         self.put_in(place);
     }

@@ -11,6 +11,7 @@ mod harness;
 mod history;
 mod leaving;
 mod losses;
+mod moved;
 mod network;
 mod partitions;
 mod power;

@@ -96,6 +96,48 @@ fn a_replica_without_its_log_comes_back_as_another_with_its_machine_and_lock_key
     end_well(&mut all);
 }
 
+/// Nothing in it is damaged, and it has promised more since.
+#[test]
+fn a_replica_on_an_older_copy_of_its_data_directory_comes_back_as_another() {
+    let (mut all, mut outcomes) = with_history();
+    let copy = Copy::of(&all[2].place);
+    all[2].start();
+    all[2].is_whole(&["1", "2", "3"]);
+    let words = format!("node add later --node-key {} --json", node_key(80));
+    outcomes.push(all[2].place.json(&words));
+    for member in &all {
+        member.sees("all records", |status| {
+            let members = status["members"].as_array().unwrap();
+            members.iter().all(|member| member["record_index"] == members[0]["record_index"])
+        });
+    }
+    all[2].stop();
+    // The others remember it across a start as well.
+    for at in [0, 1] {
+        all[at].stop();
+        all[at].start();
+        let id = (at + 1).to_string();
+        all[at].sees("a leader", |status| status["leader"].is_string());
+        assert_eq!(all[at].id(), id);
+    }
+    copy.put_back(&all[2].place);
+    let log = comes_back(&mut all[2], "4");
+    assert!(log.contains("an older copy of the data directory was put back"), "{log}");
+    for member in &all {
+        member.is_whole(&["1", "2", "4"]);
+        serves_all(member, &outcomes);
+    }
+    assert!(all[2].place.data().join("db.lost").is_dir());
+
+    // The very last state is no older copy.
+    all[2].stop();
+    Copy::of(&all[2].place).put_back(&all[2].place);
+    all[2].start();
+    assert_eq!(all[2].id(), "4");
+    all[2].is_whole(&["1", "2", "4"]);
+    end_well(&mut all);
+}
+
 /// It waits while too few others are there to let it in, and goes on where it was interrupted.
 #[test]
 fn coming_back_can_be_interrupted() {

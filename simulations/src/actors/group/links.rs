@@ -3,12 +3,15 @@
 use std::borrow::BorrowMut;
 
 use ledger::history::{FIRST_RULES, KNOWN_RULES, ReplicaId, members};
+use replica::node::letter;
+use replica::node::testing::Machine;
 use replica::peers::testing::{body_of, greeted, hello, message_of, misquoted, refused};
 use replica::peers::{
-    Event, Kind, Local, Membership, Message, Peer, Program, Reason, Session, Versions,
+    Event, Head, Kind, Local, Membership, Message, Peer, Program, Reason, Session, Versions,
 };
 
 use super::site::{Frame, Link, Site};
+use super::store::DataDir;
 use super::{CLUSTER, Due, Group};
 use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::{self, broken};
@@ -20,8 +23,10 @@ const SILENCE: Ms = 3 * SECOND;
 
 /// What a peer comes to, for whoever wants to send to it.
 enum Reached {
-    Up(ProcessId, Session),
+    Up(ProcessId, Session, [Option<Head>; 2]),
     Removed,
+    /// Does not know whoever wants to talk, but listens to a letter.
+    Stranger(ProcessId, Vec<Vec<u8>>),
     Not,
 }
 
@@ -31,7 +36,8 @@ impl Site {
         let rules =
             Versions { least: FIRST_RULES, most: self.rules.clamp(FIRST_RULES, KNOWN_RULES) };
         let program = Program { wire: one, rules, software: self.name.clone() };
-        Local { cluster: CLUSTER, incarnation, replica, program }
+        // Everybody here finds everybody by the key.
+        Local { cluster: CLUSTER, incarnation, replica, address: None, program }
     }
 }
 
@@ -49,7 +55,8 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
             let newest = self.looking.newest.as_ref().unwrap_or(&view);
             invariants::who_waits_takes_no_part(newest.rows(), membership.members.keys())?;
         }
-        let mut events = Vec::new();
+        let (mut events, mut shown) = (Vec::new(), Vec::new());
+        let mut letters = Vec::new();
         let links = std::mem::take(&mut self.sites[who].links);
         let mut kept = std::collections::BTreeMap::new();
         for (peer, mut link) in links {
@@ -72,7 +79,9 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
                 continue;
             }
             match self.reach(who, own, *peer, known)? {
-                Reached::Up(to, session) => {
+                Reached::Up(to, session, [theirs, ours]) => {
+                    events.extend(theirs.map(|head| Event::Remembered(*peer, head)));
+                    shown.extend(ours.map(|head| (to, head)));
                     let boot = self.sites[to].boot;
                     kept.insert(*peer, Link { to, boot, silent_since: None });
                     events.push(Event::Up(*peer, session));
@@ -80,12 +89,22 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
                 Reached::Removed => {
                     events.push(Event::Unreachable(*peer, refused(Reason::Removed)));
                 }
+                Reached::Stranger(to, letter) => letters.push((to, letter)),
                 Reached::Not => {}
             }
         }
         let site = &mut self.sites[who];
         site.post.set_up(kept.keys().copied().collect());
         site.links = kept;
+        let last = view.fold().next_index().saturating_sub(1);
+        for (to, letter) in letters {
+            if self.turn(to, |machine| machine.visited(own, last, &letter))? {
+                self.count("let know by a letter");
+            }
+        }
+        for (to, head) in shown {
+            self.turn(to, |machine| machine.link([Event::Remembered(own, head)]))?;
+        }
         if events.is_empty() {
             return Ok(());
         }
@@ -124,20 +143,26 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
         if membership.removed.contains_key(&key) {
             return Ok(Reached::Removed);
         }
-        let Some(we) = membership.holder(key) else { return Ok(Reached::Not) };
+        let Some(we) = membership.holder(key) else {
+            theirs.stranger_came();
+            let letter = visitable(&membership, ours, theirs)?;
+            return Ok(letter.map_or(Reached::Not, |letter| Reached::Stranger(other.id, letter)));
+        };
         let our_local = self.sites[who].local(ours.incarnation(), own);
         let their_local = other.local(theirs.incarnation(), theirs.replica());
         // As whoever lives on after a restoration elsewhere would say it.
         let mut elsewhere = our_local.clone();
         elsewhere.incarnation += 1;
-        if greeted(&their_local, we, &hello(&elsewhere, peer)).is_ok() {
+        if greeted(&their_local, we, &hello(&elsewhere, peer, None)).is_ok() {
             let what = format!("machine {} talks with another incarnation", other.id);
             return Err(broken("only_this_incarnation_gets_in", what));
         }
-        let heard = greeted(&their_local, we, &hello(&our_local, peer));
-        let answer = greeted(&our_local, peer, &hello(&their_local, we));
+        let heard = greeted(&their_local, we, &hello(&our_local, peer, ours.remembers(peer)));
+        let answer = greeted(&our_local, peer, &hello(&their_local, we, theirs.remembers(we)));
         Ok(match (heard, answer) {
-            (Ok(_), Ok(session)) => Reached::Up(other.id, session),
+            (Ok(heard), Ok(met)) => {
+                Reached::Up(other.id, met.session, [met.remembered, heard.remembered])
+            }
             _ => Reached::Not,
         })
     }
@@ -181,11 +206,12 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     }
 
     /// What a replica has sent goes on its way.
-    pub(super) fn send_all(&mut self, who: ProcessId) {
+    pub(super) fn send_all(&mut self, who: ProcessId) -> Result<()> {
         let now = self.now();
         let frames: Vec<Frame> = self.sites[who].post.take();
         for (peer, kind, body) in frames {
             let Some(link) = self.sites[who].links.get(&peer).copied() else { continue };
+            self.look_at_promises((who, link.to), peer, kind, &body)?;
             let boots = (self.sites[who].boot, link.boot);
             let body = self.quoted((who, peer), link.to, kind, body);
             for at in self.network.arrivals(now, who, link.to) {
@@ -193,5 +219,21 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
                 self.agenda.plan(at, Due::Arrives { from: who, to: link.to, boots, kind, body });
             }
         }
+        Ok(())
     }
+}
+
+/// The letter with which a member gets known to another one that lets strangers speak.
+fn visitable(
+    membership: &Membership,
+    ours: &Machine<DataDir>,
+    theirs: &Machine<DataDir>,
+) -> Result<Option<Vec<Vec<u8>>>> {
+    let (here, there) = (ours.view(), theirs.view());
+    let Some(last) = there.fold().next_index().checked_sub(1) else { return Ok(None) };
+    let alone = membership.joins && theirs.group().up.is_empty();
+    if !alone || ours.incarnation() != theirs.incarnation() {
+        return Ok(None);
+    }
+    letter(here.rows(), last).map_err(unexpected)
 }

@@ -3,6 +3,7 @@
 
 mod calm;
 mod clients;
+mod copies;
 mod keeping;
 mod links;
 mod looking;
@@ -238,7 +239,7 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     ) -> Result<R> {
         let Some(machine) = &mut self.sites[who].machine else { return Ok(R::default()) };
         let did = does(machine);
-        self.send_all(who);
+        self.send_all(who)?;
         self.look(who)?;
         self.answers(who)?;
         match did {
@@ -254,6 +255,11 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     fn stopped(&mut self, who: ProcessId, fault: &ledger::Fault) -> Result<()> {
         let text = fault.to_string();
         self.say(format_args!("machine {who}: the replica stops: {text}"));
+        if site_is_set_back(&self.sites[who], &text) {
+            self.count("older copy noticed");
+            self.crash(who, SECOND)?;
+            return self.give_up(who);
+        }
         // Only what happens to its disk may stop it.
         if !is_the_disks(&text) {
             return Err(broken(
@@ -394,6 +400,11 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
         };
         self.turn(to, |machine| machine.link([LinkEvent::Message(received)]))
     }
+}
+
+/// Whether a replica that goes on with an older copy of its disk has been shown that it does.
+fn site_is_set_back(site: &Site, fault: &str) -> bool {
+    site.set_back && fault.contains("an older copy of the data directory was put back")
 }
 
 /// Whether a simulated disk has failed, and said so.

@@ -14,7 +14,7 @@ use replica::node::{Clock, Way};
 use replica::peers::testing::body_of;
 use replica::peers::{Kind, Message, SendError};
 
-use super::store::DataDir;
+use super::store::{DataDir, DiskCopy};
 use crate::actors::keys;
 use crate::world::clock::LocalClock;
 use crate::world::{Mix, Ms, ProcessId};
@@ -119,6 +119,10 @@ pub(super) struct Site {
     pub(super) full: bool,
     /// What it had promised is lost: it must not come back as who it was.
     pub(super) destroyed: bool,
+    /// A copy of its disk, and whose it is.
+    pub(super) copy: Option<(ReplicaId, DiskCopy)>,
+    /// Its disk is an older copy, and it has not noticed yet.
+    pub(super) set_back: bool,
     pub(super) links: BTreeMap<ReplicaId, Link>,
     pub(super) ticks: u64,
     pub(super) seen: Seen,
@@ -169,6 +173,8 @@ impl Site {
             starting: false,
             full: false,
             destroyed: false,
+            copy: None,
+            set_back: false,
             links: BTreeMap::new(),
             ticks: 0,
             seen: Seen::default(),
@@ -187,6 +193,7 @@ impl Site {
         self.private = Arc::new(member_key(self.key_seed()));
         self.public = MemberKey(self.private.public().0);
         (self.part, self.replica, self.destroyed) = (Part::Empty, None, false);
+        (self.copy, self.set_back) = (None, false);
     }
 
     /// The holder whose lock key it has in this life.

@@ -89,6 +89,21 @@ struct Store {
     random: Random,
 }
 
+/// A copy of a disk.
+#[derive(Debug, Clone)]
+pub(super) struct DiskCopy {
+    rows: Vec<u8>,
+    identity: Option<Identity>,
+    mark: Vec<u8>,
+}
+
+impl DiskCopy {
+    /// What a replica on it has promised, as far as it knows.
+    pub(super) fn mark(&self) -> Option<Watermark> {
+        Watermark::from_file(&self.mark).map(|(_, mark)| mark)
+    }
+}
+
 /// The disk of one machine. Clones are the same disk.
 #[derive(Debug, Clone)]
 pub struct DataDir {
@@ -184,6 +199,22 @@ impl DataDir {
         if files_too {
             (store.identity, store.mark, store.sequence) = (None, None, 0);
         }
+    }
+
+    /// A copy of all that lies there, as after a power cut; none of a disk with damage.
+    pub(super) fn copy(&self) -> Option<DiskCopy> {
+        let store = self.lock();
+        let (mark, _) = store.mark.clone()?;
+        Some(DiskCopy { rows: store.disk.copy()?, identity: store.identity, mark })
+    }
+
+    /// A copy takes the place of all that lies there.
+    pub(super) fn put_back(&self, copy: DiskCopy) {
+        let mut store = self.lock();
+        let DiskCopy { rows, identity, mark } = copy;
+        store.disk.put_back(rows);
+        store.identity = identity;
+        store.mark = Some((mark.clone(), mark));
     }
 
     /// What would survive a power cut for certain.

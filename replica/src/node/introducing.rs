@@ -1,0 +1,233 @@
+//! How a member gets known to one that was away while everybody whom it knew was replaced.
+//!
+//! Whoever was away pins the keys of members that are gone by now, and is told of new ones by those
+//! whom it knows. If none of these is left, a new member shows it a letter: the records since its
+//! last one that have invited, let in and removed members. Each of them is signed by somebody who
+//! was a member then, from those whom it knows up to the one who brings the letter. That is as much
+//! as the word of one member whom it knows: it decides whom to talk to, and the records that it
+//! fetches then decide the rest.
+
+use std::collections::BTreeMap;
+
+use ledger::Fault;
+use ledger::history::{Event, MemberKey, Record, ReplicaId, invitations, members, records};
+use ledger::lock::signatures::{Unverified, verify_all};
+use ledger::rows::Rows;
+
+use super::View;
+use super::foresight::Threads;
+
+/// Records of a letter, at most. Whoever has missed more has to join anew.
+pub const LETTER_RECORDS: usize = 4096;
+/// Bytes of them, at most.
+pub const LETTER_BYTES: usize = 8 << 20;
+
+/// The records behind that one that say who the members are, as canonical bytes. `None`: they are
+/// too many for a letter.
+pub fn letter(rows: &dyn Rows, after: u64) -> Result<Option<Vec<Vec<u8>>>, Fault> {
+    let (mut letter, mut bytes) = (Vec::new(), 0);
+    for record in records::from(rows, after.saturating_add(1))? {
+        let record = record?;
+        if !concerns_members(&record.proposal().proposal().event) {
+            continue;
+        }
+        bytes += record.bytes().len();
+        if letter.len() == LETTER_RECORDS || bytes > LETTER_BYTES {
+            return Ok(None);
+        }
+        letter.push(record.bytes().to_vec());
+    }
+    Ok(Some(letter))
+}
+
+fn concerns_members(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::MemberInvited(_)
+            | Event::MemberJoined(_)
+            | Event::MemberApproved(_)
+            | Event::MemberRemoved(_)
+    )
+}
+
+/// Who the members are by a letter that belongs behind the last record of a view; or why it cannot
+/// be believed.
+pub fn read_letter(
+    view: &View,
+    letter: &[Vec<u8>],
+) -> Result<Result<BTreeMap<ReplicaId, MemberKey>, String>, Fault> {
+    let (fold, rows) = (view.fold(), view.rows());
+    let (Some(last), Some(cluster)) = (fold.next_index().checked_sub(1), fold.cluster()) else {
+        return Ok(Err("this replica has no record yet".into()));
+    };
+    if letter.len() > LETTER_RECORDS {
+        return Ok(Err(format!("more than {LETTER_RECORDS} records")));
+    }
+    let mut known = BTreeMap::new();
+    let mut waiting = BTreeMap::new();
+    for member in members::live(rows)? {
+        let of = if member.is_active() { &mut known } else { &mut waiting };
+        of.insert(member.id, member.member_key);
+    }
+    let mut invited: BTreeMap<_, _> =
+        invitations::list(rows)?.into_iter().map(|one| (one.key, one.named)).collect();
+    let mut next_replica = fold.next_replica();
+    let mut before = last;
+    let mut decoded = Vec::new();
+    for bytes in letter {
+        match Record::decode(bytes) {
+            Ok(record) => decoded.push(Unverified::new(record)),
+            Err(refusal) => return Ok(Err(format!("a record that is none: {refusal}"))),
+        }
+    }
+    for record in verify_all(decoded, &Threads::all()) {
+        let record = match &record {
+            Ok(record) => record.get(),
+            Err(refusal) => return Ok(Err(refusal.to_string())),
+        };
+        let wrong = |what: &str| Ok(Err(format!("record {}: {what}", record.index())));
+        let (signed, proposal) = (record.proposal(), record.proposal().proposal());
+        if record.index() <= before {
+            return wrong("out of order, or one that this replica has");
+        }
+        before = record.index();
+        if (proposal.cluster, proposal.incarnation) != (cluster, fold.incarnation()) {
+            return wrong("of another group");
+        }
+        if known.get(&proposal.actor.member) != Some(&signed.key()) {
+            return wrong("not signed by a member");
+        }
+        match &proposal.event {
+            Event::MemberInvited(invitation) => {
+                invited.insert(invitation.key, invitation.named);
+            }
+            Event::MemberJoined(joined) => {
+                let Some(named) = invited.remove(&joined.invitation) else {
+                    return wrong("somebody joins without an invitation");
+                };
+                let approved = named == Some(joined.member_key.fingerprint());
+                let of = if approved { &mut known } else { &mut waiting };
+                of.insert(next_replica, joined.member_key);
+                next_replica = ReplicaId(next_replica.0.saturating_add(1));
+            }
+            Event::MemberApproved(id) => {
+                let Some(key) = waiting.remove(id) else {
+                    return wrong("approves somebody who does not wait");
+                };
+                known.insert(*id, key);
+            }
+            Event::MemberRemoved(id) => {
+                known.remove(id);
+                waiting.remove(id);
+            }
+            _ => return wrong("not about members"),
+        }
+    }
+    Ok(Ok(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::lock::signatures::Signer;
+    use ledger::testing::{Group, invited, member_key};
+
+    use super::*;
+
+    fn view(group: &Group) -> View {
+        View::new(9, group.fold.clone(), Box::new(group.rows.clone()))
+    }
+
+    fn key(seed: u8) -> MemberKey {
+        MemberKey(member_key(seed).public().0)
+    }
+
+    fn read(view: &View, letter: &[Vec<u8>]) -> Result<BTreeMap<ReplicaId, MemberKey>, String> {
+        read_letter(view, letter).unwrap()
+    }
+
+    /// Members 1 and 2 are replaced by 3 and 4 while somebody is away who knew them.
+    fn replaced() -> (View, Group, Vec<Vec<u8>>) {
+        let mut group = Group::new();
+        let second = group.enrol(20);
+        let away = view(&group);
+        let after = group.fold.next_index() - 1;
+        let third = group.enrol(21);
+        group.speak(third, member_key(21));
+        group.apply(Event::MemberRemoved(ReplicaId(1)));
+        // This one waits, and is approved by one whom the one who was away does not know.
+        group.apply(invited(30, None));
+        let joining = group.joining(30, 44);
+        group.apply(joining);
+        group.apply(Event::MemberApproved(ReplicaId(4)));
+        group.speak(ReplicaId(4), member_key(44));
+        group.apply(Event::MemberRemoved(second));
+        let letter = letter(&group.rows, after).unwrap().unwrap();
+        (away, group, letter)
+    }
+
+    #[test]
+    fn members_are_known_by_those_who_let_them_in() {
+        let (away, group, letter) = replaced();
+        assert_eq!(letter.len(), 7);
+        let known = read(&away, &letter).unwrap();
+        let expected: BTreeMap<_, _> = members::active(&group.rows)
+            .unwrap()
+            .into_iter()
+            .map(|m| (m.id, m.member_key))
+            .collect();
+        assert_eq!(known, expected);
+        assert_eq!(known, BTreeMap::from([(ReplicaId(3), key(21)), (ReplicaId(4), key(44))]));
+        // It says nothing new to whoever has the records.
+        let here = view(&group);
+        assert_eq!(read(&here, &[]).unwrap(), known);
+        assert!(read(&here, &letter).unwrap_err().contains("out of order"));
+    }
+
+    /// Whoever was never let in may sign what she likes.
+    #[test]
+    fn a_letter_by_a_stranger_is_not_believed() {
+        let (away, ..) = replaced();
+        let mut elsewhere = Group::new();
+        elsewhere.enrol(20);
+        let after = elsewhere.fold.next_index() - 1;
+        let stranger = elsewhere.enrol(50);
+        elsewhere.speak(stranger, member_key(50));
+        elsewhere.apply(invited(51, Some(51)));
+        let joining = elsewhere.joining(51, 51);
+        elsewhere.apply(joining);
+        let letter = letter(&elsewhere.rows, after).unwrap().unwrap();
+        assert!(read(&away, &letter).is_ok(), "member 1 has let her in");
+        let by_herself = &letter[2..];
+        assert!(read(&away, by_herself).unwrap_err().contains("not signed by a member"));
+    }
+
+    #[test]
+    fn a_letter_in_which_something_is_missing_or_changed_is_not_believed() {
+        let (away, _, letter) = replaced();
+        let whole = read(&away, &letter).unwrap();
+        for missing in 0..letter.len() {
+            let mut less = letter.clone();
+            less.remove(missing);
+            // Who left may be kept back, and who came last: they are not known then.
+            match read(&away, &less) {
+                Ok(known) => assert!(known != whole && !known.contains_key(&ReplicaId(5))),
+                Err(why) => assert!(why.starts_with("record"), "{why}"),
+            }
+        }
+        for at in 0..letter.len() {
+            for byte in (0..letter[at].len()).step_by(7) {
+                let mut other = letter.clone();
+                other[at][byte] ^= 1;
+                if let Ok(known) = read(&away, &other) {
+                    // Nothing of the place of a record counts but its order.
+                    assert_eq!(known, whole, "byte {byte} of record {at}");
+                }
+            }
+        }
+        let mut swapped = letter.clone();
+        swapped.swap(0, 1);
+        assert!(read(&away, &swapped).is_err());
+        let far = vec![letter[0].clone(); LETTER_RECORDS + 1];
+        assert!(read(&away, &far).unwrap_err().contains("more than"));
+    }
+}
