@@ -84,10 +84,15 @@ impl Authority {
         let Some((oldest, head)) = ends(rows, id)? else { return Ok(None) };
         let chain = Chain::new(rows, id);
         let node = chain.known(&head)?;
+        let oldest = Place { hash: oldest, height: chain.known(&oldest)?.height };
+        let head_place = Place { hash: head, height: node.height };
+        if oldest.height > head_place.height {
+            return Err(Fault::new(format!("damaged row: the chain ends below {}", oldest.hash)));
+        }
         Ok(Some(Authority {
             chain: id,
-            oldest: Place { hash: oldest, height: chain.known(&oldest)?.height },
-            head: Place { hash: head, height: node.height },
+            oldest,
+            head: head_place,
             state: Arc::new(chain.state_of(&head, &node)?),
         }))
     }

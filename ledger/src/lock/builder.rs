@@ -176,8 +176,11 @@ impl<'a> UpdateBuilder<'a> {
         let since_checkpoint = match node.checkpoint {
             _ if node.kind == AumKind::CHECKPOINT => 0,
             // A pointer to one that compaction deleted; the oldest AUM is itself a checkpoint.
-            Some(checkpoint) => head.height - checkpoint.height.max(authority.oldest().height),
-            None => head.height - authority.oldest().height,
+            Some(checkpoint) => {
+                let from = checkpoint.height.max(authority.oldest().height);
+                head.height.saturating_sub(from)
+            }
+            None => head.height.saturating_sub(authority.oldest().height),
         };
         let state = authority.state().clone();
         Ok(UpdateBuilder {

@@ -43,11 +43,15 @@ pub fn offer(rows: &dyn Rows, authority: &Authority) -> Result<Offer, Fault> {
         ancestors.push(head.hash);
     }
     while let Some(checkpoint) = node.checkpoint {
-        if checkpoint.height <= oldest.height || head.height - checkpoint.height >= OFFER_WALK {
+        let far = head.height.saturating_sub(checkpoint.height) >= OFFER_WALK;
+        if checkpoint.height <= oldest.height || far {
             break;
         }
         ancestors.push(checkpoint.hash);
-        node = chain.known(&checkpoint.hash)?;
+        match chain.checkpoint_of(&node)? {
+            Some((_, below)) => node = below,
+            None => break,
+        }
     }
     ancestors.push(oldest.hash);
     Ok(Offer { head: head.hash, ancestors })

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod bounds;
+mod damaged;
 mod door;
 mod door_aums;
 mod membership;

@@ -182,6 +182,22 @@ impl<'a> Chain<'a> {
         self.node(hash)?.ok_or_else(|| damaged("node of AUM", hash))
     }
 
+    /// The node at a place that another row names, if it is stored. Rows that do not agree about its
+    /// height are damaged: whoever follows others relies on getting down.
+    fn at(&self, place: Place) -> Result<Option<Node>, Fault> {
+        match self.node(&place.hash)? {
+            Some(node) if node.height != place.height => Err(damaged("node of AUM", &place.hash)),
+            found => Ok(found),
+        }
+    }
+
+    /// The checkpoint that the node of an AUM names.
+    pub(super) fn checkpoint_of(&self, node: &Node) -> Result<Option<(Place, Node)>, Fault> {
+        let Some(place) = node.checkpoint else { return Ok(None) };
+        let below = self.at(place)?.ok_or_else(|| damaged("node of AUM", &place.hash))?;
+        Ok(Some((place, below)))
+    }
+
     /// Every stored AUM, by hash. Reads the whole chain: for compaction, audit and tests.
     pub fn nodes(
         &self,
@@ -230,7 +246,11 @@ impl<'a> Chain<'a> {
         while node.since > 0 {
             path.push(at);
             at = node.parent.ok_or_else(|| damaged("parent of AUM", &at))?;
-            node = self.known(&at)?;
+            let below = self.known(&at)?;
+            if below.since != node.since - 1 {
+                return Err(damaged("node of AUM", &at));
+            }
+            node = below;
         }
         let mut state = self.snapshot(&at, &node)?;
         for hash in path.iter().rev() {
@@ -267,7 +287,7 @@ impl<'a> Chain<'a> {
                 return Ok(None);
             };
             at = next.hash;
-            node = match self.node(&at)? {
+            node = match self.at(next)? {
                 Some(node) => node,
                 // Below the oldest stored AUM, or a jump across a gap that compaction left.
                 None => return Ok(None),
@@ -355,7 +375,7 @@ impl<'a> Chain<'a> {
         weight: u64,
     ) -> Result<Node, Fault> {
         if let [jump] = jumps.0[..] {
-            let farther = self.node(&jump.hash)?.and_then(|node| node.jump);
+            let farther = self.at(jump)?.and_then(|node| node.jump);
             jumps.0 = farther.into_iter().chain([jump]).collect();
         }
         // Skew-binary numbers: two jumps of the same length below make one of twice as much and one.

@@ -1,6 +1,6 @@
 //! How nodes, key changes and snapshots are written down. Nobody hashes these bytes.
 
-use super::{KeyChange, Node, Place};
+use super::{KeyChange, Node, Place, SNAPSHOT_EVERY};
 use crate::Fault;
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::ids::AumHash;
@@ -53,12 +53,23 @@ impl Node {
             Ok(Some(Place { hash, height }))
         };
         reader.array_of(7)?;
+        let at = reader.clone();
         let height = reader.uint()?;
+        if height == u64::MAX {
+            return Err(at.malformed("too high"));
+        }
         let kind = AumKind(reader.u8()?);
         let parent = if reader.null() { None } else { Some(AumHash(reader.fixed()?)) };
         let weight = reader.uint()?;
-        let since = u32::try_from(reader.uint()?).map_err(|_| reader.malformed("too far"))?;
+        let at = reader.clone();
+        let since = u32::try_from(reader.uint()?).ok().filter(|since| *since < SNAPSHOT_EVERY);
+        let since = since.ok_or_else(|| at.malformed("too far from a state"))?;
+        let at = reader.clone();
         let (checkpoint, jump) = (place(&mut reader)?, place(&mut reader)?);
+        // Whoever follows them gets down.
+        if [checkpoint, jump].iter().flatten().any(|place| place.height >= height) {
+            return Err(at.malformed("not below"));
+        }
         reader.close();
         reader.finish()?;
         Ok(Node { height, kind, parent, weight, checkpoint, jump, since })
