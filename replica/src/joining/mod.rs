@@ -17,6 +17,8 @@
 pub mod guest;
 pub mod host;
 mod letter;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod token;
 pub mod visitor;
 mod words;

@@ -148,7 +148,7 @@ fn believe(
     letter: &[Vec<u8>],
     members: Members,
 ) -> Result<Members, String> {
-    let known = read_letter(view, letter).map_err(|fault| {
+    let known = read_letter(view.fold(), view.rows(), letter).map_err(|fault| {
         tracing::error!(%fault, "cannot read a letter");
         "this member cannot read its records".to_owned()
     })??;

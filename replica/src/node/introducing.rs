@@ -10,11 +10,10 @@
 use std::collections::BTreeMap;
 
 use ledger::Fault;
-use ledger::history::{Event, MemberKey, Record, ReplicaId, invitations, members, records};
+use ledger::history::{Event, Fold, MemberKey, Record, ReplicaId, invitations, members, records};
 use ledger::lock::signatures::{Unverified, verify_all};
 use ledger::rows::Rows;
 
-use super::View;
 use super::foresight::Threads;
 
 /// Records of a letter, at most. Whoever has missed more has to join anew.
@@ -50,13 +49,13 @@ fn concerns_members(event: &Event) -> bool {
     )
 }
 
-/// Who the members are by a letter that belongs behind the last record of a view; or why it cannot
-/// be believed.
+/// Who the members are by a letter that belongs behind the last record of a fold and its rows; or why
+/// it cannot be believed.
 pub fn read_letter(
-    view: &View,
+    fold: &Fold,
+    rows: &dyn Rows,
     letter: &[Vec<u8>],
 ) -> Result<Result<BTreeMap<ReplicaId, MemberKey>, String>, Fault> {
-    let (fold, rows) = (view.fold(), view.rows());
     let (Some(last), Some(cluster)) = (fold.next_index().checked_sub(1), fold.cluster()) else {
         return Ok(Err("this replica has no record yet".into()));
     };
@@ -132,6 +131,7 @@ mod tests {
     use ledger::testing::{Group, invited, member_key};
 
     use super::*;
+    use crate::node::View;
 
     fn view(group: &Group) -> View {
         View::new(9, group.fold.clone(), Box::new(group.rows.clone()))
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn read(view: &View, letter: &[Vec<u8>]) -> Result<BTreeMap<ReplicaId, MemberKey>, String> {
-        read_letter(view, letter).unwrap()
+        read_letter(view.fold(), view.rows(), letter).unwrap()
     }
 
     /// Members 1 and 2 are replaced by 3 and 4 while somebody is away who knew them.

@@ -72,6 +72,7 @@ impl<D: Disk> Loop<D> {
             keeper,
             foresight,
             fetching: None,
+            scrub: None,
             ahead,
             led: (0, None),
             stepping: false,

@@ -18,6 +18,7 @@ use super::handle::Command;
 use super::keeper::Keeper;
 use super::kept::Kept;
 use super::librarian::Librarian;
+use super::scrub::Scrub;
 use super::{GroupView, Outcome, View, group};
 use crate::core::applier::{Applied, pointer};
 use crate::core::{Committed, Core, Input, LogWrite, Output, ReadId, Role};
@@ -57,6 +58,8 @@ pub(super) struct Loop<D: Disk> {
     pub(super) keeper: Keeper,
     pub(super) foresight: Foresight,
     pub(super) fetching: Option<Fetching>,
+    /// Looks for damage, where the disk is a real one.
+    pub(super) scrub: Option<Scrub>,
     /// The Raft group, as it is applied here.
     pub(super) group: Group,
     /// How far records are ahead of the log, as the row says.

@@ -30,7 +30,7 @@ use super::mend::{self, Mended};
 use super::proposals::{COPIES_PER_MS, Proposals};
 use super::reach::Reach;
 use super::run::{Loop, Tells};
-use super::scrub;
+use super::scrub::Scrub;
 use super::surroundings::{Clock, SystemClock};
 use super::{GroupView, Handle, Outcome, Submission, Supported, View, group};
 use crate::core::{Core, WindowLimits};
@@ -130,9 +130,9 @@ impl Node {
                     clock: Arc::new(SystemClock),
                     security: security.clone(),
                 };
-                let prepared = prepare(recovered, signer.clone(), around)?;
-                scrub::start(disk)?;
-                Ok(prepared)
+                let (prepared, mut work) = prepare(recovered, signer.clone(), around)?;
+                work.scrub = Some(Scrub::start(disk)?);
+                Ok((prepared, work))
             });
             match prepared {
                 Ok((prepared, work)) => {
@@ -398,13 +398,15 @@ fn again(
     known: KnownRules,
 ) -> Result<Loop<Rocks>, StartError> {
     let (core, found) = found(recovered, known, random()?, WindowLimits::default())?;
-    scrub::start(found.disk.watched())?;
+    let scrub = Scrub::start(found.disk.watched())?;
     kept.agreement.reached(&found.view);
     kept.tells.views.send_replace(found.view);
     kept.tells.membership.send_replace(found.membership);
     kept.reach.librarian = kept.reach.links.clone().map(Librarian::start).transpose()?;
     tracing::info!("the database is open again: this replica takes part as before");
-    Ok(Loop::new(kept, core, found.disk, found.keeper, Foresight::start()?, found.ahead))
+    let foresight = Foresight::start()?;
+    let work = Loop::new(kept, core, found.disk, found.keeper, foresight, found.ahead);
+    Ok(Loop { scrub: Some(scrub), ..work })
 }
 
 /// Starts on what a data directory holds. If its database is damaged it is mended first, as far as it

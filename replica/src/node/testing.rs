@@ -163,7 +163,9 @@ impl<D: Disk> Machine<D> {
         record: u64,
         letter: &[Vec<u8>],
     ) -> Result<bool, Fault> {
-        let Ok(members) = read_letter(&self.view(), letter)? else { return Ok(false) };
+        let Ok(members) = read_letter(self.view().fold(), self.view().rows(), letter)? else {
+            return Ok(false);
+        };
         let believed = members.contains_key(&by);
         if believed && self.group().up.is_empty() {
             let members =

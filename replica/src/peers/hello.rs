@@ -310,7 +310,7 @@ impl Hello {
         out.into_bytes()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         reader.array_of(7)?;
         let cluster = ClusterId(reader.fixed()?);

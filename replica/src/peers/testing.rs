@@ -195,6 +195,11 @@ pub fn hello(local: &Local, to: ReplicaId, remembered: Option<Head>) -> Vec<u8> 
     Hello::to_member(local, to, remembered).encode()
 }
 
+/// How whoever understands these bytes as a hello would say the same.
+pub fn hello_again(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
+    Hello::decode(bytes).map(|hello| hello.encode())
+}
+
 /// What this member, who expects `peer`, makes of what the other end says first.
 pub fn greeted(local: &Local, peer: ReplicaId, bytes: &[u8]) -> Result<Met, HelloError> {
     Hello::to_member(local, peer, None).judge(bytes)
