@@ -54,9 +54,9 @@ impl Signed for SignedHead {
 fn message(cluster: ClusterId, incarnation: u64, replica: ReplicaId, head: &Head) -> Vec<u8> {
     let mut out = Writer::new();
     let Watermark { term, vote, last_term, last_index } = head.mark;
-    out.array(10).bytes(&cluster.0).uint(incarnation).uint(replica.0);
+    out.array(11).bytes(&cluster.0).uint(incarnation).uint(replica.0);
     out.uint(head.record).bytes(&head.hash.0).bytes(&head.fold.0);
-    out.uint(term).uint(vote).uint(last_term).uint(last_index);
+    out.uint(head.applied).uint(term).uint(vote).uint(last_term).uint(last_index);
     [TAG, &out.into_bytes()].concat()
 }
 
@@ -115,7 +115,8 @@ impl Agreement {
         let record = view.fold().next_index().checked_sub(1)?;
         let hash = view.fold().last_hash()?;
         let fold = view.fold().fold_hash();
-        Some(self.sign(Head { record, hash, fold, mark, signature: [0; 64] }, member))
+        let applied = view.applied();
+        Some(self.sign(Head { record, hash, fold, applied, mark, signature: [0; 64] }, member))
     }
 
     fn sign(&self, mut head: Head, member: &dyn Signer) -> Head {
@@ -181,7 +182,8 @@ impl Agreement {
             }
             // Without a fold hash of its own, the records are what is disagreed about.
             let fold = fold.unwrap_or(FoldHash([0; 32]));
-            let own = Head { record, hash: ours, fold, mark, signature: [0; 64] };
+            let applied = view.applied();
+            let own = Head { record, hash: ours, fold, applied, mark, signature: [0; 64] };
             let own = self.sign(own, member);
             let ours = SignedHead {
                 replica: self.id,
@@ -291,7 +293,7 @@ mod tests {
         let other = Agreement::new(ClusterId([1; 16]), 2, ReplicaId(2));
         let theirs = key(2);
         let (hash, fold) = (RecordHash([1; 32]), FoldHash([2; 32]));
-        let unsigned = Head { record: 5, hash, fold, mark: MARK, signature: [0; 64] };
+        let unsigned = Head { record: 5, hash, fold, applied: 7, mark: MARK, signature: [0; 64] };
         let head = other.sign(unsigned, &theirs);
         let their_key = MemberKey(theirs.public().0);
         // Signed for another incarnation.
@@ -305,5 +307,6 @@ mod tests {
         assert!(agreement.is_own(their_key, head).is_err(), "another replica's");
         let mark = Watermark { last_index: 10, ..MARK };
         assert!(same.is_own(their_key, Head { mark, ..head }).is_err());
+        assert!(same.is_own(their_key, Head { applied: 8, ..head }).is_err());
     }
 }

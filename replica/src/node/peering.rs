@@ -148,7 +148,7 @@ impl<D: Disk> Loop<D> {
         let key = MemberKey(self.kept.member.public().0);
         let mark = self.keeper.mark();
         for (peer, head) in std::mem::take(&mut self.kept.reach.shown) {
-            if head.mark.kept_by(&mark) || planted!(TrustOldCopy) {
+            if head.kept_by(&mark) || planted!(TrustOldCopy) {
                 continue;
             }
             if let Err(refusal) = self.kept.agreement.is_own(key, head) {

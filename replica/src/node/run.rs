@@ -320,6 +320,7 @@ impl<D: Disk> Loop<D> {
         }
         // The mark of the sync before is written by now, and becomes durable with this one.
         self.keeper.write(Durable::Later)?;
+        self.keeper.before(write)?;
         let durable = if planted!(AcknowledgeBeforeSync) { Durable::Later } else { Durable::Now };
         self.disk.commit(std::mem::take(&mut self.later), durable)?;
         self.keeper.synced(write)?;

@@ -6,7 +6,7 @@
 //! | Propose | [request, term, proposal] |
 //! | Proposed | [request, 1, leader or null], [request, 2] busy, [request, 3] displaced, [request, 4] clock apart, [request, 5] not a proposal |
 //! | HandOver | [member or null] |
-//! | Head | [record index, record hash, fold hash, [term, vote, last log term, last log index], signature] |
+//! | Head | [record index, record hash, fold hash, applied log index, [term, vote, last log term, last log index], signature] |
 //! | RecordsWanted | [request, from, upto] |
 //! | Records | [request, first, [record...]] |
 //! | RecordsEnd | [request, next] |
@@ -193,14 +193,15 @@ fn read_propose(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
 impl Head {
     pub(super) fn write(&self, out: &mut Writer) {
         let Watermark { term, vote, last_term, last_index } = self.mark;
-        out.array(5).uint(self.record).bytes(&self.hash.0).bytes(&self.fold.0);
-        out.array(4).uint(term).uint(vote).uint(last_term).uint(last_index);
+        out.array(6).uint(self.record).bytes(&self.hash.0).bytes(&self.fold.0);
+        out.uint(self.applied).array(4).uint(term).uint(vote).uint(last_term).uint(last_index);
         out.bytes(&self.signature);
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Head, Malformed> {
-        reader.array_of(5)?;
+        reader.array_of(6)?;
         let (record, hash, fold) = (reader.uint()?, reader.fixed()?, reader.fixed()?);
+        let applied = reader.uint()?;
         reader.array_of(4)?;
         let mark = Watermark {
             term: reader.uint()?,
@@ -211,7 +212,7 @@ impl Head {
         reader.close();
         let signature = reader.fixed()?;
         reader.close();
-        Ok(Head { record, hash: RecordHash(hash), fold: FoldHash(fold), mark, signature })
+        Ok(Head { record, hash: RecordHash(hash), fold: FoldHash(fold), applied, mark, signature })
     }
 
     /// As on the wire, by itself.
@@ -419,12 +420,13 @@ mod tests {
                 .prop_map(|(term, to)| Message::Yields { term, to: ReplicaId(to) }),
             1 => (any::<u64>(), answer())
                 .prop_map(|(request, answer)| Message::Proposed { request, answer }),
-            1 => (any::<u64>(), hash(), hash(), any::<[u64; 4]>(), any::<u8>()).prop_map(
-                |(record, hash, fold, [term, vote, last_term, last_index], byte)| {
+            1 => (any::<u64>(), hash(), hash(), any::<[u64; 5]>(), any::<u8>()).prop_map(
+                |(record, hash, fold, [applied, term, vote, last_term, last_index], byte)| {
                     Message::Head(Head {
                         record,
                         hash: RecordHash(hash),
                         fold: FoldHash(fold),
+                        applied,
                         mark: Watermark { term, vote, last_term, last_index },
                         signature: [byte; 64],
                     })

@@ -498,6 +498,7 @@ mod tests {
             record: 1 << 33,
             hash: RecordHash([1; 32]),
             fold: FoldHash([2; 32]),
+            applied: 1 << 40,
             mark,
             signature: [3; 64],
         };

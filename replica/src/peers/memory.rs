@@ -25,11 +25,11 @@ impl Memory {
         Memory { heads: Mutex::new(heads.into_iter().collect()), ..Memory::default() }
     }
 
-    /// Takes a head of that member. Says whether it promises something else than the one before.
+    /// Takes a head of that member, unless the one before promises more. Says whether it was taken.
     pub fn heard(&self, id: ReplicaId, head: Head) -> bool {
         let mut heads = self.lock();
         match heads.get(&id) {
-            Some(known) if known.mark == head.mark || !known.mark.kept_by(&head.mark) => false,
+            Some(known) if known.promises(&head) => false,
             _ => {
                 heads.insert(id, head);
                 true
@@ -82,6 +82,7 @@ mod tests {
             record: 5,
             hash: RecordHash([1; 32]),
             fold: FoldHash([2; 32]),
+            applied: 5,
             mark: Watermark { term, vote: 0, last_term: 1, last_index },
             signature: [3; 64],
         };

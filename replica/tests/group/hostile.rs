@@ -342,6 +342,7 @@ async fn what_is_no_message_ends_a_connection_and_is_named() {
             record: 1,
             hash: RecordHash([1; 32]),
             fold: FoldHash([2; 32]),
+            applied: 0,
             mark: Watermark::default(),
             signature: [3; 64],
         };
@@ -380,6 +381,7 @@ async fn floods_and_slow_bytes_cost_the_others_nothing_that_grows() {
             record: 1 << 50,
             hash: RecordHash([1; 32]),
             fold: FoldHash([2; 32]),
+            applied: 0,
             mark: Watermark::default(),
             signature: [3; 64],
         };

@@ -5,7 +5,6 @@ use std::borrow::BorrowMut;
 use ledger::history::ReplicaId;
 use ledger::rows::Rows;
 use ledger::rows::raft::{GROUP, Group as Conf, RAFT_STATE};
-use ledger::rows::watermark::Watermark;
 use replica::disk::log;
 use replica::peers::Head;
 use replica::peers::testing::promises;
@@ -20,10 +19,10 @@ use crate::world::{ProcessId, Trace};
 
 impl Site {
     /// What its disk remembers for certain that a replica has promised.
-    fn remembers(&self, of: ReplicaId) -> Result<Option<Watermark>> {
+    fn remembers(&self, of: ReplicaId) -> Result<Option<Head>> {
         let heads = log::remembered(&self.disk.synced()).map_err(unexpected)?;
         let head = heads.iter().find(|head| head.replica == of.0);
-        Ok(head.and_then(|head| Head::from_bytes(&head.head).ok()).map(|head| head.mark))
+        Ok(head.and_then(|head| Head::from_bytes(&head.head).ok()))
     }
 }
 
@@ -105,7 +104,7 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
         };
         let decoded = replica::peers::testing::message_of(kind, body, machine.replica(), peer);
         let promise = matches!(&decoded, Some(Ok(message @ Message::Raft(_))) if promises(message));
-        if promise && !head.mark.kept_by(&machine.mark()) {
+        if promise && !head.kept_by(&machine.mark()) {
             return Err(invariants::an_older_copy_promises_nothing(who, to));
         }
         Ok(())
