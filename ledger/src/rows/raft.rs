@@ -9,6 +9,7 @@
 //! | | `group` | [voters, learners, outgoing voters, next learners, leaves by itself] |
 //! | | `identity` | [cluster ID, replica ID, incarnation] |
 //! | | `neighbours` | [[replica ID, member key, address or null]...]: whom a replica that has just joined can ask |
+//! | | `writes` | how many writes to the log were synced, in all the replica's life; written with each |
 //! | | `heads` | [[replica ID, head]...]: the newest signed head of each of the others, bytes as on the wire |
 //! | | `ahead` | [log index, record index, record hash, fold hash]; there while records are ahead of the log |
 //!
@@ -41,6 +42,8 @@ pub const AHEAD: &[u8] = b"ahead";
 /// Key of [`Neighbour`]s.
 pub const NEIGHBOURS: &[u8] = b"neighbours";
 
+/// Key of the number of writes to the log that were synced; a row as that of the applied index.
+pub const WRITES: &[u8] = b"writes";
 /// Key of [`PeerHead`]s.
 pub const HEADS: &[u8] = b"heads";
 

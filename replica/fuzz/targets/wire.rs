@@ -106,7 +106,7 @@ fn shown(choices: &mut Choices<'_>) {
         }
         said.push(record);
     }
-    let known = read_letter(&fold, &rows, &said).expect("no fault");
+    let known = read_letter(&fold, &rows, &said).expect("no fault").map(|read| read.members);
     let enrolled = members::list(&group.rows).expect("no fault");
     if let Ok(known) = &known {
         // Nobody gets known whom nobody has let in.

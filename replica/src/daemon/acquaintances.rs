@@ -1,6 +1,7 @@
 //! Keeps in a file who the others are, for the day on which the database cannot say so.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -20,7 +21,7 @@ pub(super) async fn keep(handle: Handle, dir: PathBuf) {
         match known(&handle) {
             Ok(known) if written.as_ref() != Some(&known) => {
                 let dir = dir.clone();
-                let write = move || neighbours::write(&dir, &known).map(|()| known);
+                let write = move || write(&dir, &known).map(|()| known);
                 match tokio::task::spawn_blocking(write).await {
                     Ok(Ok(known)) => written = Some(known),
                     Ok(Err(fault)) => tracing::warn!(%fault, "cannot write who the others are"),
@@ -37,9 +38,16 @@ pub(super) async fn keep(handle: Handle, dir: PathBuf) {
     }
 }
 
+/// One after the other: what is written once more at the end may meet what was begun before.
+fn write(dir: &Path, known: &Known) -> Result<(), ledger::Fault> {
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _one = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    neighbours::write(dir, known)
+}
+
 /// Writes the file once, as things are.
 pub(super) fn note(handle: &Handle, dir: &Path) {
-    let written = known(handle).and_then(|known| neighbours::write(dir, &known));
+    let written = known(handle).and_then(|known| write(dir, &known));
     if let Err(fault) = written {
         tracing::warn!(%fault, "cannot write who the others are");
     }

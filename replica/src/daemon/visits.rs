@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger::history::ReplicaId;
 use ledger::lock::signatures::Signer;
@@ -14,16 +14,26 @@ use crate::peers::{Identity, NotReached};
 
 /// Between two looks at who does not want to talk.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Between two visits of one member, at most.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// A visit that came to something, whatever that was.
+struct Before {
+    /// The same again is no news.
+    outcome: String,
+    pause: Duration,
+    /// When it is visited again, if it still refuses then.
+    again: Instant,
+}
 
 /// Visits whoever refuses this replica's connections, for as long as the replica runs.
 pub(super) async fn keep(handle: Handle, member: Arc<dyn Signer + Send + Sync>) {
     let identity = Identity::new(member);
-    // The same outcome again is no news.
-    let mut told: BTreeMap<ReplicaId, String> = BTreeMap::new();
+    let mut before: BTreeMap<ReplicaId, Before> = BTreeMap::new();
     loop {
         sleep(PAUSE).await;
         let refused_by = handle.group().refused_by.clone();
-        told.retain(|id, _| refused_by.contains(id));
+        before.retain(|id, _| refused_by.contains(id));
         if refused_by.is_empty() {
             continue;
         }
@@ -37,16 +47,22 @@ pub(super) async fn keep(handle: Handle, member: Arc<dyn Signer + Send + Sync>) 
         for id in refused_by {
             let Some(peer) = members.get(&id).filter(|_| id != handle.replica()) else { continue };
             let Some(address) = &peer.address else { continue };
+            if before.get(&id).is_some_and(|before| before.again > Instant::now()) {
+                continue;
+            }
             let outcome = match visit(&handle, &identity, peer.key, address).await {
                 Ok(()) => "it knows this replica from now on".to_owned(),
                 // It knows others, who tell it, or is another replica by now.
                 Err(NotBelieved::NotReached(NotReached::Tls(_) | NotReached::Hello(_))) => continue,
                 Err(error) => error.to_string(),
             };
-            if told.get(&id) != Some(&outcome) {
+            let last = before.remove(&id);
+            if last.as_ref().is_none_or(|last| last.outcome != outcome) {
                 tracing::info!(%id, outcome, "visited a member that did not know this one");
-                told.insert(id, outcome);
             }
+            // To write a letter takes as long as there are records.
+            let pause = last.map_or(PAUSE, |last| (last.pause * 2).min(LONGEST));
+            before.insert(id, Before { outcome, pause, again: Instant::now() + pause });
         }
     }
 }

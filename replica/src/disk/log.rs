@@ -7,7 +7,7 @@ use ledger::cbor::Malformed;
 use ledger::history::{ClusterId, ReplicaId};
 use ledger::rows::raft::{
     AHEAD, APPLIED, Ahead, BASE, GROUP, Group, HARD, HEADS, HardState, IDENTITY, Identity,
-    NEIGHBOURS, Neighbour, PeerHead, Position, RAFT_LOG, RAFT_STATE, RecordPointer,
+    NEIGHBOURS, Neighbour, PeerHead, Position, RAFT_LOG, RAFT_STATE, RecordPointer, WRITES,
     applied_from_row, applied_row, entry_from_row, entry_row, log_index, log_key,
 };
 use ledger::rows::{Rows, prefix_end};
@@ -90,6 +90,16 @@ pub fn introduce(batch: &mut Batch, neighbours: &[Neighbour]) {
 /// The members that this replica was told of when it joined.
 pub fn neighbours(rows: &dyn Rows) -> Result<Vec<Neighbour>, Fault> {
     Ok(row(rows, NEIGHBOURS, Neighbour::from_row)?.unwrap_or_default())
+}
+
+/// Adds the row that counts the writes that were synced. It belongs into each of them.
+pub fn writes(batch: &mut Batch, count: u64) {
+    batch.put(RAFT_STATE, WRITES, applied_row(count));
+}
+
+/// How many writes were synced.
+pub fn written(rows: &dyn Rows) -> Result<u64, Fault> {
+    Ok(row(rows, WRITES, applied_from_row)?.unwrap_or_default())
 }
 
 /// Adds the row of what the others have signed.

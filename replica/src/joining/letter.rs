@@ -4,7 +4,7 @@
 //! visit    [2, replica ID, incarnation]
 //! after    [4, record]                        the last record that the host has
 //! letter   [3, [record...], whether more come]
-//! members  [5, record, [[replica ID, member key, address or null]...]]
+//! members  [5, [[replica ID, member key, address or null]...]]
 //! believed [6]
 //! ```
 //!
@@ -33,10 +33,9 @@ pub(super) struct Piece {
     pub(super) more: bool,
 }
 
-/// Who the members are behind a record.
+/// Who the members are by now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Members {
-    pub(super) record: u64,
     pub(super) peers: Introduced,
 }
 
@@ -128,15 +127,15 @@ impl Piece {
 impl Members {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Writer::new();
-        out.array(3).uint(5).uint(self.record);
+        out.array(2).uint(5);
         write_peers(&mut out, &self.peers);
         out.into_bytes()
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        begin(&mut reader, 3, 5)?;
-        let members = Members { record: reader.uint()?, peers: read_peers(&mut reader)? };
+        begin(&mut reader, 2, 5)?;
+        let members = Members { peers: read_peers(&mut reader)? };
         end(reader, members)
     }
 }
@@ -168,7 +167,7 @@ mod tests {
         assert_eq!(read_after(&after(1 << 40)), Ok(1 << 40));
         assert!(is_believed(&believed()) && !is_believed(&after(6)));
         let peer = Peer { key: MemberKey([1; 32]), address: Some("a:1".into()) };
-        let members = Members { record: 9, peers: BTreeMap::from([(ReplicaId(3), peer)]) };
+        let members = Members { peers: BTreeMap::from([(ReplicaId(3), peer)]) };
         assert_eq!(Members::from_bytes(&members.to_bytes()), Ok(members.clone()));
         let bytes = members.to_bytes();
         for cut in 0..bytes.len() {

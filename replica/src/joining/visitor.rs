@@ -5,15 +5,22 @@ use std::time::Duration;
 
 use ledger::Fault;
 use ledger::history::{MemberKey, ReplicaId};
+use tokio::time::timeout;
 
-use super::letter::{Members, Piece, Visit, after, believed, is_believed, read_after};
+use super::letter::{
+    Members, Piece, Visit, after, believed as believed_word, is_believed, read_after,
+};
 use super::words::{Answer, Introduced};
-use crate::node::{Handle, LETTER_BYTES, LETTER_RECORDS, View, introduced, letter, read_letter};
+use crate::node::{
+    Handle, LETTER_BYTES, LETTER_RECORDS, Letter, View, introduced, letter, read_letter,
+};
 use crate::peers::{FrameError, Identity, JoinStream, Limits, NotReached, Peer, dial};
 use crate::security_log::Denial;
 
 /// How long either side may take for its next word.
 const WORD: Duration = Duration::from_secs(30);
+/// How long a visit may take as a whole, where it is made.
+const VISIT: Duration = Duration::from_secs(60);
 
 /// Why a member does not get known to another one.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +59,6 @@ pub async fn visit(
     let answer = stream.receive(WORD).await?;
     let last = read_after(&answer).map_err(|_| turned_away(&answer))?;
     let view = handle.view();
-    let Some(record) = view.fold().next_index().checked_sub(1) else {
-        return Err(NotBelieved::TooMuch);
-    };
     let peers = introduced(view.rows())?;
     // It may have to look at all records.
     let letter = tokio::task::spawn_blocking(move || letter(view.rows(), last)).await;
@@ -62,7 +66,7 @@ pub async fn visit(
     for piece in Piece::of(letter.ok_or(NotBelieved::TooMuch)?) {
         stream.send(&piece.to_bytes()).await?;
     }
-    stream.send(&Members { record, peers }.to_bytes()).await?;
+    stream.send(&Members { peers }.to_bytes()).await?;
     let answer = stream.receive(WORD).await?;
     if is_believed(&answer) { Ok(()) } else { Err(turned_away(&answer)) }
 }
@@ -80,29 +84,42 @@ pub(super) async fn visited(
     stream: &mut JoinStream,
     visit: Visit,
 ) -> Result<(), FrameError> {
+    let late = |_| FrameError::Slow;
+    timeout(VISIT, listen(handle, stream, visit)).await.map_err(late)?
+}
+
+async fn listen(handle: &Handle, stream: &mut JoinStream, visit: Visit) -> Result<(), FrameError> {
     let view = handle.view();
     let last = view.fold().next_index().checked_sub(1);
-    let answer = match last {
+    // One at a time: a letter takes time to check.
+    let place = handle.visits().clone().try_acquire_owned();
+    let not_now = |why: &str| Answer::NotNow(why.into());
+    let answer = match (last, place) {
         _ if visit.incarnation != handle.incarnation() => {
             Answer::TurnedAway("this member lives in another incarnation of the cluster".into())
         }
-        // Those whom it knows tell it of others.
-        _ if !handle.group().up.is_empty() => {
-            Answer::NotNow("this member is connected to members that it knows".into())
-        }
-        None => Answer::NotNow("this member has no record yet".into()),
-        Some(last) => {
+        _ if !handle.group().lonely => not_now("this member goes by those whom it knows"),
+        (None, _) => not_now("this member has no record yet"),
+        (_, Err(_)) => not_now("somebody else is visiting this member"),
+        (Some(last), Ok(_place)) => {
             stream.send(&after(last)).await?;
-            let read = read(stream).await?;
-            match read.and_then(|(letter, members)| believe(&view, visit, stream, &letter, members))
-            {
-                Ok(members) => {
+            let (key, read) = (stream.key(), read(stream).await?);
+            let believed = match read {
+                Err(reason) => Err(reason),
+                Ok((letter, peers)) => {
+                    let work = move || believe(&view, visit.replica, key, &letter, &peers);
+                    let stopped = || "this member stops".to_owned();
+                    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(stopped()))
+                }
+            };
+            match believed {
+                Ok((record, peers)) => {
                     tracing::info!(
-                        replica = %visit.replica, record = members.record,
+                        replica = %visit.replica, record,
                         "a member that has joined while this one was away has shown that it is one"
                     );
-                    handle.introduced(visit.replica, members.record, members.peers);
-                    return stream.send(&believed()).await;
+                    handle.introduced(visit.replica, record, peers);
+                    return stream.send(&believed_word()).await;
                 }
                 Err(reason) => {
                     tracing::warn!(reason, "somebody claims to be a member, and is not believed");
@@ -118,7 +135,7 @@ pub(super) async fn visited(
 /// Hears a letter, and who the members are; or what is wrong with them.
 async fn read(
     stream: &mut JoinStream,
-) -> Result<Result<(Vec<Vec<u8>>, Members), String>, FrameError> {
+) -> Result<Result<(Vec<Vec<u8>>, Introduced), String>, FrameError> {
     let (mut letter, mut bytes) = (Vec::new(), 0);
     loop {
         let piece = match Piece::from_bytes(&stream.receive(WORD).await?) {
@@ -136,28 +153,27 @@ async fn read(
         }
     }
     let members = Members::from_bytes(&stream.receive(WORD).await?);
-    Ok(members.map(|members| (letter, members)).map_err(|e| format!("no members: {e}")))
+    Ok(members.map(|members| (letter, members.peers)).map_err(|e| format!("no members: {e}")))
 }
 
-/// Whether the letter says that whoever brings it is a member. Then who the others are, at the addresses
-/// that it names.
+/// Whether the letter says that whoever brings it, with that key, is the member `by`. Then who the members
+/// are behind its last record, at the addresses that `peers` has.
 fn believe(
     view: &View,
-    visit: Visit,
-    stream: &JoinStream,
+    by: ReplicaId,
+    key: MemberKey,
     letter: &[Vec<u8>],
-    members: Members,
-) -> Result<Members, String> {
-    let known = read_letter(view.fold(), view.rows(), letter).map_err(|fault| {
+    peers: &Introduced,
+) -> Result<(u64, Introduced), String> {
+    let read = read_letter(view.fold(), view.rows(), letter).map_err(|fault| {
         tracing::error!(%fault, "cannot read a letter");
         "this member cannot read its records".to_owned()
-    })??;
-    if known.get(&visit.replica) != Some(&stream.key()) {
-        return Err(format!("the letter does not say that replica {} is a member", visit.replica));
+    })?;
+    let Letter { members, record } = read?;
+    if members.get(&by) != Some(&key) {
+        return Err(format!("the letter does not say that replica {by} is a member"));
     }
-    let Members { record, peers } = members;
     let address = |id: ReplicaId| peers.get(&id).and_then(|peer| peer.address.clone());
-    let peers: Introduced =
-        known.into_iter().map(|(id, key)| (id, Peer { key, address: address(id) })).collect();
-    Ok(Members { record, peers })
+    let members = members.into_iter().map(|(id, key)| (id, Peer { key, address: address(id) }));
+    Ok((record, members.collect()))
 }

@@ -11,7 +11,6 @@ use ledger::cbor::Writer;
 use ledger::history::{ClusterId, FoldHash, MemberKey, RecordHash, ReplicaId, records};
 use ledger::lock::signatures::{Claim, Signed, Signer, Unverified, verify_one};
 use ledger::rows::Rows;
-use ledger::rows::watermark::Watermark;
 use ledger::{Fault, Refusal};
 
 use super::View;
@@ -53,10 +52,9 @@ impl Signed for SignedHead {
 
 fn message(cluster: ClusterId, incarnation: u64, replica: ReplicaId, head: &Head) -> Vec<u8> {
     let mut out = Writer::new();
-    let Watermark { term, vote, last_term, last_index } = head.mark;
-    out.array(11).bytes(&cluster.0).uint(incarnation).uint(replica.0);
+    out.array(7).bytes(&cluster.0).uint(incarnation).uint(replica.0);
     out.uint(head.record).bytes(&head.hash.0).bytes(&head.fold.0);
-    out.uint(head.applied).uint(term).uint(vote).uint(last_term).uint(last_index);
+    out.uint(head.writes);
     [TAG, &out.into_bytes()].concat()
 }
 
@@ -110,13 +108,12 @@ impl Agreement {
         }
     }
 
-    /// This replica's head, to be told to the others; `mark` is what its log keeps.
-    pub(super) fn own(&self, view: &View, mark: Watermark, member: &dyn Signer) -> Option<Head> {
+    /// This replica's head, to be told to the others, after so many writes to its log.
+    pub(super) fn own(&self, view: &View, writes: u64, member: &dyn Signer) -> Option<Head> {
         let record = view.fold().next_index().checked_sub(1)?;
         let hash = view.fold().last_hash()?;
         let fold = view.fold().fold_hash();
-        let applied = view.applied();
-        Some(self.sign(Head { record, hash, fold, applied, mark, signature: [0; 64] }, member))
+        Some(self.sign(Head { record, hash, fold, writes, signature: [0; 64] }, member))
     }
 
     fn sign(&self, mut head: Head, member: &dyn Signer) -> Head {
@@ -160,7 +157,7 @@ impl Agreement {
     pub(super) fn compare(
         &mut self,
         view: &View,
-        mark: Watermark,
+        writes: u64,
         member: &dyn Signer,
     ) -> Result<Vec<Disagreement>, Fault> {
         let next = view.fold().next_index();
@@ -182,8 +179,7 @@ impl Agreement {
             }
             // Without a fold hash of its own, the records are what is disagreed about.
             let fold = fold.unwrap_or(FoldHash([0; 32]));
-            let applied = view.applied();
-            let own = Head { record, hash: ours, fold, applied, mark, signature: [0; 64] };
+            let own = Head { record, hash: ours, fold, writes, signature: [0; 64] };
             let own = self.sign(own, member);
             let ours = SignedHead {
                 replica: self.id,
@@ -235,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    const MARK: Watermark = Watermark { term: 1, vote: 1, last_term: 1, last_index: 9 };
+    const WRITES: u64 = 9;
 
     fn view(group: &Group) -> View {
         View::new(9, group.fold.clone(), Box::new(group.rows.clone()))
@@ -265,26 +261,26 @@ mod tests {
         other.reached(&view(&there));
 
         // Behind, and of one mind.
-        let head = other.own(&view(&there), MARK, &theirs).unwrap();
+        let head = other.own(&view(&there), WRITES, &theirs).unwrap();
         agreement.heard(ReplicaId(2), their_key, head).unwrap();
-        assert_eq!(agreement.compare(&view(&here), MARK, &ours).unwrap(), []);
+        assert_eq!(agreement.compare(&view(&here), WRITES, &ours).unwrap(), []);
 
         // Ahead with another record: nothing can be said until this one gets there.
         add(&mut there, 2);
         add(&mut there, 3);
-        let head = other.own(&view(&there), MARK, &theirs).unwrap();
+        let head = other.own(&view(&there), WRITES, &theirs).unwrap();
         agreement.heard(ReplicaId(2), their_key, head).unwrap();
-        assert_eq!(agreement.compare(&view(&here), MARK, &ours).unwrap(), []);
+        assert_eq!(agreement.compare(&view(&here), WRITES, &ours).unwrap(), []);
         add(&mut here, 4);
         agreement.reached(&view(&here));
-        let found = agreement.compare(&view(&here), MARK, &ours).unwrap();
+        let found = agreement.compare(&view(&here), WRITES, &ours).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].theirs.replica, found[0].ours.head.record), (ReplicaId(2), 2));
         // Both signatures convince anybody.
         assert!(verify_one(Unverified::new(found[0].theirs)).is_ok());
         assert!(verify_one(Unverified::new(found[0].ours)).is_ok());
         agreement.heard(ReplicaId(2), their_key, head).unwrap();
-        assert_eq!(agreement.compare(&view(&here), MARK, &ours).unwrap(), [], "once");
+        assert_eq!(agreement.compare(&view(&here), WRITES, &ours).unwrap(), [], "once");
     }
 
     #[test]
@@ -293,7 +289,7 @@ mod tests {
         let other = Agreement::new(ClusterId([1; 16]), 2, ReplicaId(2));
         let theirs = key(2);
         let (hash, fold) = (RecordHash([1; 32]), FoldHash([2; 32]));
-        let unsigned = Head { record: 5, hash, fold, applied: 7, mark: MARK, signature: [0; 64] };
+        let unsigned = Head { record: 5, hash, fold, writes: WRITES, signature: [0; 64] };
         let head = other.sign(unsigned, &theirs);
         let their_key = MemberKey(theirs.public().0);
         // Signed for another incarnation.
@@ -305,8 +301,6 @@ mod tests {
         // What is shown to it later it knows for its own, and nothing else.
         assert!(same.is_own(their_key, head).is_ok());
         assert!(agreement.is_own(their_key, head).is_err(), "another replica's");
-        let mark = Watermark { last_index: 10, ..MARK };
-        assert!(same.is_own(their_key, Head { mark, ..head }).is_err());
-        assert!(same.is_own(their_key, Head { applied: 8, ..head }).is_err());
+        assert!(same.is_own(their_key, Head { writes: 10, ..head }).is_err());
     }
 }

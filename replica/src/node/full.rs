@@ -62,8 +62,14 @@ pub(super) fn live(
     loop {
         let Err(fault) = work.run() else { return Ok(()) };
         tracing::error!(%fault, "nothing more is acknowledged");
+        // Whoever reads from a disk that hangs may take long to end.
+        let scrub = work.scrub.take();
         let (mut kept, core, disk) = work.set_down();
-        kept.let_lead(core);
+        // One that is on an older copy may not say anything more.
+        if fault.ailment() != Ailment::RolledBack {
+            kept.let_lead(core);
+        }
+        drop(scrub);
         // Nobody holds the database any more but those who read from the views.
         let old = disk.watched();
         drop(disk);

@@ -69,21 +69,25 @@ pub(super) fn membership(
             }
         }
     }
-    let said: Vec<_> = told.values().flat_map(|told| &told.members).collect();
-    let by_how_many =
-        |name: &(&ReplicaId, &Peer)| said.iter().filter(|other| *other == name).count();
-    for name @ (id, peer) in &said {
-        // Where they differ, whoever most of them name.
-        let most = said
-            .iter()
-            .filter(|(other, _)| other == id)
-            .all(|other| by_how_many(other) <= by_how_many(name));
+    let mut said: BTreeMap<ReplicaId, Vec<(&Peer, usize)>> = BTreeMap::new();
+    for (id, peer) in told.values().flat_map(|told| &told.members) {
+        let names = said.entry(*id).or_default();
+        match names.iter_mut().find(|(name, _)| *name == peer) {
+            Some((_, by_how_many)) => *by_how_many += 1,
+            None => names.push((peer, 1)),
+        }
+    }
+    for (id, names) in said {
+        // Where they differ, whoever most of them name; of several the first.
+        let most = names.iter().map(|(_, by_how_many)| *by_how_many).max();
+        let most = names.iter().find(|(_, by_how_many)| Some(*by_how_many) == most);
+        let Some((peer, _)) = most else { continue };
         // Whoever waited for approval by the records here may have got it.
-        let another = members::member(rows, **id)?.is_some_and(|member| {
+        let another = members::member(rows, id)?.is_some_and(|member| {
             member.standing != Standing::Pending || member.member_key != peer.key
         });
-        if most && !another && !removed.contains_key(&peer.key) {
-            members.entry(**id).or_insert_with(|| (*peer).clone());
+        if !another && !removed.contains_key(&peer.key) {
+            members.entry(id).or_insert_with(|| (*peer).clone());
         }
     }
     // Somebody who was invited asks again for what it was told, in case the answer was lost.

@@ -115,6 +115,8 @@ pub struct Handle {
     pub(super) group: watch::Receiver<Arc<GroupView>>,
     pub(super) membership: watch::Receiver<Arc<Membership>>,
     pub(super) queue: Arc<Semaphore>,
+    /// Its only place is whoever's who brings a letter.
+    pub(super) visits: Arc<Semaphore>,
     pub(super) member: Arc<dyn Signer + Send + Sync>,
     pub(super) cluster: ClusterId,
     pub(super) replica: ReplicaId,
@@ -146,6 +148,11 @@ impl Handle {
     /// Whom this replica is linked to, and who else may connect.
     pub fn membership(&self) -> Arc<Membership> {
         self.membership.borrow().clone()
+    }
+
+    /// The place of whoever brings a letter.
+    pub(crate) fn visits(&self) -> &Arc<Semaphore> {
+        &self.visits
     }
 
     /// Somebody has shown to be the member `by`, and says who the members are behind a record: links

@@ -10,16 +10,22 @@
 use std::collections::BTreeMap;
 
 use ledger::Fault;
-use ledger::history::{Event, Fold, MemberKey, Record, ReplicaId, invitations, members, records};
+use ledger::history::{
+    ClusterId, Event, Fold, InvitationKey, MemberFingerprint, MemberKey, Record, ReplicaId,
+    invitations, members, records,
+};
+use ledger::limits::MEMBERS_AT_ONCE;
 use ledger::lock::signatures::{Unverified, verify_all};
 use ledger::rows::Rows;
 
 use super::foresight::Threads;
 
 /// Records of a letter, at most. Whoever has missed more has to join anew.
-pub const LETTER_RECORDS: usize = 4096;
+pub const LETTER_RECORDS: usize = 1024;
 /// Bytes of them, at most.
-pub const LETTER_BYTES: usize = 8 << 20;
+pub const LETTER_BYTES: usize = 2 << 20;
+/// Records whose signatures are checked together.
+const VERIFIED_TOGETHER: usize = 128;
 
 /// The records behind that one that say who the members are, as canonical bytes. `None`: they are
 /// too many for a letter.
@@ -49,80 +55,123 @@ fn concerns_members(event: &Event) -> bool {
     )
 }
 
+/// What a letter that is believed comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// The members that take part.
+    pub members: BTreeMap<ReplicaId, MemberKey>,
+    /// The last of its records: behind that they are the members.
+    pub record: u64,
+}
+
 /// Who the members are by a letter that belongs behind the last record of a fold and its rows; or why
-/// it cannot be believed.
+/// it cannot be believed. What costs little is looked at first.
 pub fn read_letter(
     fold: &Fold,
     rows: &dyn Rows,
     letter: &[Vec<u8>],
-) -> Result<Result<BTreeMap<ReplicaId, MemberKey>, String>, Fault> {
-    let (Some(last), Some(cluster)) = (fold.next_index().checked_sub(1), fold.cluster()) else {
+) -> Result<Result<Letter, String>, Fault> {
+    let Some(last) = fold.next_index().checked_sub(1) else {
         return Ok(Err("this replica has no record yet".into()));
     };
     if letter.len() > LETTER_RECORDS {
         return Ok(Err(format!("more than {LETTER_RECORDS} records")));
     }
-    let mut known = BTreeMap::new();
-    let mut waiting = BTreeMap::new();
-    for member in members::live(rows)? {
-        let of = if member.is_active() { &mut known } else { &mut waiting };
-        of.insert(member.id, member.member_key);
-    }
-    let mut invited: BTreeMap<_, _> =
-        invitations::list(rows)?.into_iter().map(|one| (one.key, one.named)).collect();
-    let mut next_replica = fold.next_replica();
-    let mut before = last;
-    let mut decoded = Vec::new();
+    let mut reading = Reading::new(fold, rows, last)?;
+    let mut records = Vec::new();
     for bytes in letter {
-        match Record::decode(bytes) {
-            Ok(record) => decoded.push(Unverified::new(record)),
+        let record = match Record::decode(bytes) {
+            Ok(record) => record,
             Err(refusal) => return Ok(Err(format!("a record that is none: {refusal}"))),
+        };
+        if let Err(what) = reading.take(&record) {
+            return Ok(Err(format!("record {}: {what}", record.index())));
+        }
+        records.push(record);
+    }
+    let mut records = records.into_iter().peekable();
+    while records.peek().is_some() {
+        let some = records.by_ref().take(VERIFIED_TOGETHER).map(Unverified::new).collect();
+        if let Some(refusal) = verify_all(some, &Threads::all()).into_iter().find_map(Result::err) {
+            return Ok(Err(refusal.to_string()));
         }
     }
-    for record in verify_all(decoded, &Threads::all()) {
-        let record = match &record {
-            Ok(record) => record.get(),
-            Err(refusal) => return Ok(Err(refusal.to_string())),
-        };
-        let wrong = |what: &str| Ok(Err(format!("record {}: {what}", record.index())));
+    Ok(Ok(Letter { members: reading.known, record: reading.last }))
+}
+
+/// Who the members are, as far as a letter has been read.
+struct Reading {
+    cluster: Option<ClusterId>,
+    incarnation: u64,
+    last: u64,
+    known: BTreeMap<ReplicaId, MemberKey>,
+    waiting: BTreeMap<ReplicaId, MemberKey>,
+    invited: BTreeMap<InvitationKey, Option<MemberFingerprint>>,
+    next_replica: ReplicaId,
+}
+
+impl Reading {
+    fn new(fold: &Fold, rows: &dyn Rows, last: u64) -> Result<Self, Fault> {
+        let (mut known, mut waiting) = (BTreeMap::new(), BTreeMap::new());
+        for member in members::live(rows)? {
+            let of = if member.is_active() { &mut known } else { &mut waiting };
+            of.insert(member.id, member.member_key);
+        }
+        let invited = invitations::unused(rows)?.into_iter().map(|one| (one.key, one.named));
+        Ok(Reading {
+            cluster: fold.cluster(),
+            incarnation: fold.incarnation(),
+            last,
+            known,
+            waiting,
+            invited: invited.collect(),
+            next_replica: fold.next_replica(),
+        })
+    }
+
+    /// Takes the next record, whose signatures nobody has checked yet.
+    fn take(&mut self, record: &Record) -> Result<(), &'static str> {
         let (signed, proposal) = (record.proposal(), record.proposal().proposal());
-        if record.index() <= before {
-            return wrong("out of order, or one that this replica has");
+        if record.index() <= self.last {
+            return Err("out of order, or one that this replica has");
         }
-        before = record.index();
-        if (proposal.cluster, proposal.incarnation) != (cluster, fold.incarnation()) {
-            return wrong("of another group");
+        self.last = record.index();
+        if (Some(proposal.cluster), proposal.incarnation) != (self.cluster, self.incarnation) {
+            return Err("of another group");
         }
-        if known.get(&proposal.actor.member) != Some(&signed.key()) {
-            return wrong("not signed by a member");
+        if self.known.get(&proposal.actor.member) != Some(&signed.key()) {
+            return Err("not signed by a member");
         }
         match &proposal.event {
             Event::MemberInvited(invitation) => {
-                invited.insert(invitation.key, invitation.named);
+                self.invited.insert(invitation.key, invitation.named);
             }
             Event::MemberJoined(joined) => {
-                let Some(named) = invited.remove(&joined.invitation) else {
-                    return wrong("somebody joins without an invitation");
+                let fingerprint = joined.member_key.fingerprint();
+                let of = match self.invited.remove(&joined.invitation) {
+                    None => return Err("somebody joins without an invitation"),
+                    Some(None) => &mut self.waiting,
+                    Some(Some(named)) if named == fingerprint => &mut self.known,
+                    Some(Some(_)) => return Err("somebody joins by the invitation of another one"),
                 };
-                let approved = named == Some(joined.member_key.fingerprint());
-                let of = if approved { &mut known } else { &mut waiting };
-                of.insert(next_replica, joined.member_key);
-                next_replica = ReplicaId(next_replica.0.saturating_add(1));
+                of.insert(self.next_replica, joined.member_key);
+                self.next_replica = ReplicaId(self.next_replica.0.saturating_add(1));
+                if self.known.len() + self.waiting.len() > MEMBERS_AT_ONCE {
+                    return Err("more members than there may be");
+                }
             }
             Event::MemberApproved(id) => {
-                let Some(key) = waiting.remove(id) else {
-                    return wrong("approves somebody who does not wait");
-                };
-                known.insert(*id, key);
+                let key = self.waiting.remove(id).ok_or("approves somebody who does not wait")?;
+                self.known.insert(*id, key);
             }
             Event::MemberRemoved(id) => {
-                known.remove(id);
-                waiting.remove(id);
+                self.known.remove(id);
+                self.waiting.remove(id);
             }
-            _ => return wrong("not about members"),
+            _ => return Err("not about members"),
         }
+        Ok(())
     }
-    Ok(Ok(known))
 }
 
 #[cfg(test)]
@@ -142,7 +191,8 @@ mod tests {
     }
 
     fn read(view: &View, letter: &[Vec<u8>]) -> Result<BTreeMap<ReplicaId, MemberKey>, String> {
-        read_letter(view.fold(), view.rows(), letter).unwrap()
+        let read = read_letter(view.fold(), view.rows(), letter).unwrap();
+        read.map(|letter| letter.members)
     }
 
     /// Members 1 and 2 are replaced by 3 and 4 while somebody is away who knew them.
@@ -199,6 +249,24 @@ mod tests {
         assert!(read(&away, &letter).is_ok(), "member 1 has let her in");
         let by_herself = &letter[2..];
         assert!(read(&away, by_herself).unwrap_err().contains("not signed by a member"));
+    }
+
+    /// A member may let in as many as there may be, not more.
+    #[test]
+    fn a_letter_names_no_more_members_than_there_may_be() {
+        let mut group = Group::new();
+        let (away, after) = (view(&group), group.fold.next_index() - 1);
+        for seed in 1..MEMBERS_AT_ONCE as u8 {
+            group.enrol(100 + seed);
+        }
+        let mut full = letter(&group.rows, after).unwrap().unwrap();
+        assert_eq!(read(&away, &full).unwrap().len(), MEMBERS_AT_ONCE);
+        // As whoever keeps the removal of another one back says it.
+        group.apply(Event::MemberRemoved(ReplicaId(2)));
+        let removal = group.fold.next_index() - 1;
+        group.enrol(99);
+        full.extend(letter(&group.rows, removal).unwrap().unwrap());
+        assert!(read(&away, &full).unwrap_err().contains("more members than there may be"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::disk::watermark::Marks;
 /// The promises that the log keeps, and how far they are written down.
 pub(super) struct Keeper {
     file: Box<dyn Marks>,
-    /// What the log keeps.
+    /// What the log keeps, at least.
     mark: Watermark,
     /// What was written last, and how.
     written: (Watermark, Durable),
@@ -20,11 +20,6 @@ impl Keeper {
     /// Goes on from what is written in the file, and durable.
     pub(super) fn new(file: Box<dyn Marks>, mark: Watermark) -> Self {
         Keeper { file, mark, written: (mark, Durable::Now) }
-    }
-
-    /// What the log keeps, synced.
-    pub(super) fn mark(&self) -> Watermark {
-        self.mark
     }
 
     /// A write to the log is about to be synced. If it leaves less of the log, since a leader does not
@@ -113,12 +108,12 @@ mod tests {
         let less = Watermark { last_term: 4, last_index: 29, ..mark };
         assert_eq!(written.0.lock().unwrap().as_slice(), [(less, Durable::Now)]);
         keeper.synced(&shorter).unwrap();
-        assert_eq!(keeper.mark(), less);
+        assert_eq!(keeper.mark, less);
         let longer = write(&[(6, 30)]);
         keeper.before(&longer).unwrap();
-        assert_eq!(keeper.mark(), less, "not before it is synced");
+        assert_eq!(keeper.mark, less, "not before it is synced");
         keeper.synced(&longer).unwrap();
-        assert_eq!(keeper.mark(), Watermark { last_term: 6, last_index: 30, ..mark });
+        assert_eq!(keeper.mark, Watermark { last_term: 6, last_index: 30, ..mark });
         assert_eq!(written.0.lock().unwrap().len(), 1);
     }
 }

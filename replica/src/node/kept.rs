@@ -70,6 +70,7 @@ impl<D: Disk> Loop<D> {
             disk,
             later: Batch::new(),
             keeper,
+            writes: 0,
             foresight,
             fetching: None,
             scrub: None,

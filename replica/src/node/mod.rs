@@ -27,7 +27,7 @@ pub use agreement::{Disagreement, SignedHead};
 pub(crate) use foresight::{Threads, check};
 pub use group::introduced;
 pub use handle::{Handle, Outcome, Stopped, Submission};
-pub use introducing::{LETTER_BYTES, LETTER_RECORDS, letter, read_letter};
+pub use introducing::{LETTER_BYTES, LETTER_RECORDS, Letter, letter, read_letter};
 pub use librarian::Portions;
 pub(crate) use mend::{MADE_DIR, MAKING_DIR};
 pub use start::{Node, Options, Peering};

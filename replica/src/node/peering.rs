@@ -7,6 +7,7 @@ use std::time::Instant;
 use ledger::history::{
     Fold, MemberKey, Record, ReplicaId, SignedProposal, Verdict, members, requests,
 };
+use ledger::limits::MEMBERS_AT_ONCE;
 use ledger::lock::signatures::{Unverified, verify_all};
 use ledger::rows::Draft;
 use ledger::rows::raft::{Ahead, PeerHead};
@@ -142,13 +143,13 @@ impl<D: Disk> Loop<D> {
         log::heads(&mut self.later, &heads);
     }
 
-    /// Others show what this replica has signed. If its log does not keep that, the whole data
-    /// directory is an older copy of what it was: nothing in it is damaged, and it must not go on.
+    /// Others show what this replica has signed. If its log has synced fewer writes than that, the whole
+    /// data directory is an older copy of what it was: nothing in it is damaged, and it must not go
+    /// on.
     pub(super) fn look_at_what_is_shown(&mut self) -> Result<(), Fault> {
         let key = MemberKey(self.kept.member.public().0);
-        let mark = self.keeper.mark();
         for (peer, head) in std::mem::take(&mut self.kept.reach.shown) {
-            if head.kept_by(&mark) || planted!(TrustOldCopy) {
+            if head.writes <= self.writes || planted!(TrustOldCopy) {
                 continue;
             }
             if let Err(refusal) = self.kept.agreement.is_own(key, head) {
@@ -156,15 +157,9 @@ impl<D: Disk> Loop<D> {
                 continue;
             }
             let what = format!(
-                "replica {peer} has this one's signature on a log that went on to entry {} of term \
-                 {}, in term {}; the log here ends at entry {} of term {}, in term {}: an older \
-                 copy of the data directory was put back",
-                head.mark.last_index,
-                head.mark.last_term,
-                head.mark.term,
-                mark.last_index,
-                mark.last_term,
-                mark.term,
+                "replica {peer} has this one's signature on {} writes of its log, of which only {} \
+                 are here: an older copy of the data directory was put back",
+                head.writes, self.writes,
             );
             return Err(Fault::new(what).of(Ailment::RolledBack));
         }
@@ -198,7 +193,12 @@ impl<D: Disk> Loop<D> {
         {
             return Ok(());
         }
-        self.kept.told.insert(from, Told { record, members, tick });
+        let told = &mut self.kept.told;
+        if told.len() >= MEMBERS_AT_ONCE && !told.contains_key(&from) {
+            let oldest = told.iter().min_by_key(|(_, told)| told.tick).map(|(id, _)| *id);
+            oldest.and_then(|id| told.remove(&id));
+        }
+        told.insert(from, Told { record, members, tick });
         self.tell_membership()
     }
 
@@ -424,13 +424,13 @@ impl<D: Disk> Loop<D> {
             return Ok(());
         }
         let view = self.view();
-        let mark = self.keeper.mark();
-        if let Some(head) = self.kept.agreement.own(&view, mark, &*self.kept.member) {
+        let writes = self.writes;
+        if let Some(head) = self.kept.agreement.own(&view, writes, &*self.kept.member) {
             for peer in self.kept.reach.peers_up() {
                 self.kept.reach.send(peer, Message::Head(head));
             }
         }
-        for found in self.kept.agreement.compare(&view, mark, &*self.kept.member)? {
+        for found in self.kept.agreement.compare(&view, writes, &*self.kept.member)? {
             tracing::error!(
                 peer = %found.theirs.replica, record = found.theirs.head.record,
                 "another replica has another history, or is damaged, or lies"
@@ -464,6 +464,7 @@ impl<D: Disk> Loop<D> {
             unreachable: self.kept.reach.unreachable.clone(),
             shut_out_by: self.kept.reach.shut_out_by.clone(),
             refused_by: self.kept.reach.refused_by.clone(),
+            lonely: self.kept.reach.lonely,
             heads: self.kept.agreement.heads().clone(),
             disagreements: self.kept.agreement.disagreements().clone(),
             fetching: self.fetching.as_ref().map(|fetching| fetching.target.record.record),

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ledger::history::ReplicaId;
+use ledger::Fault;
+use ledger::history::{ReplicaId, members};
+use ledger::rows::Rows;
 
 use super::librarian::Librarian;
 use super::surroundings::Way;
 use crate::peers::{Event as LinkEvent, Head, Memory, Message, Session};
 
-/// Ticks without anybody to talk to after which a replica lets those speak whom it does not know.
+/// Ticks without a member on record to talk to after which a replica lets those speak whom it does not know.
 const LONELY_TICKS: u64 = 100;
 
 /// Ticks for which it does so after somebody has come.
@@ -25,11 +27,12 @@ pub(super) struct Reach {
     pub(super) shut_out_by: BTreeSet<ReplicaId>,
     /// Who does not want to talk to this replica: it may not know its key.
     pub(super) refused_by: BTreeSet<ReplicaId>,
-    /// The last tick at which it could send to anybody.
+    /// The last tick at which it could send to a member on record.
     pub(super) company: u64,
     /// The last tick at which somebody came whom it does not know.
     pub(super) stranger: Option<u64>,
-    /// Whether it can send to nobody, and has not for a while, and somebody comes whom it does not know.
+    /// Whether it can send to no member on record, and could not for a while, and somebody comes whom it
+    /// does not know.
     pub(super) lonely: bool,
     /// The tick at which each was heard of last.
     pub(super) heard: BTreeMap<ReplicaId, u64>,
@@ -77,10 +80,9 @@ impl Reach {
                 if why.says_removed() {
                     self.shut_out_by.insert(*peer);
                 }
+                // Whether it cannot be reached elsewhere as well says nothing of that.
                 if why.is_refusal() {
                     self.refused_by.insert(*peer);
-                } else {
-                    self.refused_by.remove(peer);
                 }
                 self.unreachable.insert(*peer, why.to_string());
             }
@@ -95,16 +97,20 @@ impl Reach {
     }
 
     /// Looks whether it has to let those speak whom it does not know. Says whether that has changed.
-    pub(super) fn look_for_company(&mut self, ticks: u64) -> bool {
-        if !self.up.is_empty() {
-            self.company = ticks;
+    pub(super) fn look_for_company(&mut self, ticks: u64, rows: &dyn Rows) -> Result<bool, Fault> {
+        for peer in self.up.keys() {
+            // Others are there by the word of somebody, and must not keep those away who know better.
+            if members::member(rows, *peer)?.is_some_and(|member| member.is_active()) {
+                self.company = ticks;
+                break;
+            }
         }
         if self.memory.has_stranger_come() {
             self.stranger = Some(ticks);
         }
         let alone = ticks.saturating_sub(self.company) > LONELY_TICKS;
         let lonely = alone && self.stranger.is_some_and(|since| ticks - since < STRANGER_TICKS);
-        std::mem::replace(&mut self.lonely, lonely) != lonely
+        Ok(std::mem::replace(&mut self.lonely, lonely) != lonely)
     }
 
     pub(super) fn peers_up(&self) -> BTreeSet<ReplicaId> {

@@ -56,6 +56,8 @@ pub(super) struct Loop<D: Disk> {
     /// What nobody relies on yet: it goes with whatever is written next.
     pub(super) later: Batch,
     pub(super) keeper: Keeper,
+    /// How often the log was synced, in all the replica's life.
+    pub(super) writes: u64,
     pub(super) foresight: Foresight,
     pub(super) fetching: Option<Fetching>,
     /// Looks for damage, where the disk is a real one.
@@ -107,6 +109,7 @@ impl<D: Disk> Loop<D> {
     pub(super) fn begin(&mut self) -> Result<(), Fault> {
         // It may have been shown something while it took no part.
         self.look_at_what_is_shown()?;
+        self.tell_membership()?;
         let members = group::wanted(self.view().rows())?;
         // Reads may wait since before the database was opened again.
         let reads = self.kept.reading.keys().copied().map(Input::Read).collect::<Vec<_>>();
@@ -125,7 +128,8 @@ impl<D: Disk> Loop<D> {
         self.hand_proposals_over(now)?;
         self.fetch_on(now)?;
         self.compare_heads()?;
-        if self.kept.reach.look_for_company(self.kept.ticks) {
+        let view = self.view();
+        if self.kept.reach.look_for_company(self.kept.ticks, view.rows())? {
             self.tell_membership()?;
         }
         self.forget_told()?;
@@ -321,8 +325,10 @@ impl<D: Disk> Loop<D> {
         // The mark of the sync before is written by now, and becomes durable with this one.
         self.keeper.write(Durable::Later)?;
         self.keeper.before(write)?;
+        log::writes(&mut self.later, self.writes + 1);
         let durable = if planted!(AcknowledgeBeforeSync) { Durable::Later } else { Durable::Now };
         self.disk.commit(std::mem::take(&mut self.later), durable)?;
+        self.writes += 1;
         self.keeper.synced(write)?;
         if let Some((at, group)) = &write.installed {
             let fold = self.view().fold().clone();

@@ -16,7 +16,7 @@ use ledger::rows::raft::{Ahead, Identity, Neighbour, PeerHead};
 use ledger::{Ailment, Fault};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::agreement::Agreement;
@@ -343,7 +343,7 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     let (tell_membership, membership) = watch::channel(found.membership.clone());
     let tells = Tells { views: tell_views, group: tell_group, membership: tell_membership };
     let (commands, to_do) = mpsc::channel();
-    let memory = Arc::new(remembered(found.view.rows())?);
+    let memory = Arc::new(remembered(found.view.rows()));
     let mut agreement = Agreement::new(cluster, incarnation, replica);
     agreement.reached(&found.view);
     // Copies of proposals have other numbers than in every run before.
@@ -366,6 +366,7 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
         stopping: None,
     };
     let work = Loop::new(kept, core, found.disk, found.keeper, foresight, found.ahead);
+    let work = Loop { writes: found.writes, ..work };
     let queue = queue();
     let handle = Handle {
         commands,
@@ -373,6 +374,7 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
         group,
         membership: membership.clone(),
         queue,
+        visits: Arc::new(Semaphore::new(1)),
         member,
         cluster,
         replica,
@@ -383,12 +385,16 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     Ok(((handle, membership, memory), work))
 }
 
-/// What the others had signed when it was last written down. What cannot be read is not remembered.
-fn remembered(rows: &dyn Rows) -> Result<Memory, Fault> {
-    let heads = log::remembered(rows)?;
-    Ok(Memory::of(heads.into_iter().filter_map(|PeerHead { replica, head }| {
+/// What the others had signed when it was last written down. What cannot be read is not remembered:
+/// no more than that is lost.
+fn remembered(rows: &dyn Rows) -> Memory {
+    let heads = log::remembered(rows).unwrap_or_else(|fault| {
+        tracing::warn!(%fault, "what the other members had signed is forgotten");
+        Vec::new()
+    });
+    Memory::of(heads.into_iter().filter_map(|PeerHead { replica, head }| {
         Head::from_bytes(&head).ok().map(|head| (ReplicaId(replica), head))
-    })))
+    }))
 }
 
 /// A loop on a database that was opened again.
@@ -406,7 +412,7 @@ fn again(
     tracing::info!("the database is open again: this replica takes part as before");
     let foresight = Foresight::start()?;
     let work = Loop::new(kept, core, found.disk, found.keeper, foresight, found.ahead);
-    Ok(Loop { scrub: Some(scrub), ..work })
+    Ok(Loop { scrub: Some(scrub), writes: found.writes, ..work })
 }
 
 /// Starts on what a data directory holds. If its database is damaged it is mended first, as far as it
@@ -439,6 +445,7 @@ fn sound<T>(
 struct Found<D> {
     disk: D,
     keeper: Keeper,
+    writes: u64,
     ahead: Option<Ahead>,
     view: Arc<View>,
     membership: Arc<Membership>,
@@ -454,10 +461,11 @@ fn found<D: Disk, M: Marks + 'static>(
     let (_, replica) = log::names(&identity);
     let rows: Box<dyn Rows + Send + Sync> = Box::new(disk.view());
     let fold = Fold::open_knowing(&*rows, known)?;
+    let writes = log::written(&*rows)?;
     let (applied, ahead) = (saved.applied, saved.ahead);
     let membership = Arc::new(group::membership(&*rows, replica, &saved.group, &BTreeMap::new())?);
     let core = Core::with_window(replica, saved, seed, window)?;
     let view = Arc::new(View::new(applied, fold, rows));
     let keeper = Keeper::new(Box::new(watermark), mark);
-    Ok((core, Found { disk, keeper, ahead, view, membership }))
+    Ok((core, Found { disk, keeper, writes, ahead, view, membership }))
 }

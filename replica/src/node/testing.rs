@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use ledger::history::{ReplicaId, RequestId, SignedProposal};
 use ledger::lock::signatures::Signer;
-use ledger::rows::watermark::Watermark;
 use ledger::{Fault, Refusal};
 use tokio::sync::{oneshot, watch};
 
 use super::foresight::Foresight;
 use super::handle::Command;
-use super::introducing::read_letter;
+use super::introducing::{Letter, read_letter};
 use super::librarian::{Librarian, Portions};
 use super::run::Loop;
 use super::start::{Around, prepare};
@@ -157,17 +156,13 @@ impl<D: Disk> Machine<D> {
     }
 
     /// Somebody brings it a letter, as to [`Handle::introduced`]; says whether that was believed.
-    pub fn visited(
-        &mut self,
-        by: ReplicaId,
-        record: u64,
-        letter: &[Vec<u8>],
-    ) -> Result<bool, Fault> {
-        let Ok(members) = read_letter(self.view().fold(), self.view().rows(), letter)? else {
+    pub fn visited(&mut self, by: ReplicaId, letter: &[Vec<u8>]) -> Result<bool, Fault> {
+        let view = self.view();
+        let Ok(Letter { members, record }) = read_letter(view.fold(), view.rows(), letter)? else {
             return Ok(false);
         };
-        let believed = members.contains_key(&by);
-        if believed && self.group().up.is_empty() {
+        let believed = members.contains_key(&by) && self.group().lonely;
+        if believed {
             let members =
                 members.into_iter().map(|(id, key)| (id, Peer { key, address: None })).collect();
             self.work.gather(Command::Introduced { by, record, members })?;
@@ -180,9 +175,9 @@ impl<D: Disk> Machine<D> {
         self.work.kept.reach.memory.stranger_came();
     }
 
-    /// What its log keeps.
-    pub fn mark(&self) -> Watermark {
-        self.work.keeper.mark()
+    /// How many writes its log has synced.
+    pub fn writes(&self) -> u64 {
+        self.work.writes
     }
 
     /// The replica.

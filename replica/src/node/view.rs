@@ -56,6 +56,9 @@ pub struct GroupView {
     pub shut_out_by: BTreeSet<ReplicaId>,
     /// Who does not want to talk to this replica: perhaps it does not know its key.
     pub refused_by: BTreeSet<ReplicaId>,
+    /// Whether it can talk to no member on record, and listens to those who can show that they are
+    /// members.
+    pub lonely: bool,
     /// How far the others say that they have come.
     pub heads: BTreeMap<ReplicaId, Head>,
     /// Who has other records, or another fold, than this one.
@@ -95,6 +98,7 @@ impl GroupView {
             unreachable: BTreeMap::new(),
             shut_out_by: BTreeSet::new(),
             refused_by: BTreeSet::new(),
+            lonely: false,
             heads: BTreeMap::new(),
             disagreements: BTreeMap::new(),
             fetching: None,

@@ -6,7 +6,7 @@
 //! | Propose | [request, term, proposal] |
 //! | Proposed | [request, 1, leader or null], [request, 2] busy, [request, 3] displaced, [request, 4] clock apart, [request, 5] not a proposal |
 //! | HandOver | [member or null] |
-//! | Head | [record index, record hash, fold hash, applied log index, [term, vote, last log term, last log index], signature] |
+//! | Head | [record index, record hash, fold hash, writes, signature] |
 //! | RecordsWanted | [request, from, upto] |
 //! | Records | [request, first, [record...]] |
 //! | RecordsEnd | [request, next] |
@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use ledger::cbor::{Malformed, Reader, Writer};
 use ledger::history::{FoldHash, MemberKey, RecordHash, ReplicaId};
 use ledger::limits::{ADDRESS_BYTES, MEMBERS_AT_ONCE, PROPOSAL_BYTES, RECORD_BYTES};
-use ledger::rows::watermark::Watermark;
 
 use super::frame::Kind;
 use super::membership::Peer;
@@ -192,27 +191,21 @@ fn read_propose(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
 
 impl Head {
     pub(super) fn write(&self, out: &mut Writer) {
-        let Watermark { term, vote, last_term, last_index } = self.mark;
-        out.array(6).uint(self.record).bytes(&self.hash.0).bytes(&self.fold.0);
-        out.uint(self.applied).array(4).uint(term).uint(vote).uint(last_term).uint(last_index);
-        out.bytes(&self.signature);
+        out.array(5).uint(self.record).bytes(&self.hash.0).bytes(&self.fold.0);
+        out.uint(self.writes).bytes(&self.signature);
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Head, Malformed> {
-        reader.array_of(6)?;
-        let (record, hash, fold) = (reader.uint()?, reader.fixed()?, reader.fixed()?);
-        let applied = reader.uint()?;
-        reader.array_of(4)?;
-        let mark = Watermark {
-            term: reader.uint()?,
-            vote: reader.uint()?,
-            last_term: reader.uint()?,
-            last_index: reader.uint()?,
+        reader.array_of(5)?;
+        let head = Head {
+            record: reader.uint()?,
+            hash: RecordHash(reader.fixed()?),
+            fold: FoldHash(reader.fixed()?),
+            writes: reader.uint()?,
+            signature: reader.fixed()?,
         };
         reader.close();
-        let signature = reader.fixed()?;
-        reader.close();
-        Ok(Head { record, hash: RecordHash(hash), fold: FoldHash(fold), applied, mark, signature })
+        Ok(head)
     }
 
     /// As on the wire, by itself.
@@ -420,17 +413,14 @@ mod tests {
                 .prop_map(|(term, to)| Message::Yields { term, to: ReplicaId(to) }),
             1 => (any::<u64>(), answer())
                 .prop_map(|(request, answer)| Message::Proposed { request, answer }),
-            1 => (any::<u64>(), hash(), hash(), any::<[u64; 5]>(), any::<u8>()).prop_map(
-                |(record, hash, fold, [applied, term, vote, last_term, last_index], byte)| {
-                    Message::Head(Head {
-                        record,
-                        hash: RecordHash(hash),
-                        fold: FoldHash(fold),
-                        applied,
-                        mark: Watermark { term, vote, last_term, last_index },
-                        signature: [byte; 64],
-                    })
-                }
+            1 => (any::<u64>(), hash(), hash(), any::<u64>(), any::<u8>()).prop_map(
+                |(record, hash, fold, writes, byte)| Message::Head(Head {
+                    record,
+                    hash: RecordHash(hash),
+                    fold: FoldHash(fold),
+                    writes,
+                    signature: [byte; 64],
+                })
             ),
             1 => (any::<u64>(), any::<u64>(), any::<u64>()).prop_map(
                 |(request, a, b)| Message::RecordsWanted { request, from: a.min(b), upto: a.max(b) }

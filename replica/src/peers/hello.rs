@@ -470,7 +470,6 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
 mod tests {
     use ledger::history::{FoldHash, RecordHash};
     use ledger::limits::ADDRESS_BYTES;
-    use ledger::rows::watermark::Watermark;
 
     use super::*;
 
@@ -493,13 +492,11 @@ mod tests {
     }
 
     fn theirs() -> Hello {
-        let mark = Watermark { term: u64::MAX, vote: 2, last_term: 7, last_index: 1 << 40 };
         let head = Head {
             record: 1 << 33,
             hash: RecordHash([1; 32]),
             fold: FoldHash([2; 32]),
-            applied: 1 << 40,
-            mark,
+            writes: u64::MAX,
             signature: [3; 64],
         };
         let address = Some("x".repeat(ADDRESS_BYTES));

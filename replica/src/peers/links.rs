@@ -105,6 +105,8 @@ pub(super) struct Shared {
     pub(super) random: Random,
     /// Where members say that they are reached.
     said: Mutex<BTreeMap<ReplicaId, String>>,
+    /// What each has shown last of what this member had signed.
+    shown: Mutex<BTreeMap<ReplicaId, Head>>,
     pub(super) pending: Mutex<Pending>,
     pub(super) places: Mutex<Places>,
     pub(super) joiners: Arc<Semaphore>,
@@ -132,7 +134,10 @@ impl Shared {
         if let Some(address) = address {
             lock(&self.said).insert(id, address);
         }
-        if let Some(head) = remembered {
+        // The same again is no news, however often somebody comes.
+        if let Some(head) = remembered
+            && lock(&self.shown).insert(id, head) != Some(head)
+        {
             self.tell(Event::Remembered(id, head));
         }
         session
@@ -214,6 +219,7 @@ impl Links {
             memory,
             random,
             said: Mutex::default(),
+            shown: Mutex::default(),
             pending: Mutex::default(),
             places: Mutex::default(),
             joiners: Arc::new(Semaphore::new(limits.joiners)),
@@ -306,6 +312,7 @@ impl Manager {
         lock(&self.outboxes).retain(|id, _| self.dialled.contains_key(id));
         lock(&self.shared.rooms).retain(|id, _| now.members.contains_key(id));
         lock(&self.shared.said).retain(|id, _| now.members.contains_key(id));
+        lock(&self.shared.shown).retain(|id, _| now.members.contains_key(id));
         // One that somebody still waits for has other holders.
         self.turns.retain(|id, turn| now.members.contains_key(id) || Arc::strong_count(turn) > 1);
         for (id, peer) in &now.members {

@@ -162,9 +162,11 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream, address: IpAdd
             return;
         }
         Some(Ok(Err(NotBegun::Tls(error)))) => {
-            if matches!(error, TlsError::Refused(_)) {
-                shared.memory.stranger_came();
-                tell_of_strangers(&shared, address);
+            match &error {
+                // Its key is no member's here.
+                TlsError::OtherKey => shared.memory.stranger_came(),
+                TlsError::Refused(_) => tell_of_strangers(&shared, address),
+                _ => {}
             }
             error.to_string()
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use ledger::history::{FoldHash, RecordHash, ReplicaId};
-use ledger::rows::watermark::Watermark;
 
 use super::membership::Peer;
 use crate::core::{PeerMessage, Rejection};
@@ -98,33 +97,11 @@ pub struct Head {
     pub hash: RecordHash,
     /// The fold hash behind it.
     pub fold: FoldHash,
-    /// The last entry of the sender's log that it has applied: it was committed.
-    pub applied: u64,
-    /// What the sender's log has promised and keeps, synced.
-    pub mark: Watermark,
+    /// How many writes the sender's log has synced, in all its life. Whoever comes back with fewer has
+    /// an older log.
+    pub writes: u64,
     /// The sender's signature. This room does not check it, or know over what it is.
     pub signature: [u8; 64],
-}
-
-impl Head {
-    /// Whether whoever has signed this has promised all that the other one, of the same replica, says.
-    pub(super) fn promises(&self, other: &Head) -> bool {
-        self.applied >= other.applied
-            && (self.mark == other.mark || !self.mark.kept_by(&other.mark))
-    }
-
-    /// Whether a replica that keeps what `found` says still keeps what it had when it signed this.
-    ///
-    /// What was committed stays, and so do terms and votes. The end of a log that was not committed is
-    /// cut off by a leader that does not have it, and may end in an older term for a moment: only
-    /// in the same term or a later one is a shorter log less than it was.
-    pub fn kept_by(&self, found: &Watermark) -> bool {
-        let Watermark { term, vote, last_term, last_index } = self.mark;
-        let cut = found.last_term < last_term;
-        let (last_term, last_index) = if cut { (0, 0) } else { (last_term, last_index) };
-        let mark = Watermark { term, vote, last_term, last_index };
-        mark.kept_by(found) && self.applied <= found.last_index
-    }
 }
 
 impl Message {
@@ -159,40 +136,5 @@ pub(super) fn leader_of(rejection: Rejection) -> Option<ReplicaId> {
     match rejection {
         Rejection::NotLeader(leader) => leader,
         Rejection::Busy | Rejection::Displaced => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_committed_and_promised_has_to_be_kept_and_the_rest_may_be_cut_off() {
-        let mark =
-            |term, vote, last_term, last_index| Watermark { term, vote, last_term, last_index };
-        let head = Head {
-            record: 9,
-            hash: RecordHash([1; 32]),
-            fold: FoldHash([2; 32]),
-            applied: 28,
-            mark: mark(6, 2, 5, 30),
-            signature: [0; 64],
-        };
-        for (found, kept) in [
-            (mark(6, 2, 5, 30), true),
-            (mark(6, 2, 5, 31), true),
-            (mark(7, 0, 6, 29), true),
-            // A leader of a later term has cut it off, and the rest is on its way.
-            (mark(6, 2, 4, 29), true),
-            (mark(6, 2, 4, 28), true),
-            // What was committed is gone; a vote; a term; an end of that very term.
-            (mark(6, 2, 4, 27), false),
-            (mark(7, 2, 6, 27), false),
-            (mark(6, 3, 5, 30), false),
-            (mark(5, 2, 5, 30), false),
-            (mark(6, 2, 5, 29), false),
-        ] {
-            assert_eq!(head.kept_by(&found), kept, "{found:?}");
-        }
     }
 }

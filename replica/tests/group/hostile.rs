@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use ledger::history::{FoldHash, MemberKey, RecordHash, ReplicaId};
 use ledger::lock::signatures::Signer;
-use ledger::rows::watermark::Watermark;
 use ledger::testing::key;
 use raft::eraftpb::{ConfState, Entry, EntryType, Message as RaftMessage, MessageType, Snapshot};
 use replica::core::{PeerMessage, RecordPointer};
@@ -342,8 +341,7 @@ async fn what_is_no_message_ends_a_connection_and_is_named() {
             record: 1,
             hash: RecordHash([1; 32]),
             fold: FoldHash([2; 32]),
-            applied: 0,
-            mark: Watermark::default(),
+            writes: 1 << 50,
             signature: [3; 64],
         };
         let foreign = ledger::history::records::record(replica.handle().view().rows(), siege.last)
@@ -381,8 +379,7 @@ async fn floods_and_slow_bytes_cost_the_others_nothing_that_grows() {
             record: 1 << 50,
             hash: RecordHash([1; 32]),
             fold: FoldHash([2; 32]),
-            applied: 0,
-            mark: Watermark::default(),
+            writes: 1 << 50,
             signature: [3; 64],
         };
         let kinds = vec![

@@ -38,7 +38,8 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
             return Ok(());
         }
         if !self.lost.contains(&id) && !self.suspects.contains(&who) {
-            site.copy = site.disk.copy().map(|copy| (id, copy));
+            let writes = log::written(&site.disk.synced()).map_err(unexpected)?;
+            site.copy = site.disk.copy().map(|copy| (id, writes, copy));
         }
         Ok(())
     }
@@ -47,8 +48,7 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
     /// with: the others must have it on their disks that the machine has promised more. Of what
     /// nobody remembers nobody can tell.
     pub(crate) fn set_back(&mut self, who: ProcessId) -> Result<()> {
-        let Some((id, copy)) = self.sites[who].copy.clone() else { return Ok(()) };
-        let Some(mark) = copy.mark() else { return Ok(()) };
+        let Some((id, writes, copy)) = self.sites[who].copy.clone() else { return Ok(()) };
         let same = self.sites[who].part == Part::Member && self.sites[who].replica == Some(id);
         if !same || self.sites[who].destroyed || !self.may_do_without(who) {
             return Ok(());
@@ -65,7 +65,7 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
                 continue;
             }
             match site.remembers(id)? {
-                Some(known) if !known.kept_by(&mark) => remember += 1,
+                Some(known) if known.writes > writes => remember += 1,
                 _ => forgetful += 1,
             }
         }
@@ -104,7 +104,7 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
         };
         let decoded = replica::peers::testing::message_of(kind, body, machine.replica(), peer);
         let promise = matches!(&decoded, Some(Ok(message @ Message::Raft(_))) if promises(message));
-        if promise && !head.kept_by(&machine.mark()) {
+        if promise && head.writes > machine.writes() {
             return Err(invariants::an_older_copy_promises_nothing(who, to));
         }
         Ok(())

@@ -96,9 +96,8 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
         let site = &mut self.sites[who];
         site.post.set_up(kept.keys().copied().collect());
         site.links = kept;
-        let last = view.fold().next_index().saturating_sub(1);
         for (to, letter) in letters {
-            if self.turn(to, |machine| machine.visited(own, last, &letter))? {
+            if self.turn(to, |machine| machine.visited(own, &letter))? {
                 self.count("let know by a letter");
             }
         }
@@ -145,7 +144,7 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
         }
         let Some(we) = membership.holder(key) else {
             theirs.stranger_came();
-            let letter = visitable(&membership, ours, theirs)?;
+            let letter = visitable(ours, theirs)?;
             return Ok(letter.map_or(Reached::Not, |letter| Reached::Stranger(other.id, letter)));
         };
         let our_local = self.sites[who].local(ours.incarnation(), own);
@@ -224,15 +223,10 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
 }
 
 /// The letter with which a member gets known to another one that lets strangers speak.
-fn visitable(
-    membership: &Membership,
-    ours: &Machine<DataDir>,
-    theirs: &Machine<DataDir>,
-) -> Result<Option<Vec<Vec<u8>>>> {
+fn visitable(ours: &Machine<DataDir>, theirs: &Machine<DataDir>) -> Result<Option<Vec<Vec<u8>>>> {
     let (here, there) = (ours.view(), theirs.view());
     let Some(last) = there.fold().next_index().checked_sub(1) else { return Ok(None) };
-    let alone = membership.joins && theirs.group().up.is_empty();
-    if !alone || ours.incarnation() != theirs.incarnation() {
+    if !theirs.group().lonely || ours.incarnation() != theirs.incarnation() {
         return Ok(None);
     }
     letter(here.rows(), last).map_err(unexpected)

@@ -119,8 +119,8 @@ pub(super) struct Site {
     pub(super) full: bool,
     /// What it had promised is lost: it must not come back as who it was.
     pub(super) destroyed: bool,
-    /// A copy of its disk, and whose it is.
-    pub(super) copy: Option<(ReplicaId, DiskCopy)>,
+    /// A copy of its disk, whose it is, and how often its log had been synced.
+    pub(super) copy: Option<(ReplicaId, u64, DiskCopy)>,
     /// Its disk is an older copy, and it has not noticed yet.
     pub(super) set_back: bool,
     pub(super) links: BTreeMap<ReplicaId, Link>,

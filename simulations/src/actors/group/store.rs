@@ -97,13 +97,6 @@ pub(super) struct DiskCopy {
     mark: Vec<u8>,
 }
 
-impl DiskCopy {
-    /// What a replica on it has promised, as far as it knows.
-    pub(super) fn mark(&self) -> Option<Watermark> {
-        Watermark::from_file(&self.mark).map(|(_, mark)| mark)
-    }
-}
-
 /// The disk of one machine. Clones are the same disk.
 #[derive(Debug, Clone)]
 pub struct DataDir {
