@@ -23,7 +23,7 @@ const SILENCE: Ms = 3 * SECOND;
 
 /// What a peer comes to, for whoever wants to send to it.
 enum Reached {
-    Up(ProcessId, Session, [Option<Head>; 2]),
+    Up(ProcessId, Box<(Session, [Option<Head>; 2])>),
     Removed,
     /// Does not know whoever wants to talk, but listens to a letter.
     Stranger(ProcessId, Vec<Vec<u8>>),
@@ -79,7 +79,8 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
                 continue;
             }
             match self.reach(who, own, *peer, known)? {
-                Reached::Up(to, session, [theirs, ours]) => {
+                Reached::Up(to, met) => {
+                    let (session, [theirs, ours]) = *met;
                     events.extend(theirs.map(|head| Event::Remembered(*peer, head)));
                     shown.extend(ours.map(|head| (to, head)));
                     let boot = self.sites[to].boot;
@@ -160,7 +161,8 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
         let answer = greeted(&our_local, peer, &hello(&their_local, we, theirs.remembers(we)));
         Ok(match (heard, answer) {
             (Ok(heard), Ok(met)) => {
-                Reached::Up(other.id, met.session, [met.remembered, heard.remembered])
+                let shown = [met.remembered, heard.remembered];
+                Reached::Up(other.id, Box::new((met.session, shown)))
             }
             _ => Reached::Not,
         })
