@@ -29,9 +29,9 @@ use super::pulse::Pulse;
 use super::renewal::{self, Renewal};
 use super::stop::StopSignals;
 use super::{acquaintances, checkpoints, enrolling, health, invitation, log, peer_port, visits};
-use crate::disk::identity;
 use crate::disk::local_disable::LocalDisable;
 use crate::disk::recovery::StartError;
+use crate::disk::{identity, rocks};
 use crate::joining::host;
 use crate::keys::{Keys, Start, guard_memory, make_member_key, read_member_key};
 use crate::local_api::{self, Access, Api};
@@ -41,6 +41,8 @@ use crate::peers::JoinStream;
 
 /// How long the daemon waits for its own entries to be recorded before it serves all the same.
 const ENROL: Duration = Duration::from_secs(10);
+/// How long the daemon waits at its end for whoever still reads from the database.
+const CLOSING: Duration = Duration::from_secs(5);
 /// How long a replica that is out of its group stays to be asked by those who do not know it yet.
 const LEAVING: Duration = Duration::from_secs(5);
 
@@ -82,7 +84,10 @@ pub fn serve(config: Config, supported: Supported) -> Result<(), ServeError> {
         run(config, supported, async move { signals.received().await }, say_ready).await
     });
     // A request that never ends must not keep the process.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if !rocks::all_closed(CLOSING) {
+        tracing::warn!("the database is still being read while the daemon ends");
+    }
     served
 }
 

@@ -95,8 +95,11 @@ fn standing(handle: &Handle, joined: &Joined) -> Result<Option<Answer>, Fault> {
     };
     Ok(Some(match member.standing {
         Standing::Pending => Answer::Waits(joined.member_key.fingerprint()),
-        // Its machine is in the roster: it has run, and promised what an empty disk does not hold.
-        Standing::Learner | Standing::Voter if member.node.is_some() => {
+        // It has run, and promised what an empty disk does not hold: its machine is in the roster, or
+        // it has signed how far it had come.
+        Standing::Learner | Standing::Voter
+            if member.node.is_some() || handle.has_run(member.id) =>
+        {
             Answer::TurnedAway(format!(
                 "replica {} has run already, and cannot begin anew under the same key: join with an \
                  empty data directory",

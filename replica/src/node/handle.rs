@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use super::surroundings::{Clock, SystemClock, Way};
 use super::{GroupView, Supported, View};
 use crate::core::Role;
-use crate::peers::{Event as LinkEvent, Membership, Peer};
+use crate::peers::{Event as LinkEvent, Membership, Memory, Peer};
 use crate::security_log::SecurityLog;
 
 /// Records that may come before a proposal while it is on its way; later it is void.
@@ -114,6 +114,7 @@ pub struct Handle {
     pub(super) views: watch::Receiver<Arc<View>>,
     pub(super) group: watch::Receiver<Arc<GroupView>>,
     pub(super) membership: watch::Receiver<Arc<Membership>>,
+    pub(super) memory: Arc<Memory>,
     pub(super) queue: Arc<Semaphore>,
     /// Its only place is whoever's who brings a letter.
     pub(super) visits: Arc<Semaphore>,
@@ -148,6 +149,12 @@ impl Handle {
     /// Whom this replica is linked to, and who else may connect.
     pub fn membership(&self) -> Arc<Membership> {
         self.membership.borrow().clone()
+    }
+
+    /// Whether that member has ever signed what it had reached: it has run, and may have promised
+    /// something.
+    pub fn has_run(&self, member: ReplicaId) -> bool {
+        self.memory.head(member).is_some()
     }
 
     /// The place of whoever brings a letter.

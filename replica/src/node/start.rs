@@ -99,6 +99,8 @@ pub struct Node {
     carrier: Option<JoinHandle<()>>,
     /// `None` once the end has been told.
     ended: Option<oneshot::Receiver<Result<(), Fault>>>,
+    /// The loop's, until it is waited for.
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Node {
@@ -130,13 +132,13 @@ impl Node {
                     clock: Arc::new(SystemClock),
                     security: security.clone(),
                 };
-                let (prepared, mut work) = prepare(recovered, signer.clone(), around)?;
+                let (handle, mut work) = prepare(recovered, signer.clone(), around)?;
                 work.scrub = Some(Scrub::start(disk)?);
-                Ok((prepared, work))
+                Ok((handle, work))
             });
             match prepared {
-                Ok((prepared, work)) => {
-                    if tell_started.send(Ok(prepared)).is_ok() {
+                Ok((handle, work)) => {
+                    if tell_started.send(Ok(handle)).is_ok() {
                         let known = supported.rules();
                         let open = || recover_knowing(&dir, Fresh::Refused, known);
                         let again = |kept, recovered| again(kept, recovered, known);
@@ -148,12 +150,12 @@ impl Node {
                 }
             }
         });
-        loops.map_err(|e| Fault::from_error("start the replica's thread", e))?;
-        let (handle, membership, memory) =
-            started.await.unwrap_or_else(|_| Err(panicked().into()))?;
-        let mut node = Node { handle, links: None, carrier: None, ended: Some(ended) };
+        let thread = loops.map_err(|e| Fault::from_error("start the replica's thread", e))?;
+        let handle = started.await.unwrap_or_else(|_| Err(panicked().into()))?;
+        let mut node =
+            Node { handle, links: None, carrier: None, ended: Some(ended), thread: Some(thread) };
         if let Some(peering) = peering {
-            node.link(peering, member, membership, memory)?;
+            node.link(peering, member)?;
         }
         let alone = node.handle.group().raft.group.voters == [node.handle.replica.0];
         if alone && node.handle.read().await.is_err() {
@@ -171,16 +173,14 @@ impl Node {
         &mut self,
         peering: Peering,
         member: Arc<dyn Signer + Send + Sync>,
-        membership: watch::Receiver<Arc<Membership>>,
-        memory: Arc<Memory>,
     ) -> Result<(), Fault> {
         let address = peering.address;
         let Handle { cluster, incarnation, replica, supported, .. } = self.handle;
         let config = peers::Config {
             identity: peers::Identity::new(member),
             local: Local { cluster, incarnation, replica, address, program: supported.program() },
-            membership,
-            memory,
+            membership: self.handle.membership.clone(),
+            memory: self.handle.memory.clone(),
             limits: Limits::default(),
             random: Arc::new(|| random().unwrap_or_default()),
         };
@@ -291,12 +291,17 @@ impl Node {
     }
 }
 
-/// Whoever drops it without stopping it wants it gone all the same.
+/// Whoever drops it without stopping it wants it gone all the same. Waits for that, which takes a second
+/// where another replica is to lead.
 impl Drop for Node {
     fn drop(&mut self) {
         let _ = self.handle.commands.send(Command::Stop);
         if let Some(carrier) = &self.carrier {
             carrier.abort();
+        }
+        // A process that ended meanwhile would take away what RocksDB needs.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }
@@ -326,13 +331,11 @@ pub(super) struct Around {
     pub(super) security: Arc<SecurityLog>,
 }
 
-pub(super) type Prepared = (Handle, watch::Receiver<Arc<Membership>>, Arc<Memory>);
-
 pub(super) fn prepare<D: Disk, M: Marks + 'static>(
     recovered: Recovered<D, M>,
     member: Arc<dyn Signer + Send + Sync>,
     around: Around,
-) -> Result<(Prepared, Loop<D>), StartError> {
+) -> Result<(Handle, Loop<D>), StartError> {
     let Around { supported, seed, window, foresight, clock, security } = around;
     let identity = recovered.identity;
     let (cluster, replica) = log::names(&identity);
@@ -372,7 +375,8 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
         commands,
         views,
         group,
-        membership: membership.clone(),
+        membership,
+        memory,
         queue,
         visits: Arc::new(Semaphore::new(1)),
         member,
@@ -382,7 +386,7 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
         supported,
         security,
     };
-    Ok(((handle, membership, memory), work))
+    Ok((handle, work))
 }
 
 /// What the others had signed when it was last written down. What cannot be read is not remembered:

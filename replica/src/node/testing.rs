@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ledger::history::{ReplicaId, RequestId, SignedProposal};
 use ledger::lock::signatures::Signer;
 use ledger::{Fault, Refusal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::foresight::Foresight;
 use super::handle::Command;
@@ -43,7 +43,6 @@ pub struct Surroundings {
 pub struct Machine<D: Disk> {
     work: Loop<D>,
     handle: Handle,
-    membership: watch::Receiver<Arc<Membership>>,
 }
 
 impl<D: Disk> std::fmt::Debug for Machine<D> {
@@ -65,11 +64,11 @@ impl<D: Disk> Machine<D> {
         let (foresight, security) = (Foresight::at_once(), Arc::new(SecurityLog::unwritten()));
         let supported = Supported::THIS_VERSION;
         let around = Around { supported, seed, window, foresight, clock, security };
-        let ((handle, membership, _), mut work) = prepare(recovered, member, around)?;
+        let (handle, mut work) = prepare(recovered, member, around)?;
         work.kept.reach.librarian = Some(Librarian::AtOnce(way.clone(), portions));
         work.kept.reach.links = Some(way);
         work.begin()?;
-        Ok(Machine { work, handle, membership })
+        Ok(Machine { work, handle })
     }
 
     /// A tick has passed: there are 20 in a second.
@@ -147,7 +146,7 @@ impl<D: Disk> Machine<D> {
 
     /// Whom it is linked to.
     pub fn membership(&self) -> Arc<Membership> {
-        self.membership.borrow().clone()
+        self.handle.membership()
     }
 
     /// What it remembers that another one had signed.

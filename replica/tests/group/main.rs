@@ -54,6 +54,23 @@ async fn somebody_who_was_invited_waits_for_approval() {
     assert!(refused.contains("was used"), "{refused}");
 }
 
+/// It may have voted and acknowledged, although nothing of its machine is on record yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_run_is_not_let_in_again_on_an_empty_disk() {
+    let mut founder = Replica::founder().await;
+    let token = founder.invite(4, Some(2)).await;
+    let mut second = Replica::join(2, &token, |_| ()).await.unwrap();
+    second.has_voters(&[1, 2]).await;
+    founder.sees(|now| now.heads.contains_key(&ReplicaId(2))).await;
+    // What it has signed is remembered across a start.
+    founder.record("last", node_added(1)).await;
+    founder.stop().await;
+    founder.restart().await;
+    second.stop().await;
+    let refused = Replica::join(2, &token, |_| ()).await.err().unwrap();
+    assert!(refused.contains("replica 2 has run already"), "{refused}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_stops_hands_over_and_a_late_one_catches_up_by_records() {
     let mut all = group(3).await;
