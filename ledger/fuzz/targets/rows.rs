@@ -18,7 +18,7 @@ use ledger::lock::compaction::{Options, compact};
 use ledger::lock::signatures::{Unverified, Verified, verify_one};
 use ledger::lock::sync::{missing_aums, offer};
 use ledger::lock::{Authority, Chain, ChainId, Sealed};
-use ledger::rows::raft::{self, Group, HardState, Identity, Position};
+use ledger::rows::raft::{self, Ahead, Group, HardState, Identity, Neighbour, PeerHead, Position};
 use ledger::rows::watermark::{FILE_BYTES, SLOT_BYTES, Watermark, slot_offset};
 use ledger::rows::{Draft, Memory, Rows, Table, tables};
 use ledger::testing::{genesis, key, node_key};
@@ -66,6 +66,15 @@ fn own_rows(bytes: &[u8]) {
     }
     if let Ok(identity) = Identity::from_row(bytes) {
         assert_eq!(identity.to_row(), bytes);
+    }
+    if let Ok(ahead) = Ahead::from_row(bytes) {
+        assert_eq!(ahead.to_row(), bytes);
+    }
+    if let Ok(neighbours) = Neighbour::from_row(bytes) {
+        assert_eq!(Neighbour::to_row(&neighbours), bytes);
+    }
+    if let Ok(heads) = PeerHead::from_row(bytes) {
+        assert_eq!(PeerHead::to_row(&heads), bytes);
     }
     if let Ok((term, kind, data)) = raft::entry_from_row(bytes) {
         assert_eq!(raft::entry_row(term, kind, &data), bytes);

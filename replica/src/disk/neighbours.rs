@@ -8,7 +8,8 @@
 //! 2 1f0d...(64 hex digits of the member key) b.example:7400
 //! ```
 //!
-//! Each line names an active member with an address, ascending by number. Nothing rests on it but the
+//! Each line names an active member with an address, by the records here or, of those that have joined
+//! since, by the word of others; ascending by number. Nothing rests on it but the
 //! way to them: they are believed by their keys, and what they say by their records.
 
 use std::fs;
