@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use ledger::history::{Fold, Record, RecordHash};
-use ledger::lock::signatures::{Cores, OneCore, Verified, decode_each_and_verify};
+use ledger::lock::signatures::{
+    Cores, FamiliarKeys, Job, OneCore, Verified, decode_each_and_verify,
+};
 use ledger::rows::{Changes, Draft, Rows, Table, tables};
 use ledger::{Fault, Refusal};
 
@@ -20,6 +22,9 @@ use crate::observations::Observations;
 use crate::progress::Progress;
 use crate::scratch::Scratch;
 
+/// Tables that are left alone while records are replayed: the records are read elsewhere, and the
+/// fold's own row is put once, at the end.
+const LEFT_OUT: &[Table] = &[tables::RECORDS, tables::HISTORY];
 /// Records of one batch, at most: their signatures are as many as are checked together.
 const BATCH_RECORDS: usize = 2048;
 /// Records of one batch, at least: signatures that are checked in fewer cost more each.
@@ -94,9 +99,7 @@ impl Resumed {
             if table == tables::AUM_NODES && value.is_some() && rows.get(table, key)?.is_none() {
                 self.aums += 1;
             }
-            if table != tables::RECORDS
-                && let Some(touched) = &mut self.touched
-            {
+            if let Some(touched) = &mut self.touched {
                 touched.insert((table, key.to_vec()));
             }
         }
@@ -140,10 +143,11 @@ where
 {
     let Start { mut rows, seen, time_ms, mut resumed } = start;
     let fold = Fold::open(&rows)?;
+    let first = fold.next_index();
     let mut walk = Walk {
-        next: fold.next_index(),
+        next: first,
         prev: Prev::Known(fold.last_hash()),
-        present: fold.next_index(),
+        present: first,
         fold,
         time_ms,
         stopped: false,
@@ -154,17 +158,18 @@ where
     let cores = AllCores.count();
     let (order, batches) = sync_channel(BATCHES_AHEAD);
     let source = Mutex::new(Source::new(records, order, cores));
+    let own_core = OwnCore(FamiliarKeys::new());
     thread::scope(|scope| {
         // Inside, so that the threads notice when nobody takes batches any more.
         let batches = batches;
         for _ in 0..cores {
-            scope.spawn(|| check_ahead(&source));
+            scope.spawn(|| check_ahead(&source, &own_core));
         }
         // A thread that ends without its batch has panicked, and so does the scope.
         for batch in batches.iter().map_while(|batch: Receiver<Batch>| batch.recv().ok()) {
             unread = batch.broken;
             for record in batch.records {
-                let mut draft = Draft::on(&rows);
+                let mut draft = Draft::leaving_out(&rows, LEFT_OUT);
                 let folded = walk.take(&mut draft, record, tail, findings);
                 // What was folded before a fault is whole: the fold and its rows stay together.
                 let changes = draft.finish();
@@ -185,6 +190,12 @@ where
         }
     });
     let Walk { fold, present, unverified_aums, seen, time_ms, .. } = walk;
+    if fold.next_index() > first {
+        let mut draft = Draft::on(&rows);
+        fold.save(&mut draft);
+        let scalars = draft.finish();
+        rows.apply(scalars)?;
+    }
     let rows = Arc::new(rows);
     Ok(Replay { fold, rows, present, unverified_aums, seen, unread, time_ms, resumed })
 }
@@ -238,8 +249,28 @@ impl<I: Iterator<Item = Result<Stored, Fault>>> Source<I> {
     }
 }
 
+/// What each thread has to check with: itself, and the keys that all of them have met.
+struct OwnCore(FamiliarKeys);
+
+impl Cores for OwnCore {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn run_beside<'a>(&self, own: &mut dyn FnMut(), jobs: Vec<Job<'a>>) {
+        OneCore.run_beside(own, jobs);
+    }
+
+    fn familiar(&self) -> Option<&FamiliarKeys> {
+        Some(&self.0)
+    }
+}
+
 /// Reads and checks batch after batch until the source ends or nobody takes them any more.
-fn check_ahead<I: Iterator<Item = Result<Stored, Fault>>>(source: &Mutex<Source<I>>) {
+fn check_ahead<I>(source: &Mutex<Source<I>>, own_core: &OwnCore)
+where
+    I: Iterator<Item = Result<Stored, Fault>>,
+{
     loop {
         // A panic in the source ends the scope.
         let next = source.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -247,7 +278,7 @@ fn check_ahead<I: Iterator<Item = Result<Stored, Fault>>>(source: &Mutex<Source<
         let decode = |records: &[Stored]| {
             Record::decode_each(records.iter().map(|stored| stored.bytes.as_slice()))
         };
-        let checked = decode_each_and_verify(&records, decode, &OneCore);
+        let checked = decode_each_and_verify(&records, decode, own_core);
         let records = records.into_iter().zip(checked).map(|(mut stored, record)| {
             let hash = match &record {
                 // It has the same bytes.

@@ -50,12 +50,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn header(&mut self) -> Result<Header, Malformed> {
-        let rest = &self.input[self.at..];
-        if let Some((header, read)) = short(rest) {
+        if let Some((header, read)) = short(&self.input[self.at..]) {
             self.at += read;
             return Ok(header);
         }
+        self.long_header()
+    }
+
+    #[cold]
+    fn long_header(&mut self) -> Result<Header, Malformed> {
+        let rest = &self.input[self.at..];
         let mut decoder = Decoder::from(rest);
         let header = decoder.pull().map_err(|_| {
             self.malformed(if rest.len() < 9 { "cut off" } else { "reserved or truncated head" })
@@ -68,6 +74,7 @@ impl<'a> Reader<'a> {
         Ok(header)
     }
 
+    #[cold]
     fn refuse<T>(&mut self, at: usize, what: &'static str) -> Result<T, Malformed> {
         self.at = at;
         Err(Malformed { offset: at, what })
@@ -269,6 +276,7 @@ impl<'a> Reader<'a> {
 
 /// A head of one or two bytes in its shortest form, and how many it has. Nearly all are such;
 /// what this does not take is for the decoder, which knows the rest and says what is wrong.
+#[inline]
 fn short(rest: &[u8]) -> Option<(Header, usize)> {
     let first = *rest.first()?;
     let (number, read) = match first & 0x1f {

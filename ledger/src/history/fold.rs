@@ -198,7 +198,15 @@ impl Fold {
         self.scalars.last_hash = Some(record.hash());
         records::put(draft, record);
         merkle::append(draft, &mut self.scalars.frontier, record.hash());
-        draft.put(tables::HISTORY, ROW, self.scalars.write());
+        self.save(draft);
+    }
+
+    /// Puts the row that [`open`](Self::open) reads. Every record does so by itself, unless the
+    /// draft [leaves](Draft::leaving_out) the table out.
+    pub fn save(&self, draft: &mut Draft<'_>) {
+        if !draft.leaves_out(tables::HISTORY) {
+            draft.put(tables::HISTORY, ROW, self.scalars.write());
+        }
     }
 
     fn judge(

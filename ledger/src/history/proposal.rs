@@ -1,6 +1,8 @@
 //! Proposals: an event that somebody wants recorded, and the proposing member's signature.
 
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::{ClusterId, Event, EventRefusal, Joined, MemberKey, ReplicaId, RequestId};
 use crate::Refusal;
@@ -173,8 +175,29 @@ pub struct SignedProposal {
     key: MemberKey,
     signature: [u8; 64],
     message: [u8; 32],
-    bytes: Vec<u8>,
+    bytes: Part,
 }
+
+/// Bytes that lie within others: those of a proposal within those of its record, if it has one.
+#[derive(Clone)]
+pub(super) struct Part {
+    pub(super) whole: Arc<[u8]>,
+    pub(super) at: Range<usize>,
+}
+
+impl Part {
+    fn bytes(&self) -> &[u8] {
+        &self.whole[self.at.clone()]
+    }
+}
+
+impl PartialEq for Part {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Part {}
 
 /// Without the bytes, in which a secret may stand that is not spent yet.
 impl fmt::Debug for SignedProposal {
@@ -200,7 +223,7 @@ impl SignedProposal {
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
         let unhashed = Unhashed::decode(bytes)?;
         let message = blake2s(unhashed.message);
-        Ok(unhashed.hashed(message))
+        Ok(unhashed.hashed(message, Part { whole: bytes.into(), at: 0..bytes.len() }))
     }
 
     /// The proposal.
@@ -215,7 +238,7 @@ impl SignedProposal {
 
     /// The canonical bytes: proposal, key and signature.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.bytes()
     }
 }
 
@@ -226,7 +249,6 @@ pub(super) struct Unhashed<'a> {
     signature: [u8; 64],
     /// What is to be hashed.
     pub(super) message: &'a [u8],
-    bytes: &'a [u8],
 }
 
 impl<'a> Unhashed<'a> {
@@ -246,13 +268,13 @@ impl<'a> Unhashed<'a> {
         fields.end(r)?;
         reader.finish()?;
         let proposal = Box::new(Proposal::decode(message)?);
-        Ok(Unhashed { proposal, key, signature, message, bytes })
+        Ok(Unhashed { proposal, key, signature, message })
     }
 
-    /// The same with the hash of its message.
-    pub(super) fn hashed(self, message: [u8; 32]) -> SignedProposal {
-        let Unhashed { proposal, key, signature, bytes, .. } = self;
-        SignedProposal { proposal, key, signature, message, bytes: bytes.to_vec() }
+    /// The same with the hash of its message, and the bytes that were decoded.
+    pub(super) fn hashed(self, message: [u8; 32], bytes: Part) -> SignedProposal {
+        let Unhashed { proposal, key, signature, .. } = self;
+        SignedProposal { proposal, key, signature, message, bytes }
     }
 }
 

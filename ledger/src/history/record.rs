@@ -1,7 +1,10 @@
 //! Records: admitted proposals in their place.
 
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
+use super::proposal::Part;
 use super::{EventRefusal, RecordHash, SignedProposal, proposal};
 use crate::Refusal;
 use crate::cbor::{Reader, Writer};
@@ -18,7 +21,7 @@ pub struct Record {
     index: u64,
     prev: Option<RecordHash>,
     proposal: SignedProposal,
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
     hash: RecordHash,
 }
 
@@ -41,7 +44,7 @@ impl Record {
         out.uint(1).uint(index);
         out.uint(2).nullable_bytes(prev.as_ref().map(|hash| hash.0.as_slice()));
         out.uint(3).bytes(proposal.bytes());
-        let bytes = out.into_bytes();
+        let bytes: Arc<[u8]> = out.into_bytes().into();
         let hash = Self::hash_of(&bytes);
         Record { index, prev, proposal, bytes, hash }
     }
@@ -121,6 +124,8 @@ struct Unhashed<'a> {
     prev: Option<RecordHash>,
     proposal: proposal::Unhashed<'a>,
     bytes: &'a [u8],
+    /// Where among them the proposal's are.
+    proposal_at: Range<usize>,
 }
 
 impl<'a> Unhashed<'a> {
@@ -141,16 +146,19 @@ impl<'a> Unhashed<'a> {
         }
         fields.needs(r, 3)?;
         let proposal = r.bytes()?;
+        let proposal_at = r.offset() - proposal.len()..r.offset();
         fields.end(r)?;
         reader.finish()?;
         let proposal = proposal::Unhashed::decode(proposal)?;
-        Ok(Unhashed { index, prev, proposal, bytes })
+        Ok(Unhashed { index, prev, proposal, bytes, proposal_at })
     }
 
     /// The same with the hash of what its member signed and its own.
     fn hashed(self, message: [u8; 32], hash: RecordHash) -> Record {
-        let Unhashed { index, prev, proposal, bytes } = self;
-        Record { index, prev, proposal: proposal.hashed(message), bytes: bytes.to_vec(), hash }
+        let Unhashed { index, prev, proposal, bytes, proposal_at } = self;
+        let bytes: Arc<[u8]> = bytes.into();
+        let proposal = proposal.hashed(message, Part { whole: bytes.clone(), at: proposal_at });
+        Record { index, prev, proposal, bytes, hash }
     }
 }
 

@@ -1,21 +1,21 @@
 //! An overlay of changes that reads its own writes.
 
-use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::ops::Range;
 
-use super::memory::{bounds, is_empty};
+use super::few::KeyMap;
+use super::memory::is_empty;
 use super::{RowIter, Rows, Table};
 use crate::Fault;
 
 /// The changed rows of one table: puts (`Some`) and deletes (`None`), ordered by key.
-type TableChanges = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+type TableChanges = KeyMap<Option<Vec<u8>>>;
 
 /// Puts (`Some`) and deletes (`None`), ordered by table and key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Without empty tables.
-    tables: BTreeMap<Table, TableChanges>,
+    /// Ascending, without empty tables.
+    tables: Vec<(Table, TableChanges)>,
 }
 
 impl Changes {
@@ -26,17 +26,17 @@ impl Changes {
 
     /// Whether a row of that table is put or deleted.
     pub fn touch(&self, table: Table) -> bool {
-        self.tables.contains_key(&table)
+        self.of(table).is_some()
     }
 
     /// The number of rows put or deleted.
     pub fn len(&self) -> usize {
-        self.tables.values().map(BTreeMap::len).sum()
+        self.tables.iter().map(|(_, rows)| rows.len()).sum()
     }
 
     /// Drops what would change in one table.
     pub fn discard(&mut self, table: Table) {
-        self.tables.remove(&table);
+        self.tables.retain(|(other, _)| *other != table);
     }
 
     /// The changes in order, without taking them.
@@ -46,8 +46,24 @@ impl Changes {
         })
     }
 
+    /// What changes in a table, if anything does.
+    fn of(&self, table: Table) -> Option<&TableChanges> {
+        let at = self.tables.binary_search_by_key(&table, |(table, _)| *table).ok()?;
+        Some(&self.tables[at].1)
+    }
+
+    /// What changes in a table, which does not stay empty.
+    fn of_mut(&mut self, table: Table) -> &mut TableChanges {
+        let found = self.tables.binary_search_by_key(&table, |(table, _)| *table);
+        let at = found.unwrap_or_else(|at| {
+            self.tables.insert(at, (table, TableChanges::default()));
+            at
+        });
+        &mut self.tables[at].1
+    }
+
     fn set(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.tables.entry(table).or_default().insert(key, value);
+        self.of_mut(table).insert(key, value);
     }
 }
 
@@ -68,35 +84,58 @@ impl IntoIterator for Changes {
 pub struct Draft<'a> {
     base: &'a dyn Rows,
     changes: Changes,
+    left_out: &'static [Table],
 }
 
 impl<'a> Draft<'a> {
     /// An empty draft on `base`.
     pub fn on(base: &'a dyn Rows) -> Self {
-        Draft { base, changes: Changes::default() }
+        Draft { base, changes: Changes::default(), left_out: &[] }
+    }
+
+    /// A draft in which the rows of some tables stay as they are, whatever is put: for whoever has
+    /// no use for what would change there.
+    pub fn leaving_out(base: &'a dyn Rows, left_out: &'static [Table]) -> Self {
+        Draft { base, changes: Changes::default(), left_out }
+    }
+
+    /// Whether the rows of a table stay as they are, whatever is put.
+    pub fn leaves_out(&self, table: Table) -> bool {
+        self.left_out.contains(&table)
     }
 
     /// Sets a row.
     pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.changes.set(table, key.into(), Some(value.into()));
+        if !self.leaves_out(table) {
+            self.changes.set(table, key.into(), Some(value.into()));
+        }
     }
 
     /// Removes a row, if it is there.
     pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
-        self.changes.set(table, key.into(), None);
+        if !self.leaves_out(table) {
+            self.changes.set(table, key.into(), None);
+        }
     }
 
     /// Adds the changes of a finished draft that stood on this one.
     pub fn absorb(&mut self, changes: Changes) {
         for (table, rows) in changes.tables {
-            let ours = self.changes.tables.entry(table).or_default();
+            if self.leaves_out(table) {
+                continue;
+            }
+            let ours = self.changes.of_mut(table);
             if ours.len() >= rows.len() {
-                ours.extend(rows);
+                for (key, value) in rows {
+                    ours.insert(key, value);
+                }
                 continue;
             }
             // The fewer rows move: those that came before give way to those that come now.
             for (key, value) in std::mem::replace(ours, rows) {
-                ours.entry(key).or_insert(value);
+                if ours.get(&key).is_none() {
+                    ours.insert(key, value);
+                }
             }
         }
     }
@@ -115,7 +154,7 @@ impl std::fmt::Debug for Draft<'_> {
 
 impl Rows for Draft<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        match self.changes.tables.get(&table).and_then(|rows| rows.get(key)) {
+        match self.changes.of(table).and_then(|rows| rows.get(key)) {
             Some(value) => Ok(value.clone()),
             None => self.base.get(table, key),
         }
@@ -125,11 +164,10 @@ impl Rows for Draft<'_> {
         if is_empty(&keys) {
             return Ok(Box::new(std::iter::empty()));
         }
-        let Some(changed) = self.changes.tables.get(&table) else {
+        let Some(changed) = self.changes.of(table) else {
             return self.base.scan(table, keys);
         };
-        let over =
-            changed.range(bounds(keys.clone())).map(|(key, value)| (key.clone(), value.clone()));
+        let over = changed.range(keys.clone()).map(|(key, value)| (key.clone(), value.clone()));
         Ok(overlaid(self.base.scan(table, keys)?, over))
     }
 }
@@ -179,6 +217,26 @@ mod tests {
 
     fn keys(rows: &dyn Rows) -> Vec<(Vec<u8>, Vec<u8>)> {
         rows.scan(tables::AUMS, b"".as_slice()..b"").unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn tables_that_are_left_out_stay_as_they_are() {
+        let mut memory = Memory::new();
+        let mut draft = Draft::on(&memory);
+        draft.put(tables::AUMS, "a", "1");
+        let changes = draft.finish();
+        memory.apply(changes);
+        let mut draft = Draft::leaving_out(&memory, &[tables::AUMS]);
+        draft.put(tables::AUMS, "b", "2");
+        draft.delete(tables::AUMS, "a");
+        let mut step = Draft::on(&draft);
+        step.put(tables::AUMS, "c", "3");
+        step.put(tables::CHAINS, "d", "4");
+        let changes = step.finish();
+        draft.absorb(changes);
+        assert_eq!(keys(&draft), [(b"a".to_vec(), b"1".to_vec())]);
+        let changes = draft.finish();
+        assert!(!changes.touch(tables::AUMS) && changes.touch(tables::CHAINS));
     }
 
     #[test]

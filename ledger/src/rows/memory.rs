@@ -30,12 +30,10 @@ impl Memory {
     }
 }
 
-pub(super) fn bounds(keys: Range<&[u8]>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-    let end = match keys.end {
-        [] => Bound::Unbounded,
-        end => Bound::Excluded(end.to_vec()),
-    };
-    (Bound::Included(keys.start.to_vec()), end)
+/// A range as ordered maps have it.
+pub(super) fn bounds(keys: Range<&[u8]>) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    let end = if keys.end.is_empty() { Bound::Unbounded } else { Bound::Excluded(keys.end) };
+    (Bound::Included(keys.start), end)
 }
 
 /// Whether the range is empty because its end does not come after its start.
@@ -51,7 +49,8 @@ impl Rows for Memory {
     fn scan(&self, table: Table, keys: Range<&[u8]>) -> Result<RowIter<'_>, Fault> {
         match self.tables.get(&table) {
             Some(rows) if !is_empty(&keys) => {
-                Ok(Box::new(rows.range(bounds(keys)).map(|(k, v)| Ok((k.clone(), v.clone())))))
+                let rows = rows.range::<[u8], _>(bounds(keys));
+                Ok(Box::new(rows.map(|(k, v)| Ok((k.clone(), v.clone())))))
             }
             _ => Ok(Box::new(std::iter::empty())),
         }

@@ -5,6 +5,7 @@
 //! derived: they can be dropped and folded again from the records.
 
 mod draft;
+mod few;
 mod memory;
 pub mod raft;
 pub mod tables;

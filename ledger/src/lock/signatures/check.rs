@@ -1,5 +1,6 @@
 //! Checking the claims of many items together: the one way from unverified to verified.
 
+use curve25519_dalek::EdwardsPoint;
 use ed25519_zebra::{VerificationKeyBytes, batch};
 
 use super::blinders::Transcript;
@@ -174,16 +175,27 @@ fn check_alone<T: Signed>(item: &T, scratch: &mut Scratch<'_>) -> Result<(), Ref
     }
 }
 
-/// ZIP-215 signatures that are checked together.
+/// Signatures that are checked together.
 struct Batch {
     verifier: batch::Verifier,
     transcript: Transcript,
+    /// ZIP-215 signatures in it.
     size: usize,
+    /// What signatures of familiar keys have to begin with, compressed: together that costs little.
+    expected: Vec<EdwardsPoint>,
+    /// What they begin with.
+    given: Vec<[u8; 32]>,
 }
 
 impl Batch {
     fn new() -> Self {
-        Batch { verifier: batch::Verifier::new(), transcript: Transcript::new(), size: 0 }
+        Batch {
+            verifier: batch::Verifier::new(),
+            transcript: Transcript::new(),
+            size: 0,
+            expected: Vec::new(),
+            given: Vec::new(),
+        }
     }
 
     /// Takes the signatures of an item that are for a batch and checks its other claims. Takes
@@ -192,12 +204,27 @@ impl Batch {
         let Scratch { claims, last, cores } = scratch;
         claims.clear();
         item.claims(claims)?;
-        if !claims
-            .iter()
-            .all(|claim| matches!(claim, Claim::Zip215 { .. }) || claim.holds(last, *cores))
-        {
+        let (mut expected, mut given) = (Vec::new(), Vec::new());
+        let mut holds_or_waits = |claim: &Claim| match claim {
+            Claim::Zip215 { .. } => true,
+            Claim::Standard { key, message, signature } => {
+                let keys = cores.familiar();
+                match keys.and_then(|keys| keys.expected(key, message, signature)) {
+                    Some(point) => {
+                        expected.push(point);
+                        given.extend(signature.first_chunk());
+                        true
+                    }
+                    None => claim.holds(last, *cores),
+                }
+            }
+            Claim::Disablement { .. } => claim.holds(last, *cores),
+        };
+        if !claims.iter().all(&mut holds_or_waits) {
             return check_alone(item, scratch);
         }
+        self.expected.append(&mut expected);
+        self.given.append(&mut given);
         let fixed_by = item.fixed_by();
         if let Some(hash) = &fixed_by {
             self.transcript.add_all_of(hash);
@@ -217,6 +244,10 @@ impl Batch {
 
     /// Whether everything in it holds; a batch too small to be worth it says no.
     fn holds(self) -> bool {
+        let expected = EdwardsPoint::compress_batch_alloc(&self.expected);
+        if !expected.iter().map(|point| &point.0).eq(&self.given) {
+            return false;
+        }
         match self.size {
             0 => true,
             1..SMALLEST_BATCH => false,
@@ -227,7 +258,7 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Job, OneCore, PrivateKey, Signer};
+    use super::super::{FamiliarKeys, Job, OneCore, PrivateKey, Signer};
     use super::*;
 
     #[derive(Debug)]
@@ -296,10 +327,43 @@ mod tests {
         }
     }
 
-    /// More claims than a batch holds, and bad ones here and there.
+    /// A core that remembers keys.
+    struct Remembering(FamiliarKeys);
+
+    impl super::Cores for Remembering {
+        fn count(&self) -> usize {
+            1
+        }
+
+        fn run_beside<'a>(&self, own: &mut dyn FnMut(), jobs: Vec<Job<'a>>) {
+            OneCore.run_beside(own, jobs);
+        }
+
+        fn familiar(&self) -> Option<&FamiliarKeys> {
+            Some(&self.0)
+        }
+    }
+
     #[test]
     fn the_bad_ones_are_named() {
-        let bad = |n: u16| n == 5 || n == 1500 || n == 2799;
+        let remembering = Remembering(FamiliarKeys::new());
+        // The last ones are where all keys are familiar.
+        for (cores, bad) in [
+            (&OneCore as &dyn super::Cores, [5, 1400, 2799]),
+            (&remembering, [5, 1400, 2799]),
+            (&remembering, [5, 1401, 2799]),
+            (&remembering, [0, 7, 1400]),
+            (&remembering, [2793, 2794, 2799]),
+        ] {
+            names_the_bad_ones(cores, &bad);
+        }
+        let all_good = (0..50).map(|n| Unverified::new(Claims(vec![signed(7 * n)]))).collect();
+        assert!(verify_all(all_good, &remembering).iter().all(Result::is_ok));
+    }
+
+    /// More claims than a batch holds, and bad ones here and there.
+    fn names_the_bad_ones(cores: &dyn super::Cores, bad: &[u16]) {
+        let bad = |n: u16| bad.contains(&n);
         let items: Vec<Unverified<Claims>> = (0..1400)
             .map(|item| {
                 let claims = [2 * item, 2 * item + 1]
@@ -307,7 +371,7 @@ mod tests {
                 Unverified::new(Claims(claims.to_vec()))
             })
             .collect();
-        for (item, verdict) in verify_all(items, &OneCore).into_iter().enumerate() {
+        for (item, verdict) in verify_all(items, cores).into_iter().enumerate() {
             let n = 2 * item as u16;
             let expected = [n, n + 1].into_iter().position(bad);
             let found = match verdict.err() {

@@ -1,5 +1,6 @@
 //! What callers lend to long checks: cores, though this crate starts no threads, and memory.
 
+use super::familiar::FamiliarKeys;
 use crate::limits::DISABLEMENT_VALUE_BYTES;
 use crate::lock::disablement;
 
@@ -21,6 +22,11 @@ pub trait Cores: Sync {
     /// Runs every job to its end before it returns.
     fn run<'a>(&self, jobs: Vec<Job<'a>>) {
         self.run_beside(&mut || (), jobs);
+    }
+
+    /// Where keys that sign again and again are remembered, for callers that check long histories.
+    fn familiar(&self) -> Option<&FamiliarKeys> {
+        None
     }
 
     /// The image of a disablement secret: one run of the KDF, unless the caller remembers it from

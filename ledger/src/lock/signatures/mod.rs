@@ -8,6 +8,7 @@
 mod blinders;
 mod check;
 mod cores;
+mod familiar;
 
 use std::fmt;
 
@@ -21,6 +22,7 @@ pub use self::check::{
     verify_beside, verify_one,
 };
 pub use self::cores::{Cores, Job, OneCore, each, each_share};
+pub use self::familiar::FamiliarKeys;
 
 use super::{Invalid, Sealed, disablement};
 use crate::Refusal;
