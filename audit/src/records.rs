@@ -29,8 +29,8 @@ const LEFT_OUT: &[Table] = &[tables::RECORDS, tables::HISTORY];
 const BATCH_RECORDS: usize = 2048;
 /// Records of one batch, at least: signatures that are checked in fewer cost more each.
 const LEAST_BATCH_RECORDS: usize = 256;
-/// Records that are in memory at a time, about. What is decoded takes some 4 KB for each.
-const RECORDS_AHEAD: usize = 5 * BATCH_RECORDS;
+/// Records that are in memory at a time, about. What is decoded takes some 3 KB for each.
+const RECORDS_AHEAD: usize = 7 * BATCH_RECORDS;
 /// Bytes of records that are in memory at a time, about.
 const BYTES_AHEAD: usize = 16 << 20;
 /// Changed rows that are remembered one by one, at most.
@@ -194,7 +194,10 @@ where
         let mut draft = Draft::on(&rows);
         fold.save(&mut draft);
         let scalars = draft.finish();
-        rows.apply(scalars)?;
+        // They are kept even if others before them could not be written to disk.
+        if let Err(fault) = rows.apply(scalars) {
+            unread.get_or_insert(fault);
+        }
     }
     let rows = Arc::new(rows);
     Ok(Replay { fold, rows, present, unverified_aums, seen, unread, time_ms, resumed })

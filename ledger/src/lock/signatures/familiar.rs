@@ -8,7 +8,7 @@
 //!
 //! Everything in here is public, so that nothing need take the same time for every scalar.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,7 +41,7 @@ struct Kept {
     /// What was met in each place last.
     marks: Vec<u64>,
     /// The multiples of the negated keys.
-    combs: HashMap<[u8; 32], Arc<Comb>>,
+    combs: BTreeMap<[u8; 32], Arc<Comb>>,
     /// The keys of the combs, those that were kept for longest first.
     order: VecDeque<[u8; 32]>,
     turned_away: u32,
@@ -58,7 +58,7 @@ impl FamiliarKeys {
     pub fn new() -> Self {
         let kept = Kept {
             marks: vec![0; MARKS],
-            combs: HashMap::new(),
+            combs: BTreeMap::new(),
             order: VecDeque::new(),
             turned_away: 0,
         };
