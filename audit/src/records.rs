@@ -30,7 +30,7 @@ const BATCH_RECORDS: usize = 2048;
 /// Records of one batch, at least: signatures that are checked in fewer cost more each.
 const LEAST_BATCH_RECORDS: usize = 256;
 /// Records that are in memory at a time, about. What is decoded takes some 3 KB for each.
-const RECORDS_AHEAD: usize = 7 * BATCH_RECORDS;
+const RECORDS_AHEAD: usize = 6 * BATCH_RECORDS;
 /// Bytes of records that are in memory at a time, about.
 const BYTES_AHEAD: usize = 16 << 20;
 /// Changed rows that are remembered one by one, at most.

@@ -18,8 +18,10 @@ use tempfile::TempDir;
 
 /// The database's directory within a data directory.
 const ROWS_DIR: &str = "db";
-/// Bytes of table blocks kept in memory.
+/// Bytes of blocks of scratch tables kept in memory.
 const BLOCK_CACHE_BYTES: usize = 16 << 20;
+/// The same of a database that is audited, which is read from front to back.
+const AUDITED_CACHE_BYTES: usize = 4 << 20;
 /// Bytes of one block of a scratch table: so large that there are few to list.
 const SCRATCH_BLOCK_BYTES: usize = 16 << 10;
 /// Scratch files that are open at a time.
@@ -93,7 +95,7 @@ impl ReadOnly {
         options.set_allow_mmap_reads(false);
         // Every file is opened now: whoever writes to the database may delete some later.
         options.set_max_open_files(-1);
-        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let cache = Cache::new_lru_cache(AUDITED_CACHE_BYTES);
         let families = DB::list_cf(&options, dir).map_err(fault)?;
         let families = families
             .into_iter()
