@@ -268,6 +268,16 @@ fn lives(seeds: &mut Seeds) {
                 seeds.put("ledger", "rows", [table, place, how, 0, 0, 7, 1]);
             }
         }
+        // A table's first row goes, becomes another or is replaced, in pages of every size.
+        for table in 0..30 {
+            for how in [0, 2, 4] {
+                let change = [&[0, place, table % 4, table, how, 0, 0, 7][..], &piece(b"new")];
+                seeds.put("audit", "beside", change.concat());
+            }
+            let said =
+                [&[1, place, 0, table, 1, table % 9, 2][..], &piece(b"key"), &piece(b"value")];
+            seeds.put("audit", "beside", said.concat());
+        }
         // A node visits a server with this life three times.
         seeds.put("replica", "visit", [[place, 0, 0, 0, 0, 0, 0, 0]; 3].concat());
         seeds.put(
@@ -343,6 +353,17 @@ fn texts(seeds: &mut Seeds) {
     };
     seeds.put("ledger", "texts", link.to_url(7).unwrap());
     logs(seeds);
+    for (which, content) in [(2, POLICY), (2, "2026-11-26T18:25Z"), (3, ACCEPTANCES)] {
+        seeds.put("audit", "beside", [&[which], content.as_bytes()].concat());
+    }
+    for which in 0..4u8 {
+        for at in 0..8u8 {
+            // A proof, a status and what an auditor has kept, each with a bit that is another.
+            seeds.put("audit", "beside", [4, which, at, 0, at * 30, 0, 1]);
+            seeds.put("audit", "beside", [5, which % 2, at / 4, at * 30, 0, 1]);
+            seeds.put("audit", "beside", [6, 0, at, 4, 0, at * 30, 0, 1, which]);
+        }
+    }
     let mut file = |which: u8, content: &str| {
         seeds.put("replica", "files", [&[which], content.as_bytes()].concat());
     };
@@ -353,6 +374,8 @@ fn texts(seeds: &mut Seeds) {
     }
     file(2, CONFIG);
     file(3, "lockstep identity 1\ncluster AEBAGBAFAYDQQCIKBMGA2DQPCA\nreplica 1\nincarnation 1\n");
+    let known = "lockstep neighbours 1\ncluster AEBAGBAFAYDQQCIKBMGA2DQPCA\nincarnation 1\n";
+    file(8, &format!("{known}2 {hex} b.example:7400\n"));
     file(5, "lockstep local-disable 1\n7:0\n7:40\n");
     file(6, "file:/etc/passphrase");
     let mut mark = vec![4];
@@ -362,6 +385,34 @@ fn texts(seeds: &mut Seeds) {
     mark.resize(1 + ledger::rows::watermark::FILE_BYTES, 0);
     seeds.put("replica", "files", mark);
 }
+
+/// Everything that an auditor can demand.
+const POLICY: &str = r#"[thresholds]
+trusted-keys = 100
+chain-aums = 1500
+locked-out = 0
+signature-levels = 8
+[checkpoints]
+signatures = 2
+disablement-values = 2
+[keys]
+max-age-days = 365
+preauth-max-age-days = 30
+min-trusted = 2
+max-votes = 1
+[metadata]
+forbidden = ["email"]
+required = ["owner"]
+[changes]
+two-persons = true
+"#;
+
+/// A finding that is accepted.
+const ACCEPTANCES: &str = r#"[[accept]]
+fingerprint = "44b64be2d080b62d"
+reason = "the revocation of 23 March, which we made"
+expires = 2027-01-31
+"#;
 
 /// A configuration that names everything.
 const CONFIG: &str = r#"data_dir = "/var/lib/lockstep"

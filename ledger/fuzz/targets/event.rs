@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use ledger::history::members::{self, Member, Standing};
 use ledger::history::{
-    Begun, Event, Fold, MemberKey, NodeSignature, Proposal, Record, SignedProposal, Verdict,
+    Begun, Event, Fold, KNOWN_RULES, MemberKey, NodeSignature, Proposal, Record, SignedProposal, Verdict,
     cosigning, invitations, records, roster,
 };
 use ledger::ids::AumHash;
@@ -58,6 +58,11 @@ fuzz_target!(init: { histories(); }, |input: &[u8]| {
         }
         make_genuine(&mut proposal.event, &group);
     }
+    if let (Event::GroupCreated(founder), None) = (&proposal.event, history.fold.cluster())
+        && founder.details.rules > KNOWN_RULES
+    {
+        return too_new(group, &proposal);
+    }
     judged(history, group, &proposal);
 });
 
@@ -86,6 +91,20 @@ fn judged(history: &History, mut group: Group, proposal: &Proposal) {
             assert_eq!(group.rows, rows);
         }
     }
+}
+
+/// A group that a later version has founded: no verdict, since to refuse it would be to disagree.
+fn too_new(mut group: Group, proposal: &Proposal) {
+    let Ok(signed) = SignedProposal::sign(proposal, &group.member) else { return };
+    let Ok(verified) = verify_one(Unverified::new(signed)) else { return };
+    let fold_hash = group.fold.fold_hash();
+    let mut draft = Draft::on(&group.rows);
+    match group.fold.admit(&mut draft, &verified) {
+        Ok(Verdict::Refused(_)) => assert!(draft.finish().is_empty()),
+        Ok(verdict) => panic!("under rules that nobody knows: {verdict:?}"),
+        Err(fault) => assert!(fault.to_string().contains("install a newer version"), "{fault}"),
+    }
+    assert_eq!((group.fold.fold_hash(), group.fold.next_index()), (fold_hash, 0));
 }
 
 /// Begins an incarnation where the history ends, if there is a group.

@@ -1,5 +1,5 @@
 //! Files that a daemon and its operator have: keys, sealed keys, passphrases, the configuration,
-//! the identity, the watermark, which locks are set aside. What is refused stays as it was; what is
+//! the identity, the watermark, the neighbours, which locks are set aside. What is refused stays as it was; what is
 //! read and written again reads the same.
 //!
 //! Input: which file, then its content.
@@ -18,7 +18,7 @@ use replica::daemon::config::{
     Config, Given, Surroundings, resolve_client_socket, resolve_data_dir,
 };
 use replica::disk::local_disable::LocalDisable;
-use replica::disk::{identity, watermark};
+use replica::disk::{identity, neighbours, watermark};
 use replica::keys::{KeySource, Keys, Kind, LockKeyChoice, PassphraseSource, Start, read_node_key};
 
 thread_local! {
@@ -46,7 +46,7 @@ fn write(path: &Path, bytes: &[u8]) {
 
 fuzz_target!(|input: &[u8]| {
     let mut choices = Choices::new(input);
-    let which = choices.below(8);
+    let which = choices.below(9);
     let bytes = choices.rest();
     let dir = directory();
     match which {
@@ -58,6 +58,7 @@ fuzz_target!(|input: &[u8]| {
         3 => founded(&dir, bytes),
         4 => mark(&dir, bytes),
         5 => set_aside(&dir, bytes),
+        8 => known(&dir, bytes),
         _ => passphrase(&dir, bytes),
     }
 });
@@ -168,6 +169,18 @@ fn mark(dir: &Path, bytes: &[u8]) {
     write(&dir.join("watermark"), bytes);
     let _ = watermark::read(&dir);
     assert_eq!(fs::read(dir.join("watermark")).expect("a file"), bytes);
+}
+
+fn known(dir: &Path, bytes: &[u8]) {
+    let dir = dir.join("neighbours");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir(&dir).expect("a directory");
+    let path = dir.join(neighbours::FILE);
+    write(&path, bytes);
+    let Ok(read) = neighbours::read(&dir) else { return };
+    fs::remove_file(&path).expect("a file");
+    neighbours::write(&dir, &read.expect("a file is there")).expect("neighbours");
+    assert_eq!(fs::read(&path).expect("a file"), bytes);
 }
 
 fn set_aside(dir: &Path, bytes: &[u8]) {
