@@ -33,6 +33,8 @@ pub mod source;
 pub mod trust_anchor;
 pub mod verdict;
 
+#[cfg(any(test, feature = "testing"))]
+pub use audit::audit_answers;
 pub use audit::{
     Audited, Live, LiveLog, Options, RecordsFrom, audit_data_dir, audit_live, unreadable,
     verified_history, verify_aums, verify_backup, verify_bundle, verify_data_dir, verify_live,

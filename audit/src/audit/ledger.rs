@@ -99,11 +99,37 @@ pub fn verify_data_dir(name: &str, dir: &Path, options: &Options<'_>) -> Report 
 
 /// As [`verify_data_dir`]; `keep` asks for the evidence too.
 pub fn audit_data_dir(name: &str, dir: &Path, options: &Options<'_>, keep: bool) -> Audited {
+    match DataDir::open(dir, options.guard.as_ref()) {
+        Ok(opened) => audit_opened(name, dir, &opened, options, keep),
+        Err(fault) => failed(name, Kind::DataDir, &fault),
+    }
+}
+
+/// As [`audit_data_dir`], of a directory for whose rows somebody answers over `to` and `from` as
+/// the process does that opens one ([`crate::guard`]): for tests.
+#[cfg(any(test, feature = "testing"))]
+pub fn audit_answers(
+    name: &str,
+    dir: &Path,
+    to: impl std::io::Write + Send + 'static,
+    from: impl std::io::Read + Send + 'static,
+    options: &Options<'_>,
+    keep: bool,
+) -> Audited {
+    match crate::guard::Guarded::over(None, Box::new(to), Box::new(from), Default::default()) {
+        Ok(rows) => audit_opened(name, dir, &DataDir::answered(dir, rows), options, keep),
+        Err(fault) => failed(name, Kind::DataDir, &fault),
+    }
+}
+
+fn audit_opened(
+    name: &str,
+    dir: &Path,
+    opened: &DataDir,
+    options: &Options<'_>,
+    keep: bool,
+) -> Audited {
     let kind = Kind::DataDir;
-    let opened = match DataDir::open(dir, options.guard.as_ref()) {
-        Ok(opened) => opened,
-        Err(fault) => return failed(name, kind, &fault),
-    };
     let audited = Filled::new(keep, options).and_then(|filled| {
         let mut findings = Vec::new();
         let mut tail = LogTail::read(&opened.rows, &mut findings);

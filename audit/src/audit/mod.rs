@@ -24,6 +24,8 @@ use crate::trust_anchor::{Anchored, Anchors};
 use crate::verdict::{Demands, Verdict};
 
 pub use aums::{verified_history, verify_aums};
+#[cfg(any(test, feature = "testing"))]
+pub use ledger::audit_answers;
 pub use ledger::{
     Audited, Live, LiveLog, RecordsFrom, audit_data_dir, audit_live, verify_backup, verify_bundle,
     verify_data_dir, verify_live,

@@ -1,10 +1,10 @@
 //! Asking the process that has opened the directory.
 
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read, Write};
 use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use ledger::Fault;
@@ -20,10 +20,11 @@ pub(crate) struct Guarded {
 }
 
 struct Link {
-    child: Child,
+    /// None if whoever answers is no process of ours.
+    child: Option<Child>,
     /// None once it is told that nothing more comes.
-    to: Option<ChildStdin>,
-    from: BufReader<ChildStdout>,
+    to: Option<Box<dyn Write + Send>>,
+    from: BufReader<Box<dyn Read + Send>>,
     limits: Limits,
     /// Why it cannot be asked any more.
     lost: Option<String>,
@@ -57,6 +58,16 @@ impl Guarded {
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(Fault::new("the process that opens the directory has no pipes"));
         };
+        Self::over(Some(child), Box::new(to), Box::new(from), limits)
+    }
+
+    /// Waits until whoever answers has the database open.
+    pub(crate) fn over(
+        child: Option<Child>,
+        to: Box<dyn Write + Send>,
+        from: Box<dyn Read + Send>,
+        limits: Limits,
+    ) -> Result<Self, Fault> {
         let from = BufReader::new(from);
         let mut link = Link { child, to: Some(to), from, limits, lost: None };
         match link.answer()? {
@@ -129,8 +140,10 @@ impl Pages<'_> {
         let mut before = None;
         let mut parts = parts.into_iter();
         while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
-            // Whoever counts on the order shall not be kept for ever.
-            if key < next || before.as_ref().is_some_and(|before| *before >= key) {
+            // Whoever counts on the order shall not be kept for ever, and whoever asked for some rows
+            // gets no others.
+            let outside = key < next || (!self.end.is_empty() && key >= self.end);
+            if outside || before.as_ref().is_some_and(|before| *before >= key) {
                 return Err(self.rows.strange());
             }
             before = Some(key.clone());
@@ -192,13 +205,14 @@ impl Link {
     fn lose(&mut self, why: &str) -> Fault {
         self.to = None;
         // One that has ended by itself keeps its status.
-        let status = match why {
-            "it ended" => self.child.wait(),
-            _ => self.child.kill().and_then(|()| self.child.wait()),
-        };
+        let status = self.child.as_mut().map(|child| match why {
+            "it ended" => child.wait(),
+            _ => child.kill().and_then(|()| child.wait()),
+        });
         let how = match status {
-            Ok(status) => ended(status, self.limits).unwrap_or_else(|| why.to_owned()),
-            Err(error) => error.to_string(),
+            Some(Ok(status)) => ended(status, self.limits).unwrap_or_else(|| why.to_owned()),
+            Some(Err(error)) => error.to_string(),
+            None => why.to_owned(),
         };
         let lost = format!("the process that had opened the directory is gone: {how}");
         self.lost = Some(lost.clone());
@@ -210,8 +224,10 @@ impl Drop for Link {
     fn drop(&mut self) {
         // The end of its input is the end of its work.
         self.to = None;
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -248,4 +264,68 @@ fn size(dir: &Path) -> u64 {
         Err(_) => 0,
     };
     entries.flatten().map(of).fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::rows::tables;
+
+    use super::*;
+
+    /// Somebody who answers this, whatever is asked.
+    fn answering(frames: &[(u8, &[&[u8]])]) -> Guarded {
+        let mut said = Vec::new();
+        for (kind, parts) in [(OPEN, &[][..])].iter().chain(frames) {
+            send(&mut said, *kind, parts).unwrap();
+        }
+        let said = Box::new(io::Cursor::new(said));
+        Guarded::over(None, Box::new(io::sink()), said, Limits::default()).unwrap()
+    }
+
+    /// The keys from `b` to `d`, or why there are none.
+    fn scanned(rows: &Guarded) -> Result<Vec<Vec<u8>>, Fault> {
+        rows.scan(tables::RECORDS, b"b"..b"d")?.map(|row| row.map(|(key, _)| key)).collect()
+    }
+
+    #[test]
+    fn pages_follow_one_another() {
+        let rows = answering(&[(MORE, &[b"b", b"1", b"b\x00", b"2"]), (LAST, &[b"c", b"3"])]);
+        assert_eq!(scanned(&rows).unwrap(), [&b"b"[..], b"b\x00", b"c"]);
+        assert_eq!(rows.lost(), None);
+    }
+
+    #[test]
+    fn whoever_answers_with_other_rows_than_were_asked_for_is_asked_no_more() {
+        for page in [
+            &[&b"a"[..], b"before the first"][..],
+            &[b"d", b"after the last"],
+            &[b"d\x00", b"after the last"],
+            &[b"c", b"", b"b", b"backwards"],
+            &[b"c", b"", b"c", b"twice"],
+            &[b"b"],
+        ] {
+            let rows = answering(&[(LAST, page), (LAST, &[])]);
+            assert!(scanned(&rows).is_err(), "{page:?}");
+            assert!(rows.lost().is_some(), "{page:?}");
+            assert!(scanned(&rows).is_err(), "{page:?}");
+        }
+        // The second page begins where the first one ended.
+        let rows = answering(&[(MORE, &[b"c", b""]), (LAST, &[b"b", b""])]);
+        assert!(scanned(&rows).is_err());
+        // No page goes on without a row.
+        assert!(scanned(&answering(&[(MORE, &[])])).is_err());
+        for (kind, parts) in [(NONE, &[&b"?"[..]][..]), (VALUE, &[]), (VALUE, &[b"", b""])] {
+            let rows = answering(&[(kind, parts)]);
+            assert!(rows.get(tables::RECORDS, b"b").is_err(), "{kind} {parts:?}");
+            assert!(rows.lost().is_some());
+        }
+    }
+
+    #[test]
+    fn a_fault_of_the_database_is_no_loss_of_who_answers() {
+        let rows = answering(&[(FAULT, &[b"a block is damaged"]), (NONE, &[])]);
+        let fault = rows.get(tables::RECORDS, b"b").unwrap_err();
+        assert_eq!(fault.to_string(), "a block is damaged");
+        assert_eq!((rows.get(tables::RECORDS, b"b").unwrap(), rows.lost()), (None, None));
+    }
 }

@@ -6,6 +6,8 @@ use std::io::{self, Read, Write};
 pub(super) const FRAME_BYTES: usize = 64 << 20;
 /// Bytes of rows after which a page ends.
 pub(super) const PAGE_BYTES: usize = 1 << 20;
+/// Parts of one frame, at most: a page ends with the row that reaches it.
+pub(super) const PARTS: usize = 1 << 16;
 
 /// Asks for the value at a key: table, key.
 pub(super) const GET: u8 = b'G';
@@ -60,6 +62,9 @@ pub(super) fn receive(from: &mut impl Read) -> io::Result<Option<(u8, Vec<Vec<u8
     while let Some((size, after)) = rest.split_first_chunk::<4>() {
         let size = u32::from_be_bytes(*size) as usize;
         let (part, after) = after.split_at_checked(size).ok_or_else(wrong)?;
+        if parts.len() == PARTS {
+            return Err(wrong());
+        }
         parts.push(part.to_vec());
         rest = after;
     }
@@ -92,5 +97,10 @@ mod tests {
         }
         let big = vec![0; FRAME_BYTES];
         assert!(send(&mut Vec::new(), VALUE, &[&big]).is_err());
+        for (parts, read) in [(PARTS, true), (PARTS + 1, false)] {
+            let mut many = Vec::new();
+            send(&mut many, LAST, &vec![&b""[..]; parts]).unwrap();
+            assert_eq!(receive(&mut many.as_slice()).is_ok(), read, "{parts}");
+        }
     }
 }

@@ -10,7 +10,9 @@ use ledger::Fault;
 use ledger::rows::{Rows, Table, raft, tables};
 
 use super::Limits;
-use super::messages::{FAULT, GET, LAST, MORE, NONE, OPEN, PAGE_BYTES, SCAN, VALUE, receive, send};
+use super::messages::{
+    FAULT, GET, LAST, MORE, NONE, OPEN, PAGE_BYTES, PARTS, SCAN, VALUE, receive, send,
+};
 use super::restrict::restrict;
 use crate::rocks::ReadOnly;
 
@@ -119,7 +121,7 @@ fn scan(
             Ok((key, value)) => {
                 bytes += key.len() + value.len();
                 page.extend([key, value]);
-                if bytes >= PAGE_BYTES {
+                if bytes >= PAGE_BYTES || page.len() >= PARTS {
                     return send(to, MORE, &slices(&page));
                 }
             }

@@ -83,15 +83,19 @@ impl DataDir {
     pub(crate) fn open(dir: &Path, guard: Option<&Guard>) -> Result<Self, Fault> {
         let holder = holder(dir);
         // Before the rows: a daemon that goes on writing keeps its promises in them.
-        let mark = dir.join("watermark");
-        let watermark = read_start(&mark, FILE_BYTES as u64)
-            .and_then(|bytes| Watermark::from_file(&bytes))
-            .map(|(_, mark)| mark);
+        let watermark = watermark(dir);
         let rows = Opened::open(dir, holder.is_some(), guard).map_err(|fault| match holder {
             Some(pid) => Fault::new(format!("{fault} (process {pid} is using it: ask its socket)")),
             None => fault,
         })?;
         Ok(DataDir { dir: dir.to_owned(), rows, watermark, holder })
+    }
+
+    /// A data directory for whose rows somebody answers that is no process of ours.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn answered(dir: &Path, rows: Guarded) -> Self {
+        let (rows, watermark) = (Opened::Elsewhere(rows), watermark(dir));
+        DataDir { dir: dir.to_owned(), rows, watermark, holder: None }
     }
 
     /// Its records from one on, ascending.
@@ -176,6 +180,11 @@ impl Iterator for Records<'_> {
         }
         self.page.next().map(Ok)
     }
+}
+
+fn watermark(dir: &Path) -> Option<Watermark> {
+    let bytes = read_start(&dir.join("watermark"), FILE_BYTES as u64)?;
+    Watermark::from_file(&bytes).map(|(_, mark)| mark)
 }
 
 /// The signed head that a daemon leaves beside its database.

@@ -9,6 +9,7 @@ mod data_dir;
 mod detect;
 mod log_json;
 mod state_dir;
+mod status;
 mod tailscaled;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::checks::Finding;
 pub use backup::Backup;
 pub(crate) use data_dir::{DataDir, head_beside};
 pub use detect::{Detected, Unreadable, detect, detect_bytes, detect_stream};
+pub use status::{BadStatus, shown_by_status};
 pub use tailscaled::tailscaled;
 
 /// Bytes of a single file that are read, at most.
