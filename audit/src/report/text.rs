@@ -84,13 +84,17 @@ impl Report {
             let _ = write!(text, " {}.", plain(reason));
         }
         let _ = match &self.anchored {
-            Anchored::By { kind, value } => write!(text, " It contains the {kind} {value}."),
+            Anchored::By { kind, value } => {
+                write!(text, " It contains the {kind} {}.", plain(value))
+            }
             Anchored::Unknown { kind, value } => {
-                write!(text, " It does not reach back to the {kind} {value}.")
+                write!(text, " It does not reach back to the {kind} {}.", plain(value))
             }
             Anchored::Contradicted { kind, value, found } => write!(
                 text,
-                " It is NOT the history that you named: the {kind} is not {value} but {found}."
+                " It is NOT the history that you named: the {kind} is not {} but {}.",
+                plain(value),
+                plain(found)
             ),
             Anchored::No if self.verdict == Verdict::Holds => {
                 write!(text, " Consistent, but whose? Nothing from outside vouches for it.")

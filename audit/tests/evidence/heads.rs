@@ -115,6 +115,13 @@ fn a_remembered_end_must_be_a_beginning_later() {
     let other = Checkpoint { root: [1; 32], ..early_end.clone() };
     let (exit, found) = code(&other, &late);
     assert!(exit == 5 && found.contains("head.root"), "{exit} {found:?}");
-    let other = Checkpoint { origin: "lockstep/other".into(), ..early_end };
+    let other = Checkpoint { origin: "lockstep/other".into(), ..early_end.clone() };
     assert_eq!(code(&other, &late).0, 5);
+
+    // An origin may be any text, but not one that changes how other text looks.
+    let hidden = Checkpoint { origin: "lockstep/\u{202e}rehto".into(), ..early_end };
+    let anchors = Anchors { remembered: Some(hidden), ..Anchors::default() };
+    let options = Options { anchors, ..Options::default() };
+    let text = verify_bundle("bundle", &opened(&late).unwrap(), &options).report.to_text();
+    assert!(text.contains("lockstep/\\u{202e}rehto") && !text.contains('\u{202e}'), "{text}");
 }

@@ -100,10 +100,11 @@ fn text(checked: &Result<Shown, NotShown>) -> String {
     };
     let mut out = format!(
         "  state: HOLDS\n status: {what}\n origin: {}\n   size: {}\n",
-        shown.origin, shown.size
+        print::line(&shown.origin),
+        shown.size
     );
     for key in &shown.signers {
-        out += &format!(" signer: {key}\n");
+        out += &format!(" signer: {}\n", print::line(&key.to_string()));
     }
     out
 }

@@ -46,6 +46,10 @@ impl Checkpoint {
         if origin.is_empty() || !next()?.is_empty() || lines.next().is_some() {
             return Err(BadCheckpoint::Lines);
         }
+        // As in a signed note: whoever prints an origin prints no terminal's commands.
+        if origin.contains(char::is_control) {
+            return Err(BadCheckpoint::Lines);
+        }
         Ok(Checkpoint {
             origin: origin.to_owned(),
             size: decimal(size).ok_or(BadCheckpoint::Lines)?,
@@ -113,6 +117,8 @@ mod tests {
         assert!(Checkpoint::of_text(&format!("o\n1\n{root}\n")).is_ok());
         for bad in [
             format!("\n1\n{root}\n"),
+            format!("o\u{1b}[2J\n1\n{root}\n"),
+            format!("o\r\n1\n{root}\n"),
             format!("o\n01\n{root}\n"),
             format!("o\n+1\n{root}\n"),
             format!("o\n1\n{root}"),
