@@ -286,10 +286,14 @@ fn hash(proposal: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ledger::history::{Event, NewNode};
+    use ledger::history::records::is_read_again;
+    use ledger::history::{Event, NewNode, RevocationOpened};
     use ledger::ids::NodeKey;
+    use ledger::lock::Sealed;
+    use ledger::lock::revocation::{cosign, generate};
+    use ledger::lock::signatures::Signer;
     use ledger::rows::Memory;
-    use ledger::testing::Group as History;
+    use ledger::testing::{Group as History, key};
 
     /// A member was asked while the leadership changed, and handed the same proposal to the next
     /// leader too. The audit looked for the record that the second of them repeats, which it does not
@@ -315,15 +319,54 @@ mod tests {
         assert_eq!(findings.len(), 1, "it is no record yet");
 
         let verified = verify_one(Unverified::new(signed)).unwrap();
-        let mut draft = Draft::on(&history.rows);
+        // As the audit does.
+        let mut draft = Draft::leaving_out(&history.rows, &[RECORDS]);
         let sealed = history.fold.admit(&mut draft, &verified).unwrap();
         assert!(matches!(sealed, Verdict::Sealed(_)), "{sealed:?}");
-        let mut changes = draft.finish();
-        // As the audit does.
-        changes.discard(RECORDS);
+        let changes = draft.finish();
         history.rows.apply(changes);
         let draft = Draft::on(&history.rows);
         assert!(!tail.passed_over(0, &history.fold, &draft, &mut findings).unwrap());
+        assert_eq!(findings.len(), 1);
+    }
+
+    /// While a revocation waits, the log has another one that was refused. Whether one is refused
+    /// depends on who has opened the others, which their records say.
+    #[test]
+    fn a_revocation_that_was_refused_while_others_wait_is_no_missing_record() {
+        let mut history = History::new();
+        history.apply(history.initialization(7, &[2, 3]));
+        let open = |history: &mut History, seed: u8| {
+            let authority = history.fold.authority().unwrap().clone();
+            let keys = vec![key(seed).public()];
+            let ids = [keys[0].0.to_vec()];
+            let aum = generate(&history.rows, &authority, &ids, &key(1).public(), None).unwrap();
+            let aum = cosign(Sealed::new(aum), &key(1)).unwrap();
+            let opened = RevocationOpened { aum, keys, reason: None, note: None };
+            let proposal = history.proposal(Event::RevocationOpened(Box::new(opened)));
+            SignedProposal::sign(&proposal, &history.member).unwrap()
+        };
+        let first = open(&mut history, 2);
+        assert!(matches!(history.admit_signed(first), Verdict::Sealed(_)));
+        let again = open(&mut history, 2);
+        let other = open(&mut history, 3);
+        let entries =
+            [again, other].map(|signed| Entry { index: 9, proposal: signed.bytes().to_vec() });
+        let tail = LogTail { entries: VecDeque::from(entries), ..LogTail::default() };
+        // As the audit keeps them.
+        let mut rows = Memory::new();
+        let mut fold = Fold::open(&rows).unwrap();
+        for record in history.records() {
+            let keeps = is_read_again(&record);
+            let mut draft = Draft::leaving_out(&rows, if keeps { &[] } else { &[RECORDS] });
+            let record = verify_one(Unverified::new(record)).unwrap();
+            assert_eq!(fold.follow(&mut draft, &record).unwrap(), None);
+            let changes = draft.finish();
+            rows.apply(changes);
+        }
+        let (draft, mut findings) = (Draft::on(&rows), Vec::new());
+        assert!(!tail.passed_over(0, &fold, &draft, &mut findings).unwrap());
+        assert!(tail.passed_over(1, &fold, &draft, &mut findings).unwrap());
         assert_eq!(findings.len(), 1);
     }
 

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use ledger::history::records::is_read_again;
 use ledger::history::{Fold, Record, RecordHash};
 use ledger::lock::signatures::{
     Cores, FamiliarKeys, Job, OneCore, Verified, decode_each_and_verify,
@@ -22,9 +23,11 @@ use crate::observations::Observations;
 use crate::progress::Progress;
 use crate::scratch::Scratch;
 
-/// Tables that are left alone while records are replayed: the records are read elsewhere, and the
-/// fold's own row is put once, at the end.
+/// Tables that are left alone while records are replayed: the records are where they come from, and
+/// the fold's own row is put once, at the end.
 const LEFT_OUT: &[Table] = &[tables::RECORDS, tables::HISTORY];
+/// The same while a record is replayed by which later ones are judged.
+const LEFT_OUT_OF_KEPT: &[Table] = &[tables::HISTORY];
 /// Records of one batch, at most: their signatures are as many as are checked together.
 const BATCH_RECORDS: usize = 2048;
 /// Records of one batch, at least: signatures that are checked in fewer cost more each.
@@ -99,7 +102,8 @@ impl Resumed {
             if table == tables::AUM_NODES && value.is_some() && rows.get(table, key)?.is_none() {
                 self.aums += 1;
             }
-            if let Some(touched) = &mut self.touched {
+            // A record in the source is what was replayed.
+            if let Some(touched) = self.touched.as_mut().filter(|_| table != tables::RECORDS) {
                 touched.insert((table, key.to_vec()));
             }
         }
@@ -122,6 +126,16 @@ struct Checked {
     /// The hash of its bytes, whatever they are.
     hash: RecordHash,
     record: Result<Verified<Record>, Refusal>,
+}
+
+impl Checked {
+    /// The tables that are left alone while it is replayed.
+    fn left_out(&self) -> &'static [Table] {
+        match &self.record {
+            Ok(record) if is_read_again(record.get()) => LEFT_OUT_OF_KEPT,
+            _ => LEFT_OUT,
+        }
+    }
 }
 
 struct Batch {
@@ -169,7 +183,7 @@ where
         for batch in batches.iter().map_while(|batch: Receiver<Batch>| batch.recv().ok()) {
             unread = batch.broken;
             for record in batch.records {
-                let mut draft = Draft::leaving_out(&rows, LEFT_OUT);
+                let mut draft = Draft::leaving_out(&rows, record.left_out());
                 let folded = walk.take(&mut draft, record, tail, findings);
                 // What was folded before a fault is whole: the fold and its rows stay together.
                 let changes = draft.finish();

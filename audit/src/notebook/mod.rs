@@ -1,7 +1,8 @@
 //! What an auditor keeps between two audits, so that the next one costs what is new.
 //!
 //! `FILE` names the end of the history: origin, size and root. `FILE.state/` beside it has, in a
-//! directory named after that end, the derived rows there (`rows/`, all tables but the records) and
+//! directory named after that end, the derived rows there (`rows/`, of the records only those by which
+//! later ones are judged) and
 //! what was seen on the way (`notes.json`). Both are the auditor's own: nothing in them comes from a
 //! source unverified, and they are used only where they fit `FILE`, hash by hash. `FILE` is replaced
 //! last, so that a crash leaves the old state or the new one.

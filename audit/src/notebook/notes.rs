@@ -9,7 +9,7 @@ use crate::checks::catalog::RECORD_TIME_BACKWARDS;
 use crate::records::Replay;
 
 /// The form of the notes. Another version of the program may see other things in the same records.
-const SCHEMA: &str = concat!("lockstep.audit.notes/1 ", env!("CARGO_PKG_VERSION"));
+const SCHEMA: &str = concat!("lockstep.audit.notes/2 ", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -79,9 +79,8 @@ impl Scratch {
         self.wait()
     }
 
-    /// Applies changes, but those of the records.
-    pub(crate) fn apply(&mut self, mut changes: Changes) -> Result<(), Fault> {
-        changes.discard(tables::RECORDS);
+    /// Applies changes.
+    pub(crate) fn apply(&mut self, changes: Changes) -> Result<(), Fault> {
         for (table, key, value) in changes {
             if value.is_some() || self.may_be_below(table, &key) {
                 self.recent.set(table, key, value);
@@ -197,7 +196,6 @@ mod tests {
             let mut draft = Draft::on(&nothing);
             draft.put(tables::MERKLE, vec![made], big.clone());
             draft.put(tables::ROSTER, vec![made], vec![made]);
-            draft.put(tables::RECORDS, vec![made], vec![made]);
             scratch.apply(draft.finish()).unwrap();
             made += 1;
         }
@@ -219,7 +217,6 @@ mod tests {
                 keys(&scratch, tables::ROSTER),
                 (1..=made).map(|n| vec![n]).collect::<Vec<_>>()
             );
-            assert_eq!(keys(&scratch, tables::RECORDS), Vec::<Vec<u8>>::new());
             assert_eq!(scratch.get(tables::MERKLE, &[3]).unwrap(), Some(big.clone()));
             assert_eq!(scratch.get(tables::ROSTER, &[0]).unwrap(), None);
             assert_eq!(scratch.get(tables::ROSTER, &[3]).unwrap(), Some(vec![3]));

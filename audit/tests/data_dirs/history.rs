@@ -114,13 +114,16 @@ pub(crate) fn history() -> Told {
         epoch: Epoch(1),
         applied: Applied::Disabled,
     }));
-    // One that is not signed by enough yet.
+    // Two that are not signed by enough yet: the second is judged by who has opened the first.
     let authority = group.fold.authority().unwrap().clone();
-    let keys = vec![key(3).public()];
-    let ids = [keys[0].0.to_vec()];
-    let waits = generate(&group.rows, &authority, &ids, &key(1).public(), None).unwrap();
-    let aum = cosign(Sealed::new(waits), &key(1)).unwrap();
-    let (reason, note) = (Some(ChangeReason::Other), None);
-    group.apply(Event::RevocationOpened(Box::new(RevocationOpened { aum, keys, reason, note })));
+    for stolen in [3, 2] {
+        let keys = vec![key(stolen).public()];
+        let ids = [keys[0].0.to_vec()];
+        let waits = generate(&group.rows, &authority, &ids, &key(1).public(), None).unwrap();
+        let aum = cosign(Sealed::new(waits), &key(1)).unwrap();
+        let (reason, note) = (Some(ChangeReason::Other), None);
+        let opened = RevocationOpened { aum, keys, reason, note };
+        group.apply(Event::RevocationOpened(Box::new(opened)));
+    }
     Told { group, undone: undone_hashes }
 }

@@ -1,6 +1,6 @@
 //! The records' rows: the one table from which all others can be made again.
 
-use super::{Record, row};
+use super::{Event, Record, row};
 use crate::Fault;
 use crate::rows::{Draft, Rows, tables};
 
@@ -22,6 +22,15 @@ pub fn from(
         let (key, bytes) = item?;
         decode(row::number(tables::RECORDS, &key)?, &bytes)
     }))
+}
+
+/// Whether a later verdict may rest on this record itself, and not only on what it changed. Whoever
+/// folds without keeping records has to keep these.
+///
+/// They are those that open a revocation: who asked for one counts when others are opened
+/// (`docs/ledger-format.md`, section 8).
+pub fn is_read_again(record: &Record) -> bool {
+    matches!(record.proposal().proposal().event, Event::RevocationOpened(_))
 }
 
 pub(super) fn put(draft: &mut Draft<'_>, record: &Record) {

@@ -34,11 +34,6 @@ impl Changes {
         self.tables.iter().map(|(_, rows)| rows.len()).sum()
     }
 
-    /// Drops what would change in one table.
-    pub fn discard(&mut self, table: Table) {
-        self.tables.retain(|(other, _)| *other != table);
-    }
-
     /// The changes in order, without taking them.
     pub fn iter(&self) -> impl Iterator<Item = (Table, &[u8], Option<&[u8]>)> {
         self.tables.iter().flat_map(|(table, rows)| {
@@ -94,7 +89,8 @@ impl<'a> Draft<'a> {
     }
 
     /// A draft in which the rows of some tables stay as they are, whatever is put: for whoever has
-    /// no use for what would change there.
+    /// no use for what would change there, and knows that nothing in the draft is judged by it
+    /// ([`is_read_again`](crate::history::records::is_read_again)).
     pub fn leaving_out(base: &'a dyn Rows, left_out: &'static [Table]) -> Self {
         Draft { base, changes: Changes::default(), left_out }
     }

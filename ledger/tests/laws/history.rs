@@ -6,7 +6,7 @@ use ledger::history::{
     Fold, KNOWN_RULES, Record, SignedProposal, Verdict, merkle, records as stored, requests,
 };
 use ledger::lock::signatures::{OneCore, Unverified, Verified, verify_all, verify_one};
-use ledger::rows::{Changes, Draft, Memory, Rows, tables};
+use ledger::rows::{Changes, Draft, Memory, Rows, Table, tables};
 use ledger::testing::Group;
 use proptest::prelude::*;
 
@@ -162,6 +162,35 @@ proptest! {
         let changes = draft.finish();
         left.apply(changes);
         same_as(&group, &left, &fold);
+    }
+
+    /// Whoever keeps no records but those that are read again comes to the same.
+    #[test]
+    fn most_records_need_not_be_kept(rules in 1..=KNOWN_RULES, moves in door_moves::moves(40)) {
+        let (mut group, _) = door_moves::founded(rules);
+        for one in &moves {
+            for event in one.events(&group) {
+                one.make(&mut group, event);
+            }
+        }
+        let mut rows = Memory::new();
+        let mut fold = Fold::open(&rows).unwrap();
+        for record in verified(&records(&group)) {
+            let left_out: &[Table] =
+                if stored::is_read_again(record.get()) { &[] } else { &[tables::RECORDS] };
+            let mut draft = Draft::leaving_out(&rows, left_out);
+            let verdict = fold.replay(&mut draft, &record).unwrap();
+            prop_assert!(matches!(verdict, Verdict::Sealed(_)));
+            let changes = draft.finish();
+            rows.apply(changes);
+        }
+        let derived = |rows: &Memory| {
+            let mut dump = dump(rows);
+            dump.retain(|(table, _), _| *table != tables::RECORDS.0);
+            dump
+        };
+        prop_assert_eq!(derived(&rows), derived(&group.rows));
+        prop_assert_eq!(shown(&fold), shown(&group.fold));
     }
 
     /// A record is taken at its place and nowhere else, and what is recorded is not again.

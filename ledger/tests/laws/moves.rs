@@ -269,7 +269,7 @@ impl Move {
     fn waiting(&self, group: &Group) -> Option<Event> {
         let waiting = cosigning::list(&group.rows).unwrap();
         let chosen = waiting.get(usize::from(self.a) % waiting.len().max(1));
-        let Some(pending) = chosen.filter(|_| self.what != 29) else {
+        let Some(pending) = chosen.filter(|_| self.what != 39) else {
             let Some(Event::AumsAdded(added)) = self.fork(group) else { return None };
             let AumsAdded { mut aums, reason, note, .. } = added;
             let keys = vec![key(1 + self.a % KEYS).public()];
