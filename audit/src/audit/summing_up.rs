@@ -113,7 +113,7 @@ pub(super) fn report(
     }
     let mut undecided = Vec::new();
     if let Some(fault) = unread {
-        let reason = format!("The records from {present} on cannot be read: {fault}");
+        let reason = format!("The records from {present} on are not verified: {fault}");
         findings.push(Finding::new(&SOURCE_UNREADABLE, reason.as_str()));
         undecided.push(reason);
     } else if *present == 0 {

@@ -160,6 +160,17 @@ fn lives() -> Vec<History> {
         reason: None,
         note: Some("stolen".into()),
     })));
+    // Another one, which is judged by who has opened the first.
+    let authority = group.fold.authority().expect("the lock is on");
+    let other = key(2).public();
+    let revocation = generate(&group.rows, authority, &[other.0.to_vec()], &key(1).public(), None);
+    let revocation = Sealed::new(revocation.expect("a revocation"));
+    group.apply(Event::RevocationOpened(Box::new(RevocationOpened {
+        aum: cosign(revocation, &key(1)).expect("a signature"),
+        keys: vec![other],
+        reason: None,
+        note: None,
+    })));
     group.apply(Event::NodeAcknowledged(Acknowledged {
         node: laptop,
         epoch,

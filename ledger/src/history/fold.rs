@@ -202,7 +202,7 @@ impl Fold {
     }
 
     /// Puts the row that [`open`](Self::open) reads. Every record does so by itself, unless the
-    /// draft [leaves](Draft::leaving_out) the table out.
+    /// draft [leaves](Draft::leaving_out) the table out; then the row is not even written down.
     pub fn save(&self, draft: &mut Draft<'_>) {
         if !draft.leaves_out(tables::HISTORY) {
             draft.put(tables::HISTORY, ROW, self.scalars.write());

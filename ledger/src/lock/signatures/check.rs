@@ -181,7 +181,8 @@ struct Batch {
     transcript: Transcript,
     /// ZIP-215 signatures in it.
     size: usize,
-    /// What signatures of familiar keys have to begin with, compressed: together that costs little.
+    /// The points that signatures of familiar keys have to begin with. They are compressed together
+    /// at the end, which costs little.
     expected: Vec<EdwardsPoint>,
     /// What they begin with.
     given: Vec<[u8; 32]>,
@@ -357,8 +358,45 @@ mod tests {
         ] {
             names_the_bad_ones(cores, &bad);
         }
-        let all_good = (0..50).map(|n| Unverified::new(Claims(vec![signed(7 * n)]))).collect();
-        assert!(verify_all(all_good, &remembering).iter().all(Result::is_ok));
+    }
+
+    /// What a batch denies is checked again one by one, so that no verdict shows whether it ever
+    /// agrees.
+    #[test]
+    fn a_batch_of_familiar_keys_agrees_and_denies() {
+        let remembering = Remembering(FamiliarKeys::new());
+        let batch = |claims: &[Claim]| {
+            let mut batch = Batch::new();
+            let mut scratch =
+                Scratch { claims: Vec::new(), last: LastKey::default(), cores: &remembering };
+            for claim in claims {
+                batch.take(&Claims(vec![claim.clone()]), &mut scratch).unwrap();
+            }
+            batch
+        };
+        let standard: Vec<Claim> = (0..30).map(|n| signed(7 * n)).collect();
+        // Three keys sign; at their first meeting nobody knows them.
+        let first = batch(&standard);
+        assert_eq!((first.expected.len(), first.given.len(), first.size), (27, 27, 0));
+        assert!(first.holds());
+        let whole = batch(&standard);
+        assert_eq!((whole.expected.len(), whole.given.len()), (30, 30));
+        assert!(whole.holds());
+        let mut spoilt = batch(&standard);
+        spoilt.given[17][3] ^= 1;
+        assert!(!spoilt.holds());
+        let mut short = batch(&standard);
+        short.given.pop();
+        assert!(!short.holds());
+        // Beside others, each kind counts.
+        let mixed: Vec<Claim> = (0..1000).map(signed).collect();
+        assert!(batch(&mixed).holds());
+        let mut spoilt = batch(&mixed);
+        spoilt.given[0][0] ^= 1;
+        assert!(!spoilt.holds());
+        let mut bad = mixed;
+        bad[1] = broken(bad[1].clone());
+        assert!(!batch(&bad).holds());
     }
 
     /// More claims than a batch holds, and bad ones here and there.
