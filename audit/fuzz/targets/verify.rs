@@ -14,8 +14,8 @@ use audit::report::Report;
 use audit::source::{Aums, Detected, detect, detect_bytes, tailscaled};
 use audit::verdict::Verdict;
 use audit::{
-    History, Live, Options, Stored, verified_history, verify_aums, verify_backup, verify_bundle, verify_data_dir,
-    verify_live,
+    History, Live, Options, Stored, verified_history, verify_aums, verify_backup, verify_bundle,
+    verify_data_dir, verify_live,
 };
 use ledger::formats::chonk_file::{FileRecord, path as file_of};
 use ledger::history::records;
@@ -252,9 +252,8 @@ fn changed(choices: &mut Choices<'_>) -> Vec<Stored> {
 /// What a running daemon serves.
 fn live(choices: &mut Choices<'_>) {
     let stored = changed(choices);
-    let audit = || {
-        verify_live("input", Live::of(stored.clone().into_iter().map(Ok).collect()), &kept())
-    };
+    let audit =
+        || verify_live("input", Live::of(stored.clone().into_iter().map(Ok).collect()), &kept());
     let report = audit();
     same(&report, &audit());
     told(&report);

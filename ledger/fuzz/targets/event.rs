@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 use ledger::history::members::{self, Member, Standing};
 use ledger::history::{
-    Begun, Event, Fold, KNOWN_RULES, MemberKey, NodeSignature, Proposal, Record, SignedProposal, Verdict,
-    cosigning, invitations, records, roster,
+    Begun, Event, Fold, KNOWN_RULES, MemberKey, NodeSignature, Proposal, Record, SignedProposal,
+    Verdict, cosigning, invitations, records, roster,
 };
 use ledger::ids::AumHash;
 use ledger::lock::node_keys::sign_direct;
