@@ -11,8 +11,8 @@ use ledger::Fault;
 use ledger::history::{Fold, Record, SignedProposal, Verdict, requests};
 use ledger::lock::signatures::{Unverified, verify_one};
 use ledger::rows::raft::{
-    APPLIED, BASE, EntryKind, GROUP, Group, HARD, HardState, IDENTITY, Identity, Position,
-    RAFT_LOG, RAFT_STATE, applied_from_row, entry_from_row, log_index, log_key,
+    AHEAD, APPLIED, Ahead, BASE, EntryKind, GROUP, Group, HARD, HardState, IDENTITY, Identity,
+    Position, RAFT_LOG, RAFT_STATE, applied_from_row, entry_from_row, log_index, log_key,
 };
 use ledger::rows::tables::RECORDS;
 use ledger::rows::watermark::Watermark;
@@ -46,6 +46,8 @@ pub(crate) struct LogTail {
     applied: u64,
     last: Position,
     hard: HardState,
+    /// How far the records are, or will be, ahead of the log.
+    ahead: Option<Ahead>,
 }
 
 /// What is left of a log when the records are over.
@@ -53,6 +55,8 @@ pub(crate) struct LogTail {
 pub(crate) struct Rest {
     /// Proposals that were not applied yet: the replica judges them when it starts.
     pub(crate) waiting: u64,
+    /// The last of the records that the replica has yet to fetch from the others.
+    pub(crate) fetching: Option<u64>,
 }
 
 impl LogTail {
@@ -84,6 +88,9 @@ impl LogTail {
         self.hard = HardState::from_row(&row(HARD)?).map_err(damaged)?;
         self.applied = applied_from_row(&row(APPLIED)?).map_err(damaged)?;
         Group::from_row(&row(GROUP)?).map_err(damaged)?;
+        if let Some(row) = rows.get(RAFT_STATE, AHEAD)? {
+            self.ahead = Some(Ahead::from_row(&row).map_err(damaged)?);
+        }
         self.last = base;
         // A group that was restored begins a new log on records that have none any more.
         let identity = Identity::from_row(&row(IDENTITY)?).map_err(damaged)?;
@@ -193,6 +200,18 @@ impl LogTail {
             }
             places.pop()
         });
+        let not_applied =
+            |place: usize| self.entries.get(place).is_none_or(|entry| entry.index > self.applied);
+        if self.ahead.is_some() && place.is_none_or(not_applied) {
+            // From here on the records came from the others. What was applied is accounted for.
+            for passed in self.next..self.entries.len() {
+                if !not_applied(passed) {
+                    self.passed_over(passed, fold, rows, findings)?;
+                }
+            }
+            self.stop();
+            return Ok(());
+        }
         let Some(place) = place else {
             if self.begun {
                 let message = "the replica's log has no entry from which this record came, in its \
@@ -225,6 +244,14 @@ impl LogTail {
         rows: &dyn Rows,
         findings: &mut Vec<Finding>,
     ) -> Result<Rest, Fault> {
+        let waiting = self.entries.iter().filter(|entry| entry.index > self.applied).count();
+        let fetching = self.ahead.map(|ahead| ahead.record.record);
+        let fetching = fetching.filter(|last| *last >= fold.next_index());
+        let rest = Rest { waiting: waiting as u64, fetching };
+        if fetching.is_some() {
+            // What the log has applied may be among them: records that were damaged are fetched too.
+            return Ok(rest);
+        }
         let draft = Draft::on(rows);
         for passed in self.next..self.entries.len() {
             if self.entries.get(passed).is_some_and(|entry| entry.index <= self.applied)
@@ -234,8 +261,7 @@ impl LogTail {
                 break;
             }
         }
-        let waiting = self.entries.iter().filter(|entry| entry.index > self.applied).count();
-        Ok(Rest { waiting: waiting as u64 })
+        Ok(rest)
     }
 
     fn stop(&mut self) {

@@ -108,12 +108,18 @@ impl Observations {
     }
 
     /// What an event's AUMs and signatures for nodes rest on.
-    fn used(&mut self, fold: &Fold, event: &Event, index: u64) {
-        let Some(epoch) = fold.authority().map(|authority| authority.chain_id().0) else { return };
+    fn used(
+        &mut self,
+        rows: &dyn Rows,
+        fold: &Fold,
+        event: &Event,
+        index: u64,
+    ) -> Result<(), Fault> {
         let signatures = event.signatures();
         if event.aums().is_empty() && signatures.is_empty() {
-            return;
+            return Ok(());
         }
+        let Some(epoch) = epoch_of(rows, fold)? else { return Ok(()) };
         let uses = self.uses.entry(epoch).or_default();
         for aum in event.aums() {
             uses.aum(aum, Some(index));
@@ -123,6 +129,7 @@ impl Observations {
                 uses.node(key, Some(index));
             }
         }
+        Ok(())
     }
 
     /// A record was admitted; `rows` and `fold` are as it left them.
@@ -144,7 +151,7 @@ impl Observations {
                 self.incarnations.push((index, begun.cause, begun.last.0));
             }
             Event::MemberChanged(details) => self.log_key(index, details.log_key),
-            event => self.used(fold, event, index),
+            event => self.used(rows, fold, event, index)?,
         }
         if index == 0 {
             self.origin = Some(record.hash());
@@ -169,14 +176,15 @@ impl Observations {
                 self.alarms.extend(seen.and_then(|seen| seen.alarm).map(|alarm| (index, alarm)));
                 return Ok(());
             }
+            Event::AdoptionEnded => {
+                let given_up = given_up(fold);
+                self.epochs.remove(&given_up);
+                self.uses.remove(&given_up);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
-        // While a lock is being adopted none is on.
-        let epoch = match (fold.authority(), adoption::current(rows, fold.lifecycle())?) {
-            (Some(authority), _) => authority.chain_id().0,
-            (None, Some(adoption)) => adoption.epoch.0,
-            (None, None) => return Ok(()),
-        };
+        let Some(epoch) = epoch_of(rows, fold)? else { return Ok(()) };
         let seen = self.epochs.entry(epoch).or_default();
         let chain = Chain::new(rows, ChainId(epoch));
         for aum in aums {
@@ -185,7 +193,7 @@ impl Observations {
                 seen.forks.insert(parent);
                 seen.records.insert(aum.hash(), index);
             }
-            if let Some(new) = &aum.state
+            if let Some(new) = aum.checkpointed()
                 && let Some(before) = chain.state_at(&parent)?
             {
                 let departs = departure(&before, new);
@@ -196,4 +204,19 @@ impl Observations {
         }
         Ok(())
     }
+}
+
+/// The epoch whose chain an event's AUMs are of. While a lock is being adopted none is on.
+pub(crate) fn epoch_of(rows: &dyn Rows, fold: &Fold) -> Result<Option<u32>, Fault> {
+    if let Some(authority) = fold.authority() {
+        return Ok(Some(authority.chain_id().0));
+    }
+    let adoption = adoption::current(rows, fold.lifecycle())?;
+    Ok(adoption.map(|adoption| adoption.epoch.0))
+}
+
+/// The epoch that an adoption would have begun, after a record that has given one up. If the record
+/// has ended an epoch instead, it is the next one, which nothing is known of.
+pub(crate) fn given_up(fold: &Fold) -> u32 {
+    fold.lifecycle().epoch().map_or(1, |last| last.0.saturating_add(1))
 }

@@ -176,6 +176,10 @@ fn audit_opened(
                 None => checks::derived(&*replay.rows, &opened.rows, &mut findings)?,
             }
         }
+        if let Some(last) = rest.fetching {
+            let why = format!("the replica has yet to fetch those up to {last} from the others");
+            replay.unread.get_or_insert(Fault::new(why));
+        }
         opened.identity(replay.fold.cluster(), &mut findings);
         let head = own_head(head.as_deref(), &replay, &mut findings)?;
         let evidence = filled.evidence(&replay)?;
@@ -234,8 +238,16 @@ pub fn audit_live(name: &str, live: Live<'_>, options: &Options<'_>, keep: bool)
             Begin::Nowhere(audited) => return Ok(*audited),
         };
         let first = start.resumed.as_ref().map_or(0, |resumed| resumed.size);
-        // What is claimed of a record that is passed over was compared with what is remembered.
-        start.seen = start.seen.claiming(claimed.filter(|claimed| claimed.index >= first));
+        // Of records that are passed over nothing is known but what is so at their end.
+        let of_end = |claimed: &Claimed| claimed.index.saturating_add(1) >= first;
+        start.seen = start.seen.claiming(claimed.filter(of_end));
+        if let Some(index) = first.checked_sub(1)
+            && claimed.is_some_and(|claimed| claimed.index == index)
+        {
+            let fold = Fold::open(&start.rows)?;
+            let is = |hash| Claimed { index, hash, fold_hash: fold.fold_hash() };
+            start.seen.instead = fold.last_hash().map(is);
+        }
         let records = records(first);
         let mut replay = filled.replay(records, start, &mut no_tail, options, &mut findings)?;
         compare_claims(&replay, shown.as_ref(), &mut findings)?;

@@ -227,7 +227,7 @@ impl ChainStory {
         }
         // The last checkpoint before it carries a whole state.
         let path = self.path(at);
-        let checkpoint = path.iter().rposition(|at| self.aums[*at].aum.state.is_some())?;
+        let checkpoint = path.iter().rposition(|at| self.aums[*at].aum.checkpointed().is_some())?;
         let mut state = State::at_checkpoint(&self.aums[path[checkpoint]].aum)?;
         for at in &path[checkpoint + 1..] {
             state.apply(&self.aums[*at].aum).ok()?;
@@ -275,7 +275,9 @@ impl ChainStory {
     pub fn dropped(&self, at: usize) -> Vec<LockKey> {
         let story = &self.aums[at];
         let before = story.parent.and_then(|parent| self.state_at(parent));
-        let (Some(before), Some(after)) = (before, &story.aum.state) else { return Vec::new() };
+        let (Some(before), Some(after)) = (before, story.aum.checkpointed()) else {
+            return Vec::new();
+        };
         let keys = before.keys().iter().filter_map(|key| key.lock_key());
         keys.filter(|key| after.key(&key.0).is_none()).collect()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::Fault;
 use ledger::history::Epoch;
-use ledger::history::{Event, Fold, Record, ReplicaId, adoption, lifecycle, members, roster};
+use ledger::history::{Event, Fold, Record, ReplicaId, lifecycle, members, roster};
 use ledger::ids::{AumHash, LockKey, NodeKey};
 use ledger::lock::node_keys::NodeKeySignature;
 use ledger::lock::{Chain, ChainId, Sealed};
@@ -13,7 +13,7 @@ use ledger::rows::Rows;
 use super::describe::{self, short};
 use super::{ActorSeen, AumStanding, AumStory, ChainStory, Chronicle, Entry, NodeStory};
 use crate::checks::standing_of;
-use crate::observations::Observations;
+use crate::observations::{Observations, epoch_of, given_up};
 
 /// What has been collected so far.
 #[derive(Debug, Default)]
@@ -45,7 +45,11 @@ impl Collector {
     ) -> Result<(), Fault> {
         let proposal = record.proposal().proposal();
         let event = &proposal.event;
-        if let Event::GroupCreated(_) | Event::MemberChanged(_) = event {
+        if let Event::GroupCreated(_)
+        | Event::MemberChanged(_)
+        | Event::MemberJoined(_)
+        | Event::IncarnationBegun(_) = event
+        {
             let list = members::list(rows)?.into_iter();
             self.members = list.map(|member| (member.id, member.details.name)).collect();
         }
@@ -84,12 +88,12 @@ impl Collector {
         entry.keys.sort_unstable();
         entry.keys.dedup();
         self.standings(rows, event, &mut entry)?;
-        let epoch = match (fold.authority(), adoption::current(rows, fold.lifecycle())?) {
-            (Some(authority), _) => Some(authority.chain_id().0),
-            (None, Some(adoption)) => Some(adoption.epoch.0),
-            (None, None) => None,
-        };
-        if let Some(epoch) = epoch {
+        if let Event::AdoptionEnded = event {
+            self.aums.remove(&given_up(fold));
+        }
+        if !entry.aums.is_empty()
+            && let Some(epoch) = epoch_of(rows, fold)?
+        {
             let at = self.entries.len();
             let aums = entry.aums.iter().map(|aum| (*aum, at));
             self.aums.entry(epoch).or_default().extend(aums);
@@ -147,14 +151,20 @@ impl Collector {
 
     /// Whose lock key an event names.
     fn holder(&mut self, event: &Event, rows: &dyn Rows) -> Result<(), Fault> {
+        let member = match event {
+            Event::GroupCreated(founder) => Some(&founder.details),
+            Event::IncarnationBegun(begun) => Some(&begun.founder.details),
+            Event::MemberJoined(joined) => Some(&joined.details),
+            Event::MemberChanged(details) => Some(details),
+            _ => None,
+        };
+        if let Some(details) = member
+            && let Some(key) = details.lock_key
+        {
+            let name = format!("the signing node {}", details.name);
+            self.holders.entry(key).or_insert(name);
+        }
         let named = match event {
-            Event::GroupCreated(founder) => {
-                let details = &founder.details;
-                details.lock_key.map(|key| (key, format!("the signing node {}", details.name)))
-            }
-            Event::MemberChanged(details) => {
-                details.lock_key.map(|key| (key, format!("the signing node {}", details.name)))
-            }
             Event::NodeAdded(node) => node.lock_key.map(|key| (key, format!("node {}", node.name))),
             Event::NodeChanged(changed) => {
                 match (changed.lock_key, roster::node(rows, changed.node)?) {

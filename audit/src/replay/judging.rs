@@ -1,7 +1,7 @@
 //! Judging AUMs one after the other, each by the state at its parent.
 
 use ledger::Refusal;
-use ledger::lock::{Aum, AumKind, Sealed, State};
+use ledger::lock::{Aum, Sealed, State};
 
 use super::links::Links;
 use super::{Departure, Root, Standing, departure, rank, verified};
@@ -94,7 +94,7 @@ impl<'a> Judging<'a> {
             Before::Unknown => self.judge_root(node),
             Before::State { root, height, state } => {
                 let aum = self.aum(node);
-                let departs = aum.state.as_ref().map(|new| departure(&state, new));
+                let departs = aum.checkpointed().map(|new| departure(&state, new));
                 let mut after = state;
                 let verdict = after.admits(aum).and_then(|weight| {
                     after.apply(aum)?;
@@ -126,8 +126,7 @@ impl<'a> Judging<'a> {
             Some(_) => (Standing::Unrooted, Before::Unknown),
             None => (Standing::Rejected(refusal), Before::Rejected),
         };
-        let Some(state) = State::at_checkpoint(aum).filter(|_| aum.kind == AumKind::CHECKPOINT)
-        else {
+        let Some(state) = State::at_checkpoint(aum) else {
             return unknown(aum, ledger::lock::NotAdmitted::NoParent.into());
         };
         match state.admits_bootstrap(aum) {

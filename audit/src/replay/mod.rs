@@ -138,7 +138,7 @@ impl Replayed {
         while let Some(node) = at {
             path.push(node);
             // A checkpoint carries a whole state.
-            if self.nodes[node].aum.state.is_some() {
+            if self.nodes[node].aum.checkpointed().is_some() {
                 break;
             }
             at = self.nodes[node].parent;

@@ -1,12 +1,18 @@
 //! Questions have the answers that the ledger's own rows give.
 
 use audit::questions::{self, At, LogFilter, NoAnswer};
+use audit::report::Report;
+use audit::verdict::Verdict;
+use ledger::history::{AdoptionBegun, Event};
 use ledger::ids::AumHash;
+use ledger::lock::builder::Change;
+use ledger::lock::revocation::cosign;
 use ledger::lock::signatures::Signer;
-use ledger::testing::{genesis, key, node_key};
+use ledger::lock::{Aum, AumKind, Key, Sealed};
+use ledger::testing::{Group, genesis, genesis_state, key, member_details, member_key, node_key};
 
 use super::history::history;
-use super::{kept, of_export, of_group, of_story};
+use super::{ids, kept, of_export, of_group, of_story};
 
 #[test]
 fn the_timeline_has_every_record_and_can_be_narrowed() {
@@ -52,6 +58,111 @@ fn who_was_locked_out_by_what_is_told() {
     assert_eq!(by("server").as_deref(), Some("aums-added"));
     assert_eq!(by("stranger").as_deref(), Some("node-added"));
     assert_eq!(by("phone"), None);
+}
+
+/// Only a checkpoint says what is trusted: another AUM may have a state as well, which nobody's
+/// client reads. Reports took it for the keys.
+#[test]
+fn a_state_beside_a_checkpoint_says_nothing() {
+    let mut group = Group::new();
+    group.apply(group.initialization(7, &[2]));
+    let authority = group.fold.authority().unwrap();
+    let mut thiefs = genesis_state(7, &[(&key(9), 1)]);
+    thiefs.disablement_values = Some(vec![Some(vec![9; 32])]);
+    let mut aum = Aum::new(AumKind::NO_OP, Some(authority.head()));
+    aum.state = Some(thiefs);
+    group.apply(Group::added(vec![cosign(Sealed::new(aum), &key(2)).unwrap()]));
+    group.apply(Group::added(group.build(&key(1), vec![Change::Remove(key(2).public().0.into())])));
+    let report = of_group(&group, &kept());
+    assert_eq!(report.verdict, Verdict::Holds);
+    assert!(!ids(&report).iter().any(|id| id.starts_with("checkpoint.")), "{:?}", ids(&report));
+    let chain = &report.chronicle.as_ref().unwrap().chains[0];
+    let state = group.fold.authority().unwrap().state();
+    assert_eq!(chain.state_at(chain.head).as_ref(), Some(state));
+    let lives: Vec<_> = chain.lives(0).into_iter().map(|life| life.key).collect();
+    assert!(!lives.contains(&key(9).public()), "{lives:?}");
+    // So it is with an export, and with the nodes of a status beside it.
+    let chain = group.fold.authority().unwrap().chain(&group.rows);
+    let aums: Vec<Sealed> =
+        chain.back_from(state.last_aum.unwrap()).map(|aum| aum.unwrap()).collect();
+    let report = of_export(&aums, &kept());
+    assert!(!ids(&report).iter().any(|id| id.starts_with("checkpoint.")), "{:?}", ids(&report));
+    let chain = &report.chronicle.as_ref().unwrap().chains[0];
+    assert_eq!(chain.state_at(chain.head).as_ref(), Some(state));
+}
+
+/// The adoption of a lock is given up, and the same lock is adopted after all.
+#[test]
+fn what_was_given_up_is_told_once() {
+    let root = genesis(1, &[(&key(1), 1), (&key(2), 1)]);
+    let on = |parent: &Sealed, make: &dyn Fn(&mut Aum)| {
+        let mut aum = Aum::new(AumKind::NO_OP, Some(parent.hash()));
+        make(&mut aum);
+        cosign(Sealed::new(aum), &key(1)).unwrap()
+    };
+    let added = on(&root, &|aum| {
+        aum.kind = AumKind::ADD_KEY;
+        aum.key = Some(Key::ed25519(key(3).public(), 2));
+    });
+    // A checkpoint that is not the sum of what came before it.
+    let departs = on(&added, &|aum| {
+        aum.kind = AumKind::CHECKPOINT;
+        aum.state = Some(genesis_state(1, &[(&key(1), 1)]));
+    });
+    let head = on(&departs, &|_| ());
+    let mut group = Group::new();
+    let begin = |head| {
+        let begun = AdoptionBegun { root: root.clone(), head, aums: 4, followed: false };
+        Event::AdoptionBegun(Box::new(begun))
+    };
+    group.apply(begin(AumHash([7; 32])));
+    group.apply(Event::AumsAdopted(vec![added.clone(), departs.clone()]));
+    group.apply(Event::AdoptionEnded);
+    let mut other = Group::new();
+    for record in &group.records()[1..] {
+        other.apply(record.proposal().proposal().event.clone());
+    }
+    // Nothing of it is left in a ledger that begins a lock of its own.
+    other.apply(other.initialization(8, &[2]));
+    let report = of_group(&other, &kept());
+    assert!(!ids(&report).contains("checkpoint.not-sum"), "{:?}", ids(&report));
+
+    group.apply(begin(head.hash()));
+    group.apply(Event::AumsAdopted(vec![added, departs]));
+    let again = group.apply(Event::AumsAdopted(vec![head.clone()])).index() - 1;
+    assert_eq!(group.fold.authority().unwrap().head(), head.hash());
+    let report = of_group(&group, &kept());
+    let told = report.chronicle.as_ref().unwrap();
+    let chain = &told.chains[0];
+    assert_eq!((told.chains.len(), chain.aums.len()), (1, 4));
+    assert_eq!(chain.aums[chain.head].aum.hash(), head.hash());
+    assert_eq!(chain.forks().count(), 0);
+    assert_eq!(chain.state_at(chain.head).as_ref(), Some(group.fold.authority().unwrap().state()));
+    let found = report.findings.iter().find(|f| f.check.id == "checkpoint.not-sum").unwrap();
+    assert_eq!(found.record, Some(again));
+    // What the key that is gone signed counts, in whichever part it came.
+    let export = of_export(
+        &told.chains[0].aums.iter().rev().map(|a| a.aum.clone()).collect::<Vec<_>>(),
+        &kept(),
+    );
+    let lost = |report: &Report| {
+        let found = report.findings.iter().find(|f| f.check.id == "key.revoked-later");
+        found.map(|found| found.key)
+    };
+    assert_eq!(lost(&report), lost(&export));
+}
+
+/// Whoever joined has a name, though nothing of it was changed since.
+#[test]
+fn members_that_joined_have_names() {
+    let mut group = Group::new();
+    let second = group.enrol(20);
+    group.speak(second, member_key(20));
+    group.add_node("laptop", 11);
+    let report = of_group(&group, &kept());
+    let told = report.chronicle.as_ref().unwrap();
+    let actor = told.entries.last().unwrap().actor.as_ref().unwrap();
+    assert_eq!(actor.member, member_details(20).name);
 }
 
 #[test]

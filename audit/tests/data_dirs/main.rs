@@ -2,6 +2,7 @@
 //! from it, is noticed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot prepare its directory has failed")]
 
+mod catching_up;
 mod damage;
 mod directory;
 mod history;

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use audit::evidence::{NotShown, check_proof};
 use audit::notebook::{BadNotebook, Notebook};
 use audit::report::Report;
+use audit::source::Shown;
 use audit::trust_anchor::Anchors;
 use audit::verdict::Verdict;
 use audit::{Claimed, Live, LiveLog, Options, RecordsFrom, Stored, audit_data_dir, audit_live};
 use ledger::formats::tlog::{Checkpoint, KeyType, Note, Tile, VerifierKey, origin};
 use ledger::history::{Event, NewNode, merkle};
-use ledger::ids::NodeKey;
+use ledger::ids::{AumHash, NodeKey};
 use ledger::lock::signatures::Signer;
 use ledger::rows::{Rows, tables};
 use ledger::testing::{Group, key};
@@ -447,6 +448,37 @@ fn a_daemon_is_asked_for_little() {
     // Record 0, the last one that is remembered, and the new one.
     assert_eq!(served.records.load(Ordering::Relaxed), 3);
     same(&report, &Served::new(&group).audit(&Desk::new()));
+    // A daemon that records nothing new is compared all the same: its hashes, and its status.
+    let quiet = |change: &dyn Fn(&mut Live<'_>)| {
+        let notebook = Notebook::open(&desk.file()).unwrap();
+        let served = Served::new(&group);
+        let mut live = served.live();
+        change(&mut live);
+        let anchors = Anchors { remembered: notebook.end().cloned(), ..Anchors::default() };
+        let options = Options { anchors, notebook: Some(&notebook), ..Options::default() };
+        let report = audit_live("live", live, &options, false).report;
+        assert_eq!(resumed(&report), Some(group.fold.next_index()));
+        let differs = report.findings.iter().filter(|found| found.check.id == "cache.differs");
+        (report.exit_code, differs.count())
+    };
+    assert_eq!(quiet(&|_| ()), (0, 0));
+    assert_eq!(
+        quiet(&|live| {
+            if let Some(claimed) = &mut live.claimed {
+                claimed.fold_hash.0[3] ^= 1;
+            }
+        }),
+        (1, 1)
+    );
+    let head = group.fold.authority().unwrap().head();
+    let shown = |head| Shown { head: Some(head), trusted_keys: Vec::new(), nodes: Vec::new() };
+    let keys = group.fold.authority().unwrap().state().keys().iter();
+    let keys: Vec<_> = keys.map(|key| (key.lock_key().unwrap(), key.votes)).collect();
+    let truly = Shown { trusted_keys: keys, ..shown(head) };
+    assert_eq!(quiet(&|live| live.shown = Some(truly.clone())), (0, 0));
+    let lies = quiet(&|live| live.shown = Some(shown(AumHash([7; 32]))));
+    assert!(lies.0 == 1 && lies.1 > 0, "{lies:?}");
+
     // One that goes on from somewhere else, and has signed that.
     let mut other = history();
     for byte in 0x70..0x75 {

@@ -228,6 +228,13 @@ impl PartialEq for Sealed {
 
 impl Eq for Sealed {}
 
+impl Aum {
+    /// The state that a checkpoint carries. One in an AUM of another kind says nothing.
+    pub fn checkpointed(&self) -> Option<&State> {
+        self.state.as_ref().filter(|_| self.kind == AumKind::CHECKPOINT)
+    }
+}
+
 impl Sealed {
     /// Encodes and hashes an AUM.
     pub fn new(aum: Aum) -> Self {

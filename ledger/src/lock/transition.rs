@@ -137,9 +137,10 @@ impl State {
             .fold(0, |weight, key| weight.saturating_add(key.votes))
     }
 
-    /// The state that a checkpoint begins with when nothing before it is known (spec 4).
+    /// The state that a checkpoint begins with when nothing before it is known (spec 4). None of an
+    /// AUM of another kind: it may have a state as well, which says nothing.
     pub fn at_checkpoint(aum: &Sealed) -> Option<State> {
-        let mut state = aum.state.clone()?;
+        let mut state = aum.checkpointed()?.clone();
         state.last_aum = Some(aum.hash());
         Some(state)
     }

@@ -6,7 +6,7 @@ use ledger::history::{
 };
 use ledger::lock::node_keys::{NodeKeySignature, authorize};
 use ledger::lock::signatures::{Unverified, verify_one};
-use ledger::lock::{AumKind, Sealed, State};
+use ledger::lock::{Sealed, State};
 use ledger::{Fault, Refusal};
 use zeroize::Zeroizing;
 
@@ -26,7 +26,7 @@ pub fn begin(ground: Ground<'_>, request: &InitBeginRequest) -> Result<Event, No
     if genesis.parent.is_some() {
         return Err(bad(EventRefusal::GenesisParent.into()));
     }
-    let state = State::at_checkpoint(&genesis).filter(|_| genesis.kind == AumKind::CHECKPOINT);
+    let state = State::at_checkpoint(&genesis);
     let Some(state) = state else {
         let why = ledger::lock::NotInformed::BootstrapKind(genesis.kind);
         return Err(bad(why.into()));

@@ -7,7 +7,7 @@ use crate::history::effects::Step;
 use crate::history::event::AumsAdded;
 use crate::lock::revocation::{NotRevoked, examine, weakest_stand};
 use crate::lock::signatures::Verified;
-use crate::lock::{AumKind, Authority, Sealed, State};
+use crate::lock::{Authority, Sealed, State};
 use crate::rows::Rows;
 use crate::{Failure, Refusal};
 
@@ -65,8 +65,7 @@ pub(in crate::history) fn objection(
 fn judge(rows: &dyn Rows, authority: &Authority, aum: &Sealed) -> Result<Move, Failure> {
     let head = authority.head();
     let parent = aum.parent_hash();
-    // An AUM of another kind may have a state as well, which says nothing.
-    match aum.state.as_ref().filter(|_| aum.kind == AumKind::CHECKPOINT) {
+    match aum.checkpointed() {
         None if parent == Some(head) => return Ok(Move::Follows),
         None => return Err(EventRefusal::ForkWithoutRevocation { parent, head }.into()),
         Some(state) if parent == Some(head) && is_sum(state, authority.state()) => {
