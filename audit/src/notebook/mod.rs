@@ -30,7 +30,7 @@ use crate::checks::Finding;
 use crate::evidence::Contradiction;
 use crate::observations::Observations;
 use crate::records::{Replay, Resumed, Start};
-use crate::rocks::twin;
+use crate::rocks::{hash_beside_tables, twin};
 use crate::scratch::Scratch;
 
 pub(crate) use continuity::{Continuity, Onward, continuity};
@@ -156,6 +156,12 @@ impl Notebook {
         let Some(notes) = read_notes(&dir).filter(|notes| notes.fit(end)) else {
             return Ok(None);
         };
+        // Before RocksDB reads them.
+        if hash_beside_tables(&dir.join(ROWS)).ok().map(|hash| HEXLOWER.encode(&hash))
+            != Some(notes.files.clone())
+        {
+            return Ok(None);
+        }
         let rows = Scratch::at(&self.work(Some(&dir.join(ROWS)))?)?;
         let fold = Fold::open(&rows)?;
         let fits = fold.next_index() == end.size
@@ -203,12 +209,13 @@ impl Notebook {
                 drop(kept);
                 return self.tidy().map_err(io);
             }
-            let Kept { mut rows, notes } = kept;
+            let Kept { mut rows, mut notes } = kept;
             rows.flush().map_err(|fault| io(io::Error::other(fault.to_string())))?;
             // Closed before its directory gets another name.
             drop(rows);
             let work = self.state.join(WORK);
-            let put = || {
+            let mut put = || {
+                notes.files = HEXLOWER.encode(&hash_beside_tables(&work.join(ROWS))?);
                 let mut file = File::create(work.join(NOTES))?;
                 serde_json::to_writer(&mut file, &notes)?;
                 file.sync_all()?;

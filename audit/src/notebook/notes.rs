@@ -21,6 +21,8 @@ pub(super) struct Notes {
     pub(super) record: String,
     /// The fold hash after it.
     pub(super) fold: String,
+    /// A hash over the files of the rows that are no tables, in hex; empty until they are written.
+    pub(super) files: String,
     /// The time in it.
     pub(super) time_ms: Option<u64>,
     /// AUMs that were verified.
@@ -47,6 +49,7 @@ impl Notes {
             end: end.to_string(),
             record: replay.fold.last_hash()?.to_string(),
             fold: replay.fold.fold_hash().to_string(),
+            files: String::new(),
             time_ms: replay.time_ms,
             aums,
             head: head.map(ToString::to_string),

@@ -332,7 +332,7 @@ fn notes_that_do_not_fit_are_not_used() {
     };
     restore(&desk);
     assert!(resumed(&desk.audit(&directory)).is_some());
-    let spoilers: [&dyn Fn(&Path); 5] = [
+    let spoilers: [&dyn Fn(&Path); 7] = [
         &|state| fs::remove_dir_all(state).unwrap(),
         &|state| fs::remove_file(state.join("notes.json")).unwrap(),
         &|state| fs::write(state.join("notes.json"), "{}").unwrap(),
@@ -341,6 +341,17 @@ fn notes_that_do_not_fit_are_not_used() {
             let fold = notes.split("\"fold\":\"").nth(1).unwrap()[..8].to_owned();
             fs::write(state.join("notes.json"), notes.replace(&fold, "00000000")).unwrap();
         },
+        // There are such bytes at which RocksDB goes round in a circle.
+        &|state| {
+            let entries = fs::read_dir(state.join("rows")).unwrap();
+            let mut paths = entries.map(|entry| entry.unwrap().path());
+            let list = paths.find(|path| path.to_str().unwrap().contains("MANIFEST")).unwrap();
+            let mut bytes = fs::read(&list).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(list, bytes).unwrap();
+        },
+        &|state| fs::remove_file(state.join("rows/CURRENT")).unwrap(),
         // Left by an audit that was cut short: nothing of it is used.
         &|state| fs::rename(state, state.with_file_name("work")).unwrap(),
     ];
