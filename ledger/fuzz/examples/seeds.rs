@@ -353,7 +353,10 @@ fn texts(seeds: &mut Seeds) {
     };
     seeds.put("ledger", "texts", link.to_url(7).unwrap());
     logs(seeds);
-    for (which, content) in [(2, POLICY), (2, "2026-11-26T18:25Z"), (3, ACCEPTANCES)] {
+    // The manual's examples: a policy, and a list of acceptances.
+    let manual = fs::read_to_string(root().join("docs/audit.md")).unwrap();
+    let examples = manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    for (which, content) in (2..).zip(examples).chain([(2, "2026-11-26T18:25Z")]) {
         seeds.put("audit", "beside", [&[which], content.as_bytes()].concat());
     }
     for which in 0..4u8 {
@@ -385,34 +388,6 @@ fn texts(seeds: &mut Seeds) {
     mark.resize(1 + ledger::rows::watermark::FILE_BYTES, 0);
     seeds.put("replica", "files", mark);
 }
-
-/// Everything that an auditor can demand.
-const POLICY: &str = r#"[thresholds]
-trusted-keys = 100
-chain-aums = 1500
-locked-out = 0
-signature-levels = 8
-[checkpoints]
-signatures = 2
-disablement-values = 2
-[keys]
-max-age-days = 365
-preauth-max-age-days = 30
-min-trusted = 2
-max-votes = 1
-[metadata]
-forbidden = ["email"]
-required = ["owner"]
-[changes]
-two-persons = true
-"#;
-
-/// A finding that is accepted.
-const ACCEPTANCES: &str = r#"[[accept]]
-fingerprint = "44b64be2d080b62d"
-reason = "the revocation of 23 March, which we made"
-expires = 2027-01-31
-"#;
 
 /// A configuration that names everything.
 const CONFIG: &str = r#"data_dir = "/var/lib/lockstep"
