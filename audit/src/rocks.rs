@@ -1,13 +1,15 @@
 //! RocksDB: a replica's database, read without changing a byte of it, and scratch space for long
 //! histories. Alone names rocksdb.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use ledger::Fault;
+use ledger::rows::log_files::{self, CURRENT};
 use ledger::rows::{RowIter, Rows, Table, tables};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
@@ -33,6 +35,8 @@ const READAHEAD_BYTES: usize = 1 << 20;
 const SCRATCH_READAHEAD_BYTES: usize = 64 << 10;
 /// Rows on their way to a scratch table, beside the database's own files.
 const INCOMING: &str = "incoming";
+/// Bytes of a name of a file, at most.
+const NAME_BYTES: u64 = 256;
 /// How often a directory that a daemon is writing to is opened again. On a busy machine files go away
 /// between two looks time after time.
 const ATTEMPTS: usize = 20;
@@ -41,7 +45,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Whether a directory looks like a replica's data directory, perhaps a damaged one.
 pub(crate) fn is_data_dir(dir: &Path) -> bool {
-    dir.join(ROWS_DIR).join("CURRENT").is_file()
+    dir.join(ROWS_DIR).join(CURRENT).is_file()
         || (dir.join("watermark").is_file() && dir.join("identity").is_file())
 }
 
@@ -73,7 +77,7 @@ impl ReadOnly {
     pub(crate) fn open(dir: &Path, busy: bool) -> Result<Self, Fault> {
         let dir = dir.join(ROWS_DIR);
         // The crate would create the directory.
-        if !dir.join("CURRENT").is_file() {
+        if !dir.join(CURRENT).is_file() {
             return Err(Fault::new(format!("{} is no database: it has no CURRENT", dir.display())));
         }
         let mut left = if busy { ATTEMPTS } else { 1 };
@@ -87,6 +91,14 @@ impl ReadOnly {
     }
 
     fn try_open(dir: &Path) -> Result<Self, Fault> {
+        if let Some((file, at)) = endless_record(dir)
+            .map_err(|e| Fault::from_error(format!("look through {}", dir.display()), e))?
+        {
+            return Err(Fault::new(format!(
+                "{} is damaged: no record of a replica's database has the type of that at byte {at}",
+                file.display()
+            )));
+        }
         let fault = |e| Fault::from_error(format!("open the database {}", dir.display()), e);
         let mut options = Options::default();
         silence(&mut options);
@@ -104,6 +116,27 @@ impl ReadOnly {
         let db = DB::open_cf_descriptors_read_only(&options, dir, families, false);
         Ok(ReadOnly { db: db.map_err(fault)? })
     }
+}
+
+/// The first record in the files of a database that RocksDB would read for ever.
+fn endless_record(dir: &Path) -> io::Result<Option<(PathBuf, u64)>> {
+    let mut current = String::new();
+    File::open(dir.join(CURRENT))?.take(NAME_BYTES).read_to_string(&mut current)?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if !entry.file_name().to_str().is_some_and(|name| log_files::is_read(name, &current)) {
+            continue;
+        }
+        let mut file = match File::open(entry.path()) {
+            // Whoever writes to it needed it no longer.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            file => file?,
+        };
+        if let Some(at) = log_files::endless_record(|to| file.read(to))? {
+            return Ok(Some((entry.path(), at)));
+        }
+    }
+    Ok(None)
 }
 
 impl Rows for ReadOnly {
@@ -207,7 +240,7 @@ impl Rows for Temporary {
 
 /// A second database with the same content: its table files, which never change, are shared, and
 /// the few small files beside them are copied. Nobody may have the first one open for writing.
-pub(crate) fn twin(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(crate) fn twin(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (name, path) = (entry.file_name(), entry.path());
@@ -225,7 +258,7 @@ pub(crate) fn twin(from: &Path, to: &Path) -> std::io::Result<()> {
 
 /// A hash over the files of a database that are no tables: those have checksums in each block, but
 /// there is damage to the list of the tables at which RocksDB goes round in a circle.
-pub(crate) fn hash_beside_tables(dir: &Path) -> std::io::Result<[u8; 32]> {
+pub(crate) fn hash_beside_tables(dir: &Path) -> io::Result<[u8; 32]> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;

@@ -5,6 +5,7 @@
 #![no_main]
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use ledger::history::{
@@ -18,6 +19,7 @@ use ledger::lock::compaction::{Options, compact};
 use ledger::lock::signatures::{Unverified, Verified, verify_one};
 use ledger::lock::sync::{missing_aums, offer};
 use ledger::lock::{Authority, Chain, ChainId, Sealed};
+use ledger::rows::log_files;
 use ledger::rows::raft::{self, Ahead, Group, HardState, Identity, Neighbour, PeerHead, Position};
 use ledger::rows::watermark::{FILE_BYTES, SLOT_BYTES, Watermark, slot_offset};
 use ledger::rows::{Draft, Memory, Rows, Table, tables};
@@ -98,6 +100,34 @@ fn own_rows(bytes: &[u8]) {
     let at = slot_offset(u64::MAX) as usize;
     file[at..at + SLOT_BYTES].copy_from_slice(&mark.to_slot(u64::MAX));
     assert_eq!(Watermark::from_file(&file), Some((u64::MAX, mark)));
+    // What is found does not depend on how the bytes arrive; behind a whole record they begin one.
+    let whole = [&WHOLE[..], bytes].concat();
+    for file in [bytes, &whole] {
+        let found = endless(file, usize::MAX);
+        assert_eq!(endless(file, 1000), found);
+        assert!(found.is_none_or(|at| is_reused(&file[at as usize..])));
+    }
+    assert_eq!(endless(&whole, 500) == Some(WHOLE.len() as u64), is_reused(bytes));
+}
+
+/// A record without data in a log of RocksDB.
+const WHOLE: [u8; 7] = [5, 43, 40, 67, 0, 0, 1];
+
+/// Where RocksDB would stay in a log that arrives in pieces of such a size.
+fn endless(mut file: &[u8], piece: usize) -> Option<u64> {
+    let found = log_files::endless_record::<Infallible>(|to| {
+        let (now, later) = file.split_at(file.len().min(piece).min(to.len()));
+        to[..now.len()].copy_from_slice(now);
+        file = later;
+        Ok(now.len())
+    });
+    let Ok(found) = found;
+    found
+}
+
+/// Whether a record that begins here is one of a reused log.
+fn is_reused(record: &[u8]) -> bool {
+    record.get(6).is_some_and(|kind| matches!(kind, 5..=8 | 11 | 131))
 }
 
 /// A row of a history becomes another one, or one that was not there.

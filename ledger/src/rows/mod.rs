@@ -6,6 +6,7 @@
 
 mod draft;
 mod few;
+pub mod log_files;
 mod memory;
 pub mod raft;
 pub mod tables;

@@ -17,6 +17,7 @@
 pub(crate) mod ailment;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod framing;
 pub mod identity;
 pub mod local_disable;
 pub mod log;

@@ -15,7 +15,7 @@ use rocksdb::{
 };
 
 use super::ailment::of_system_text;
-use super::{Batch, Disk, Durable, Step, tables};
+use super::{Batch, Disk, Durable, Step, framing, tables};
 
 /// Bytes of table blocks kept in memory.
 const BLOCK_CACHE_BYTES: usize = 32 << 20;
@@ -107,6 +107,7 @@ impl Rocks {
     /// Opens the database in `dir`, and creates it or its missing tables if need be. Only one
     /// process at a time can.
     pub fn open(dir: &Path) -> Result<Self, Fault> {
+        framing::check(dir)?;
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
@@ -160,6 +161,7 @@ impl Rocks {
     }
 
     fn open_reading(dir: &Path, all_files: bool) -> Result<RocksView, Fault> {
+        framing::check(dir)?;
         let what = || format!("open the database {} for reading", dir.display());
         let mut options = Options::default();
         // With a logger of ours RocksDB creates no LOG file of its own.

@@ -30,6 +30,8 @@ pub(super) enum Harm {
     Flipped,
     /// All of it is zeros.
     Zeroed,
+    /// The second record of a log file has a type at which RocksDB would stay for ever.
+    Retyped,
 }
 
 pub(super) fn harm(path: &Path, harm: Harm) {
@@ -43,6 +45,11 @@ pub(super) fn harm(path: &Path, harm: Harm) {
             bytes[middle] ^= 0x10;
         }
         Harm::Zeroed => bytes.fill(0),
+        Harm::Retyped => {
+            let second = 7 + usize::from(u16::from_le_bytes([bytes[4], bytes[5]]));
+            assert_eq!(bytes[second + 6], 1, "a whole record");
+            bytes[second + 6] = 5;
+        }
     }
     fs::write(path, bytes).unwrap();
 }
@@ -154,13 +161,15 @@ fn what_a_replica_cannot_do_without_is_missed_at_the_start() {
         (manifest.clone(), Harm::Gone, "", join),
         (manifest.clone(), Harm::Emptied, "", join),
         (manifest.clone(), Harm::Zeroed, "", join),
-        (manifest, Harm::Halved, "", join),
+        (manifest.clone(), Harm::Halved, "", join),
+        (manifest, Harm::Retyped, "is damaged: no record", join),
         (place.data().join("keys/member.key"), Harm::Gone, "member.key", "invit"),
         (place.data().join("keys/member.key"), Harm::Flipped, "member.key", ""),
         (log.clone(), Harm::Gone, "", join),
         (log.clone(), Harm::Emptied, "", join),
         (log.clone(), Harm::Zeroed, "", join),
-        (log, Harm::Halved, "has lost what was acknowledged", join),
+        (log.clone(), Harm::Halved, "has lost what was acknowledged", join),
+        (log, Harm::Retyped, "is damaged: no record", join),
     ];
     let mut wrong = Vec::new();
     for (path, how, says, remedy) in cases {
