@@ -4,6 +4,10 @@
 //! leave one out and link those after it anew, and derive all rows from what is left. The log still
 //! holds the last entries, and the fold says exactly which of them had to become records. And the
 //! watermark beside the database says how far the log must reach.
+//!
+//! Where the beginning of a log was cut off, an entry need not be the one from which a record came: a
+//! proposal that was handed on twice may be in the log again, behind records that came from entries
+//! which are gone. So nothing is made of it until [`CERTAIN`] records in a row had their entries.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -27,6 +31,12 @@ use crate::checks::catalog::{
 /// Bytes of proposals that are kept: the last ones. A replica cuts its log long before.
 const KEPT_BYTES: usize = 16 << 20;
 
+/// Records in a row whose entries a log that was cut still has: so many proposals of one time, none
+/// left out, were not all handed on again.
+const CERTAIN: usize = 64;
+/// Entries that are judged before that, at most, in all attempts.
+const ATTEMPTED: usize = 1 << 16;
+
 /// An entry that carries a proposal.
 struct Entry {
     index: u64,
@@ -37,12 +47,16 @@ struct Entry {
 #[derive(Default)]
 pub(crate) struct LogTail {
     entries: VecDeque<Entry>,
-    /// The places in `entries` of each proposal, by its hash, descending.
+    /// The places in `entries` of each proposal, by its hash, ascending.
     places: BTreeMap<[u8; 32], Vec<usize>>,
     /// The first entry that no record has come from yet.
     next: usize,
-    /// Whether the records come from these entries from now on.
-    begun: bool,
+    /// How many records in a row came from these entries, at most [`CERTAIN`].
+    row: usize,
+    /// What was found before there were so many.
+    doubtful: Vec<Finding>,
+    /// Entries that may yet be judged before there are.
+    attempts: usize,
     applied: u64,
     last: Position,
     hard: HardState,
@@ -71,8 +85,7 @@ impl LogTail {
             findings.push(Finding::new(&LOG_DAMAGED, what.to_string()));
             // Half a log proves nothing about records.
             tail.entries.clear();
-            tail.places.clear();
-            tail.begun = false;
+            tail.stop();
         }
         tail
     }
@@ -132,11 +145,12 @@ impl LogTail {
                 base.index, self.applied, self.last.index, self.last.term
             )));
         }
-        for (place, entry) in self.entries.iter().enumerate().rev() {
+        for (place, entry) in self.entries.iter().enumerate() {
             self.places.entry(hash(&entry.proposal)).or_default().push(place);
         }
         // A log that was never cut has an entry for every record.
-        self.begun = whole && !self.entries.is_empty();
+        self.row = if whole && !self.entries.is_empty() { CERTAIN } else { 0 };
+        self.attempts = ATTEMPTED;
         Ok(())
     }
 
@@ -174,10 +188,9 @@ impl LogTail {
     /// The records begin after this one, which was verified before. If the log still has the entry
     /// from which it came, they come from those after that.
     pub(crate) fn skip_to(&mut self, record: &Record) {
-        let places = self.places.get(&hash(record.proposal().bytes()));
-        if let Some(place) = places.and_then(|places| places.first()) {
+        if let Some(place) = self.place(record) {
             self.next = place.saturating_add(1);
-            self.begun = true;
+            self.row = self.row.max(1);
         }
     }
 
@@ -190,22 +203,23 @@ impl LogTail {
         record: &Record,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
-        if self.places.is_empty() && !self.begun {
-            return Ok(());
-        }
-        let places = self.places.get_mut(&hash(record.proposal().bytes()));
-        let place = places.and_then(|places| {
-            while places.last().is_some_and(|place| *place < self.next) {
-                places.pop();
+        let mut place = self.place(record);
+        if !self.is_certain() {
+            // What waits may be there again as well.
+            let applied = |place: &usize| self.is_applied(*place);
+            place = place.filter(applied);
+            if place.is_none() && self.row > 0 {
+                // They did not come from these entries after all.
+                self.begin_again();
+                place = self.place(record).filter(|place| self.is_applied(*place));
             }
-            places.pop()
-        });
-        let not_applied =
-            |place: usize| self.entries.get(place).is_none_or(|entry| entry.index > self.applied);
-        if self.ahead.is_some() && place.is_none_or(not_applied) {
+            let Some(place) = place else { return Ok(()) };
+            return self.attempt(place, fold, rows, findings);
+        }
+        if self.ahead.is_some() && !place.is_some_and(|place| self.is_applied(place)) {
             // From here on the records came from the others. What was applied is accounted for.
             for passed in self.next..self.entries.len() {
-                if !not_applied(passed) {
+                if self.is_applied(passed) {
                     self.passed_over(passed, fold, rows, findings)?;
                 }
             }
@@ -213,16 +227,14 @@ impl LogTail {
             return Ok(());
         }
         let Some(place) = place else {
-            if self.begun {
-                let message = "the replica's log has no entry from which this record came, in its \
-                               place";
-                findings.push(Finding::new(&RECORD_UNLOGGED, message).record(record.index()));
-                // One is enough: what follows is shifted.
-                self.stop();
-            }
+            let message =
+                "the replica's log has no entry from which this record came, in its place";
+            findings.push(Finding::new(&RECORD_UNLOGGED, message).record(record.index()));
+            // One is enough: what follows is shifted.
+            self.stop();
             return Ok(());
         };
-        if self.entries.get(place).is_some_and(|entry| entry.index > self.applied) {
+        if !self.is_applied(place) {
             let message = format!(
                 "record {} came from an entry that is not applied by the log's own account",
                 record.index()
@@ -232,9 +244,57 @@ impl LogTail {
         for passed in self.next..place {
             self.passed_over(passed, fold, rows, findings)?;
         }
-        self.begun = true;
         self.next = place.saturating_add(1);
         Ok(())
+    }
+
+    /// One more record in a row has an entry; if there are not enough of them, what comes of it is
+    /// kept back.
+    fn attempt(
+        &mut self,
+        place: usize,
+        fold: &Fold,
+        rows: &Draft<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), Fault> {
+        let passed = self.next..place;
+        let Some(attempts) = self.attempts.checked_sub(passed.len()) else {
+            self.stop();
+            return Ok(());
+        };
+        self.attempts = attempts;
+        let mut doubtful = std::mem::take(&mut self.doubtful);
+        for passed in passed {
+            self.passed_over(passed, fold, rows, &mut doubtful)?;
+        }
+        self.next = place.saturating_add(1);
+        self.row += 1;
+        if self.is_certain() {
+            findings.append(&mut doubtful);
+        }
+        self.doubtful = doubtful;
+        Ok(())
+    }
+
+    /// The first place of a record's proposal from the next entry on.
+    fn place(&self, record: &Record) -> Option<usize> {
+        let places = self.places.get(&hash(record.proposal().bytes()))?;
+        places.get(places.partition_point(|place| *place < self.next)).copied()
+    }
+
+    /// Whether the records come from these entries from now on.
+    fn is_certain(&self) -> bool {
+        self.row >= CERTAIN
+    }
+
+    fn is_applied(&self, place: usize) -> bool {
+        self.entries.get(place).is_some_and(|entry| entry.index <= self.applied)
+    }
+
+    fn begin_again(&mut self) {
+        self.next = 0;
+        self.row = 0;
+        self.doubtful.clear();
     }
 
     /// The records are over. Entries that were applied must be such as the fold refuses.
@@ -252,11 +312,11 @@ impl LogTail {
             // What the log has applied may be among them: records that were damaged are fetched too.
             return Ok(rest);
         }
+        // No record is left that could show them to be wrong.
+        findings.append(&mut self.doubtful);
         let draft = Draft::on(rows);
         for passed in self.next..self.entries.len() {
-            if self.entries.get(passed).is_some_and(|entry| entry.index <= self.applied)
-                && self.passed_over(passed, fold, &draft, findings)?
-            {
+            if self.is_applied(passed) && self.passed_over(passed, fold, &draft, findings)? {
                 // Whatever followed it is missing too.
                 break;
             }
@@ -264,10 +324,11 @@ impl LogTail {
         Ok(rest)
     }
 
+    /// Nothing more is said about records.
     fn stop(&mut self) {
+        self.begin_again();
         self.places.clear();
         self.next = self.entries.len();
-        self.begun = false;
     }
 
     /// Whether an entry that became no record should have become one.
@@ -319,6 +380,7 @@ mod tests {
     use ledger::lock::revocation::{cosign, generate};
     use ledger::lock::signatures::Signer;
     use ledger::rows::Memory;
+    use ledger::rows::raft::{applied_row, entry_row};
     use ledger::testing::{Group as History, key};
 
     /// A member was asked while the leadership changed, and handed the same proposal to the next
@@ -396,17 +458,52 @@ mod tests {
         assert_eq!(findings.len(), 1);
     }
 
+    /// Also where an audit goes on from what it has verified before.
+    #[test]
+    fn a_remembered_end_that_is_in_the_log_again_proves_nothing() {
+        let mut history = History::new();
+        for byte in 1..=4 {
+            history.add_node(&format!("node{byte}"), byte);
+        }
+        let records = history.records();
+        let [.., last, cut, third, fourth] = records.as_slice() else { panic!("{records:?}") };
+        let mut rows = Memory::new();
+        let mut draft = Draft::on(&rows);
+        let (own, data) =
+            (Identity { cluster: [1; 16], replica: 1, incarnation: 1 }, EntryKind::Proposal);
+        draft.put(RAFT_STATE, IDENTITY, own.to_row());
+        draft.put(RAFT_STATE, BASE, Position { index: 90, term: 1 }.to_row());
+        draft.put(RAFT_STATE, HARD, HardState { term: 1, vote: 1, commit: 93 }.to_row());
+        draft.put(RAFT_STATE, GROUP, Group { voters: vec![1], ..Group::default() }.to_row());
+        draft.put(RAFT_STATE, APPLIED, applied_row(93));
+        for (index, record) in (91..).zip([last, third, fourth]) {
+            let row = entry_row(1, data, record.proposal().bytes());
+            draft.put(RAFT_LOG, log_key(index), row);
+        }
+        let changes = draft.finish();
+        rows.apply(changes);
+        let mut findings = Vec::new();
+        let mut tail = LogTail::read(&rows, &mut findings);
+        tail.skip_to(last);
+        let draft = Draft::on(&history.rows);
+        for record in [cut, third, fourth] {
+            tail.before(&history.fold, &draft, record, &mut findings).unwrap();
+        }
+        tail.after(&history.fold, &history.rows, &mut findings).unwrap();
+        assert_eq!(findings, []);
+    }
+
     #[test]
     fn only_an_empty_database_needs_no_log() {
         let mut rows = Memory::new();
         let mut findings = Vec::new();
-        assert!(!LogTail::read(&rows, &mut findings).begun);
+        assert!(!LogTail::read(&rows, &mut findings).is_certain());
         assert_eq!(findings, []);
         let mut draft = Draft::on(&rows);
         draft.put(RECORDS, [0; 8], "a record");
         let changes = draft.finish();
         rows.apply(changes);
-        assert!(!LogTail::read(&rows, &mut findings).begun);
+        assert!(!LogTail::read(&rows, &mut findings).is_certain());
         assert_eq!(findings[0].check.id, "log.damaged");
     }
 }

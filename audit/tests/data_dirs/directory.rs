@@ -153,16 +153,21 @@ pub(crate) fn table_rows(group: &Group) -> Vec<Row> {
 
 /// The rows of a log from which these records came, cut before record `from`.
 pub(crate) fn log_rows(records: &[Record], from: u64) -> Vec<Row> {
-    let last = entry_of(records.len() as u64) - 1;
+    let own: &[&[u8]] = if from == 0 { &[b""] } else { &[] };
+    let base = if from == 0 { 1 } else { entry_of(from) - 1 };
+    let data = records[from as usize..].iter().map(|record| record.proposal().bytes());
+    log_of(base, own.iter().copied().chain(data))
+}
+
+/// The rows of a log that was cut behind the entry `base`; the data of what it still has.
+pub(crate) fn log_of<'a>(base: u64, data: impl Iterator<Item = &'a [u8]>) -> Vec<Row> {
+    let data: Vec<&[u8]> = data.collect();
+    let last = base + data.len() as u64;
     let mut rows = Vec::new();
     let mut state = |key: &[u8], value: Vec<u8>| {
         rows.push((raft::RAFT_STATE, key.to_vec(), Some(value)));
     };
-    let base = if from == 0 {
-        Position { index: 1, term: 1 }
-    } else {
-        Position { index: entry_of(from) - 1, term: TERM }
-    };
+    let base = Position { index: base, term: if base == 1 { 1 } else { TERM } };
     let identity = Identity { cluster: Group::CLUSTER.0, replica: 1, incarnation: 1 };
     let members = Members { voters: vec![1], ..Members::default() };
     state(raft::IDENTITY, identity.to_row());
@@ -170,15 +175,9 @@ pub(crate) fn log_rows(records: &[Record], from: u64) -> Vec<Row> {
     state(raft::HARD, HardState { term: TERM, vote: 1, commit: last }.to_row());
     state(raft::GROUP, members.to_row());
     state(raft::APPLIED, raft::applied_row(last));
-    let mut entry = |index: u64, data: &[u8]| {
+    for (index, data) in (base.index + 1..).zip(data) {
         let row = raft::entry_row(TERM, raft::EntryKind::Proposal, data);
         rows.push((raft::RAFT_LOG, raft::log_key(index).to_vec(), Some(row)));
-    };
-    if from == 0 {
-        entry(2, b"");
-    }
-    for record in &records[from as usize..] {
-        entry(entry_of(record.index()), record.proposal().bytes());
     }
     rows
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot prepare its directory has failed")]
 
 mod catching_up;
+mod cut_log;
 mod damage;
 mod directory;
 mod history;
