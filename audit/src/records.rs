@@ -89,17 +89,28 @@ pub(crate) struct Start {
 pub(crate) struct Resumed {
     /// How many records were verified then.
     pub(crate) size: u64,
-    /// AUMs that were verified then, and since.
+    /// AUMs that were verified then, and since in the epochs that had begun then.
     pub(crate) aums: u64,
+    /// The last of these epochs; of an adoption that was under way nothing is counted.
+    pub(crate) epoch: u32,
     /// Rows that the records since have put or deleted; none if there are too many to remember.
     pub(crate) touched: Option<BTreeSet<(Table, Vec<u8>)>>,
 }
 
 impl Resumed {
+    /// Whether the epoch at the beginning of a row's key had begun.
+    fn had_begun(&self, key: &[u8]) -> bool {
+        key.first_chunk().is_some_and(|epoch| u32::from_be_bytes(*epoch) <= self.epoch)
+    }
+
     /// A record is over; `rows` are as they were before it.
     fn note(&mut self, changes: &Changes, rows: &dyn Rows) -> Result<(), Fault> {
         for (table, key, value) in changes.iter() {
-            if table == tables::AUM_NODES && value.is_some() && rows.get(table, key)?.is_none() {
+            if table == tables::AUM_NODES
+                && self.had_begun(key)
+                && value.is_some()
+                && rows.get(table, key)?.is_none()
+            {
                 self.aums += 1;
             }
             // A record in the source is what was replayed.

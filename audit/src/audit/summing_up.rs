@@ -43,14 +43,15 @@ pub(super) fn report(
     let Replay { fold, rows, present, seen, unread, .. } = &*replay;
     let rows = &**rows;
     let mut chains = Vec::new();
-    // Those of records that were passed over are counted already.
+    // Those of epochs that had begun the last time are counted already.
+    let counted = replay.resumed.as_ref().map_or(0, |resumed| resumed.epoch);
     let mut verified = replay.resumed.as_ref().map_or(0, |resumed| resumed.aums);
     let mut last = None;
     let mut assumed = Vec::new();
     for epoch in 1..=fold.epoch().map_or(0, |epoch| epoch.0) {
         let Some(authority) = Authority::open(rows, ChainId(epoch))? else { continue };
         let chain = authority.chain(rows);
-        if replay.resumed.is_none() {
+        if epoch > counted {
             for node in chain.nodes()? {
                 node?;
                 verified += 1;

@@ -293,7 +293,8 @@ impl Recalled {
         let touched =
             scalars.map(|row| Ok((tables::HISTORY, row?.0))).collect::<Result<_, Fault>>()?;
         let (size, aums) = (self.end.size, self.notes.aums);
-        let resumed = Some(Resumed { size, aums, touched: Some(touched) });
+        let epoch = Fold::open(&self.rows)?.epoch().map_or(0, |epoch| epoch.0);
+        let resumed = Some(Resumed { size, aums, epoch, touched: Some(touched) });
         let Recalled { rows, seen, notes, .. } = self;
         Ok(Start { rows, seen, time_ms: notes.time_ms, resumed })
     }

@@ -36,18 +36,20 @@ impl DerefMut for Told {
 }
 
 /// A tailnet's lock is followed for a while; once its server shows an older head.
-fn followed(group: &mut Group) {
+pub(crate) fn followed() -> [Event; 5] {
     let root = genesis(1, &[(&key(1), 1), (&key(2), 1)]);
     let mut added = Aum::new(AumKind::ADD_KEY, Some(root.hash()));
     added.key = Some(Key::ed25519(key(3).public(), 2));
     let added = cosign(Sealed::new(added), &key(1)).unwrap();
     let (first, head) = (root.hash(), added.hash());
     let begun = AdoptionBegun { root, head, aums: 2, followed: true };
-    group.apply(Event::AdoptionBegun(Box::new(begun)));
-    group.apply(Event::AumsAdopted(vec![added]));
-    group.apply(Event::LockObserved(Observed::Head(first)));
-    group.apply(Event::LockObserved(Observed::Head(head)));
-    group.apply(Event::AdoptionEnded);
+    [
+        Event::AdoptionBegun(Box::new(begun)),
+        Event::AumsAdopted(vec![added]),
+        Event::LockObserved(Observed::Head(first)),
+        Event::LockObserved(Observed::Head(head)),
+        Event::AdoptionEnded,
+    ]
 }
 
 /// Two epochs. The first was followed. In the second, keys come and go, a stolen one is revoked by a
@@ -55,7 +57,9 @@ fn followed(group: &mut Group) {
 pub(crate) fn history() -> Told {
     let mut group = Group::new();
     let laptop = group.add_node("laptop", 0x21);
-    followed(&mut group);
+    for event in followed() {
+        group.apply(event);
+    }
 
     let phone = group.add_node("phone", 0x22);
     group.apply(group.initialization(2, &[2, 3]));

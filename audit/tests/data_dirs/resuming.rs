@@ -24,7 +24,7 @@ use ledger::testing::{Group, key};
 use tempfile::TempDir;
 
 use super::directory::{Directory, Row};
-use super::history::{Told, history};
+use super::history::{Told, followed, history};
 use super::ids;
 
 /// An auditor's own place.
@@ -134,6 +134,31 @@ fn going_on_says_what_a_whole_audit_says() {
     let names: Vec<_> = names.filter(|name| name != "lock").collect();
     assert_eq!(names.len(), 1, "{names:?}");
     assert!(names[0].starts_with(&format!("{}-", group.fold.next_index())));
+}
+
+/// The last time may have been in the middle of it: what was adopted by then was no lock yet.
+#[test]
+fn an_adoption_is_counted_once_whenever_it_was_looked_at() {
+    let mut group = history();
+    let disablement = group.disablement();
+    group.apply(disablement);
+    let [begun, adopted, older, head, ended] = followed();
+    // Given up before it had all AUMs, and begun again.
+    let events =
+        [begun.clone(), ended.clone(), begun.clone(), adopted.clone(), older, head, ended.clone()];
+    let more = [begun, ended];
+    let desks: Vec<Desk> = events.iter().map(|_| Desk::new()).collect();
+    for (step, event) in events.into_iter().chain(more).enumerate() {
+        group.apply(event);
+        let directory = Directory::of(&group);
+        let whole = Desk::new().audit(&directory);
+        // One looks each time; another one has not looked since then.
+        for (since, desk) in desks.iter().enumerate() {
+            if since == 0 || since == step || step > 6 {
+                same(&desk.audit(&directory), &whole);
+            }
+        }
+    }
 }
 
 #[test]
