@@ -380,8 +380,7 @@ mod tests {
     use ledger::lock::revocation::{cosign, generate};
     use ledger::lock::signatures::Signer;
     use ledger::rows::Memory;
-    use ledger::rows::raft::{applied_row, entry_row};
-    use ledger::testing::{Group as History, key};
+    use ledger::testing::{Group as History, key, log_of};
 
     /// A member was asked while the leadership changed, and handed the same proposal to the next
     /// leader too. The audit looked for the record that the second of them repeats, which it does not
@@ -469,16 +468,9 @@ mod tests {
         let [.., last, cut, third, fourth] = records.as_slice() else { panic!("{records:?}") };
         let mut rows = Memory::new();
         let mut draft = Draft::on(&rows);
-        let (own, data) =
-            (Identity { cluster: [1; 16], replica: 1, incarnation: 1 }, EntryKind::Proposal);
-        draft.put(RAFT_STATE, IDENTITY, own.to_row());
-        draft.put(RAFT_STATE, BASE, Position { index: 90, term: 1 }.to_row());
-        draft.put(RAFT_STATE, HARD, HardState { term: 1, vote: 1, commit: 93 }.to_row());
-        draft.put(RAFT_STATE, GROUP, Group { voters: vec![1], ..Group::default() }.to_row());
-        draft.put(RAFT_STATE, APPLIED, applied_row(93));
-        for (index, record) in (91..).zip([last, third, fourth]) {
-            let row = entry_row(1, data, record.proposal().bytes());
-            draft.put(RAFT_LOG, log_key(index), row);
+        let entries = [last, third, fourth].map(|record| record.proposal().bytes());
+        for (table, key, value) in log_of(90, entries.into_iter()) {
+            draft.put(table, key, value);
         }
         let changes = draft.finish();
         rows.apply(changes);

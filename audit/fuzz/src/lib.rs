@@ -6,60 +6,24 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use ledger::history::{Record, ReplicaId};
-use ledger::rows::raft::{self, Group as Members, HardState, Identity, Position};
-use ledger::rows::watermark::{FILE_BYTES, Watermark, slot_offset};
-use ledger::rows::{Draft, Memory, Rows, Table, tables};
-use ledger::testing::Group;
-
-/// The term of every entry of the logs here.
-const TERM: u64 = 2;
-
-/// The entry from which a record came: the first is the leader's own.
-pub fn entry_of(record: u64) -> u64 {
-    record + 3
-}
+use ledger::history::Record;
+use ledger::rows::{Draft, Memory, Rows, Table, raft, tables};
+use ledger::testing::{log_rows, replica_files};
 
 /// The watermark and identity files of a replica whose log ends at `last`.
 pub fn write_files(dir: &Path, last: u64) {
     fs::create_dir_all(dir).expect("a directory");
-    let mark = Watermark { term: TERM, vote: 1, last_term: TERM, last_index: last };
-    let mut bytes = vec![0; FILE_BYTES];
-    for sequence in [6, 7] {
-        let slot = mark.to_slot(sequence);
-        let at = slot_offset(sequence) as usize;
-        bytes[at..at + slot.len()].copy_from_slice(&slot);
+    for (name, bytes) in replica_files(last) {
+        fs::write(dir.join(name), bytes).expect("a file");
     }
-    fs::write(dir.join("watermark"), bytes).expect("a file");
-    let identity = format!(
-        "lockstep identity 1\ncluster {}\nreplica {}\nincarnation 1\n",
-        Group::CLUSTER,
-        ReplicaId(1)
-    );
-    fs::write(dir.join("identity"), identity).expect("a file");
 }
 
 /// The rows, and those of a log from which the records came.
 pub fn with_log(rows: &Memory, all: &[Record]) -> Memory {
     let mut rows = rows.clone();
-    let last = entry_of(all.len() as u64) - 1;
     let mut draft = Draft::on(&rows);
-    let identity = Identity { cluster: Group::CLUSTER.0, replica: 1, incarnation: 1 };
-    let members = Members { voters: vec![1], ..Members::default() };
-    for (key, value) in [
-        (raft::IDENTITY, identity.to_row()),
-        (raft::BASE, Position { index: 1, term: 1 }.to_row()),
-        (raft::HARD, HardState { term: TERM, vote: 1, commit: last }.to_row()),
-        (raft::GROUP, members.to_row()),
-        (raft::APPLIED, raft::applied_row(last)),
-    ] {
-        draft.put(raft::RAFT_STATE, key, value);
-    }
-    let entry = |data: &[u8]| raft::entry_row(TERM, raft::EntryKind::Proposal, data);
-    draft.put(raft::RAFT_LOG, raft::log_key(2), entry(b""));
-    for record in all {
-        let key = raft::log_key(entry_of(record.index()));
-        draft.put(raft::RAFT_LOG, key, entry(record.proposal().bytes()));
+    for (table, key, value) in log_rows(all, 0) {
+        draft.put(table, key, value);
     }
     let changes = draft.finish();
     rows.apply(changes);

@@ -18,7 +18,7 @@ use audit::source::{Detected, Shown, detect_bytes, shown_by_status};
 use audit::trust_anchor::Anchors;
 use audit::verdict::Verdict;
 use audit::{Audited, Options, audit_answers, verify_aums};
-use audit_fuzz::{Answering, entry_of, every_table, frame, with_log, write_files};
+use audit_fuzz::{Answering, every_table, frame, with_log, write_files};
 use ledger::formats::log_json;
 use ledger::formats::tlog::{
     Checkpoint, ConsistencyProof, InclusionProof, KeyType, Note, VerifierKey, origin,
@@ -27,7 +27,7 @@ use ledger::history::{Record, ReplicaId, merkle, records};
 use ledger::lock::Sealed;
 use ledger::lock::signatures::Signer;
 use ledger::rows::{Draft, Memory, Rows, tables};
-use ledger::testing::key;
+use ledger::testing::{entry_of, key};
 use ledger_fuzz::{Choices, histories};
 use libfuzzer_sys::fuzz_target;
 

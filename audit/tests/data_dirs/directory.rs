@@ -6,18 +6,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use ledger::history::{Record, ReplicaId};
-use ledger::rows::raft::{self, Group as Members, HardState, Identity, Position};
-use ledger::rows::watermark::{FILE_BYTES, Watermark, slot_offset};
-use ledger::rows::{Rows, Table, tables};
-use ledger::testing::Group;
+use ledger::history::Record;
+use ledger::rows::{Rows, Table, raft, tables};
+pub(crate) use ledger::testing::entry_of;
+use ledger::testing::{self, Group, replica_files};
 use rocksdb::{ColumnFamilyDescriptor, DB, Options};
 use tempfile::TempDir;
 
 use super::history::Told;
-
-/// The term of every entry of the log here.
-const TERM: u64 = 2;
 
 /// A data directory that is gone when this is dropped.
 pub(crate) struct Directory {
@@ -64,20 +60,9 @@ impl Directory {
 
     /// The watermark and identity files of a replica whose log ends at `last`.
     pub(crate) fn write_files(&self, last: u64) {
-        let mark = Watermark { term: TERM, vote: 1, last_term: TERM, last_index: last };
-        let mut bytes = vec![0; FILE_BYTES];
-        for sequence in [6, 7] {
-            let slot = mark.to_slot(sequence);
-            let at = slot_offset(sequence) as usize;
-            bytes[at..at + slot.len()].copy_from_slice(&slot);
+        for (name, bytes) in replica_files(last) {
+            fs::write(self.path().join(name), bytes).unwrap();
         }
-        fs::write(self.path().join("watermark"), bytes).unwrap();
-        let identity = format!(
-            "lockstep identity 1\ncluster {}\nreplica {}\nincarnation 1\n",
-            Group::CLUSTER,
-            ReplicaId(1)
-        );
-        fs::write(self.path().join("identity"), identity).unwrap();
     }
 
     /// What a crash leaves of the same: nothing in table files, all in the write-ahead log.
@@ -123,11 +108,6 @@ fn put(db: &DB, rows: &[Row]) {
     }
 }
 
-/// The index of the entry from which a record came: the first entry is the leader's own.
-pub(crate) fn entry_of(record: u64) -> u64 {
-    record + 3
-}
-
 pub(crate) fn last_entry(group: &Group) -> u64 {
     entry_of(group.fold.next_index()) - 1
 }
@@ -153,33 +133,16 @@ pub(crate) fn table_rows(group: &Group) -> Vec<Row> {
 
 /// The rows of a log from which these records came, cut before record `from`.
 pub(crate) fn log_rows(records: &[Record], from: u64) -> Vec<Row> {
-    let own: &[&[u8]] = if from == 0 { &[b""] } else { &[] };
-    let base = if from == 0 { 1 } else { entry_of(from) - 1 };
-    let data = records[from as usize..].iter().map(|record| record.proposal().bytes());
-    log_of(base, own.iter().copied().chain(data))
+    puts(testing::log_rows(records, from))
 }
 
 /// The rows of a log that was cut behind the entry `base`; the data of what it still has.
 pub(crate) fn log_of<'a>(base: u64, data: impl Iterator<Item = &'a [u8]>) -> Vec<Row> {
-    let data: Vec<&[u8]> = data.collect();
-    let last = base + data.len() as u64;
-    let mut rows = Vec::new();
-    let mut state = |key: &[u8], value: Vec<u8>| {
-        rows.push((raft::RAFT_STATE, key.to_vec(), Some(value)));
-    };
-    let base = Position { index: base, term: if base == 1 { 1 } else { TERM } };
-    let identity = Identity { cluster: Group::CLUSTER.0, replica: 1, incarnation: 1 };
-    let members = Members { voters: vec![1], ..Members::default() };
-    state(raft::IDENTITY, identity.to_row());
-    state(raft::BASE, base.to_row());
-    state(raft::HARD, HardState { term: TERM, vote: 1, commit: last }.to_row());
-    state(raft::GROUP, members.to_row());
-    state(raft::APPLIED, raft::applied_row(last));
-    for (index, data) in (base.index + 1..).zip(data) {
-        let row = raft::entry_row(TERM, raft::EntryKind::Proposal, data);
-        rows.push((raft::RAFT_LOG, raft::log_key(index).to_vec(), Some(row)));
-    }
-    rows
+    puts(testing::log_of(base, data))
+}
+
+fn puts(rows: Vec<(Table, Vec<u8>, Vec<u8>)>) -> Vec<Row> {
+    rows.into_iter().map(|(table, key, value)| (table, key, Some(value))).collect()
 }
 
 /// Copies a directory, file by file.

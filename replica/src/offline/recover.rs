@@ -4,7 +4,9 @@
 //! Which entries were acknowledged cannot be told any more. Of the survivors the one whose log ends
 //! last (by term, then by index) has everything that was, if any of them has: so all of that log is
 //! applied, committed or not. What somebody may have been told is done stays done; in exchange
-//! something may come to be recorded of which nobody was told.
+//! something may come to be recorded of which nobody was told. That can also be an entry which the
+//! group has refused, if this survivor was fetching records when it stopped: it had not come to apply
+//! the entry, and what is judged now is whether it holds behind all the records.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
