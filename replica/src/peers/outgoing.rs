@@ -93,9 +93,9 @@ impl Whereabouts {
         self.reported = [None, None];
     }
 
-    /// It was not reached, or is not any more; says whether that is news.
-    fn failed(&mut self, text: &str) -> bool {
-        let reported = &mut self.reported[usize::from(self.elsewhere)];
+    /// It was not reached there, or is not any more; says whether that is news.
+    fn failed(&mut self, address: &str, text: &str) -> bool {
+        let reported = &mut self.reported[usize::from(address != self.recorded)];
         let news = reported.as_deref() != Some(text);
         *reported = Some(text.to_owned());
         news
@@ -145,7 +145,7 @@ pub(super) async fn keep(shared: Arc<Shared>, id: ReplicaId, peer: Peer, outbox:
         };
         let pause = pause(&shared, &mut backoff, &error);
         let text = error.to_string();
-        if place.failed(&text) {
+        if place.failed(&address, &text) {
             tracing::warn!(%id, %address, error = %text, "no connection to a peer");
             shared.tell(Event::Unreachable(id, error));
         }
@@ -185,4 +185,34 @@ async fn connect(
     let limit = shared.limits.handshake;
     let (secured, met) = reach(&shared.dialer, address, pins, Purpose::Peer, &hello, limit).await?;
     Ok((secured.stream, met))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a peer has not said that it is elsewhere, the address on record is tried each time.
+    #[test]
+    fn the_same_failure_at_the_same_address_is_no_news() {
+        let recorded = "recorded.example:1".to_owned();
+        let mut place = Whereabouts { recorded, elsewhere: false, reported: [None, None] };
+        let mut try_at = |said: Option<&str>, text: &str| {
+            let address = place.now(said.map(str::to_owned));
+            let news = place.failed(&address, text);
+            place.elsewhere ^= true;
+            (address, news)
+        };
+        let recorded = |news| ("recorded.example:1".to_owned(), news);
+        let elsewhere = |news| ("elsewhere.example:1".to_owned(), news);
+        assert_eq!(try_at(None, "refused"), recorded(true));
+        assert_eq!(try_at(None, "refused"), recorded(false));
+        assert_eq!(try_at(None, "refused"), recorded(false));
+        let said = Some("elsewhere.example:1");
+        assert_eq!(try_at(said, "refused"), elsewhere(true));
+        assert_eq!(try_at(said, "refused"), recorded(false));
+        assert_eq!(try_at(said, "timed out"), elsewhere(true));
+        assert_eq!(try_at(said, "timed out"), recorded(true));
+        place.reached();
+        assert!(place.failed("recorded.example:1", "timed out"));
+    }
 }
