@@ -6,8 +6,10 @@
 //! watermark beside the database says how far the log must reach.
 //!
 //! Where the beginning of a log was cut off, an entry need not be the one from which a record came: a
-//! proposal that was handed on twice may be in the log again, behind records that came from entries
-//! which are gone. So nothing is made of it until [`CERTAIN`] records in a row had their entries.
+//! member hands on what waits again when the leader changes, so that a proposal may be in the log once
+//! more, behind records that came from entries which are gone. So of entries before the first that has
+//! a record nothing is said, nor of records without an entry until [`CERTAIN`] in a row had theirs; and
+//! an entry that should have become a record in between has to be one that could still become one.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -28,13 +30,13 @@ use crate::checks::catalog::{
     LOG_DAMAGED, RECORD_MISSING, RECORD_TRUNCATED, RECORD_UNLOGGED, WATERMARK_MISSING,
 };
 
-/// Bytes of proposals that are kept: the last ones. A replica cuts its log long before.
+/// Bytes of proposals that are looked at: the last ones, where a replica has more.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// Records in a row whose entries a log that was cut still has: so many proposals of one time, none
-/// left out, were not all handed on again.
-const CERTAIN: usize = 64;
-/// Entries that are judged before that, at most, in all attempts.
+/// Records in a row whose entries a log that was cut still has: as many as a member hands on at once.
+pub(crate) const CERTAIN: usize = 1024;
+/// Entries that are judged before that, at most, in all attempts. A log that needs more is one that
+/// somebody has made, who could have cut it off just as well.
 const ATTEMPTED: usize = 1 << 16;
 
 /// An entry that carries a proposal.
@@ -53,8 +55,8 @@ pub(crate) struct LogTail {
     next: usize,
     /// How many records in a row came from these entries, at most [`CERTAIN`].
     row: usize,
-    /// What was found before there were so many.
-    doubtful: Vec<Finding>,
+    /// Entries that should have become records, as it seemed before there were so many.
+    doubtful: Vec<(usize, Finding)>,
     /// Entries that may yet be judged before there are.
     attempts: usize,
     applied: u64,
@@ -185,12 +187,24 @@ impl LogTail {
         }
     }
 
-    /// The records begin after this one, which was verified before. If the log still has the entry
-    /// from which it came, they come from those after that.
-    pub(crate) fn skip_to(&mut self, record: &Record) {
-        if let Some(place) = self.place(record) {
-            self.next = place.saturating_add(1);
-            self.row = self.row.max(1);
+    /// The records begin after these, the last that were verified before. If the log still has the
+    /// entries from which they came, they come from those after that.
+    pub(crate) fn skip_to(&mut self, records: impl Iterator<Item = Record>) {
+        let mut last = None;
+        for record in records {
+            last = self.applied_place(&record);
+            if last.is_none() && !self.is_certain() {
+                self.begin_again();
+                last = self.applied_place(&record);
+            }
+            if let Some(place) = last {
+                self.next = place.saturating_add(1);
+                self.row = CERTAIN.min(self.row + 1);
+            }
+        }
+        if last.is_none() && self.ahead.is_some() {
+            // They came from the others already.
+            self.stop();
         }
     }
 
@@ -203,19 +217,18 @@ impl LogTail {
         record: &Record,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
-        let mut place = self.place(record);
         if !self.is_certain() {
             // What waits may be there again as well.
-            let applied = |place: &usize| self.is_applied(*place);
-            place = place.filter(applied);
+            let mut place = self.applied_place(record);
             if place.is_none() && self.row > 0 {
                 // They did not come from these entries after all.
                 self.begin_again();
-                place = self.place(record).filter(|place| self.is_applied(*place));
+                place = self.applied_place(record);
             }
             let Some(place) = place else { return Ok(()) };
             return self.attempt(place, fold, rows, findings);
         }
+        let place = self.place(record);
         if self.ahead.is_some() && !place.is_some_and(|place| self.is_applied(place)) {
             // From here on the records came from the others. What was applied is accounted for.
             for passed in self.next..self.entries.len() {
@@ -248,8 +261,8 @@ impl LogTail {
         Ok(())
     }
 
-    /// One more record in a row has an entry; if there are not enough of them, what comes of it is
-    /// kept back.
+    /// One more record in a row has an entry. Until there are enough of them, what comes of it is kept
+    /// back.
     fn attempt(
         &mut self,
         place: usize,
@@ -257,22 +270,39 @@ impl LogTail {
         rows: &Draft<'_>,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
-        let passed = self.next..place;
+        // What comes before the first of a row need not have come after the record before.
+        let passed = if self.row == 0 { place..place } else { self.next..place };
         let Some(attempts) = self.attempts.checked_sub(passed.len()) else {
             self.stop();
             return Ok(());
         };
         self.attempts = attempts;
-        let mut doubtful = std::mem::take(&mut self.doubtful);
         for passed in passed {
-            self.passed_over(passed, fold, rows, &mut doubtful)?;
+            let mut found = Vec::new();
+            self.passed_over(passed, fold, rows, &mut found)?;
+            self.doubtful.extend(found.into_iter().map(|finding| (passed, finding)));
         }
         self.next = place.saturating_add(1);
         self.row += 1;
         if self.is_certain() {
-            findings.append(&mut doubtful);
+            self.settle(fold, rows, findings)?;
         }
-        self.doubtful = doubtful;
+        Ok(())
+    }
+
+    /// Tells what was doubtful, unless it was refused for what came after: the same proposals may have
+    /// been there before it, cut off with their records.
+    fn settle(
+        &mut self,
+        fold: &Fold,
+        rows: &Draft<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), Fault> {
+        for (place, finding) in std::mem::take(&mut self.doubtful) {
+            if self.passed_over(place, fold, rows, &mut Vec::new())? {
+                findings.push(finding);
+            }
+        }
         Ok(())
     }
 
@@ -280,6 +310,11 @@ impl LogTail {
     fn place(&self, record: &Record) -> Option<usize> {
         let places = self.places.get(&hash(record.proposal().bytes()))?;
         places.get(places.partition_point(|place| *place < self.next)).copied()
+    }
+
+    /// The same, if it is applied.
+    fn applied_place(&self, record: &Record) -> Option<usize> {
+        self.place(record).filter(|place| self.is_applied(*place))
     }
 
     /// Whether the records come from these entries from now on.
@@ -312,9 +347,12 @@ impl LogTail {
             // What the log has applied may be among them: records that were damaged are fetched too.
             return Ok(rest);
         }
-        // No record is left that could show them to be wrong.
-        findings.append(&mut self.doubtful);
+        if self.ahead.is_some() && !self.is_certain() {
+            // The last records may have come from the others, and these entries from long before.
+            return Ok(rest);
+        }
         let draft = Draft::on(rows);
+        self.settle(fold, &draft, findings)?;
         for passed in self.next..self.entries.len() {
             if self.is_applied(passed) && self.passed_over(passed, fold, &draft, findings)? {
                 // Whatever followed it is missing too.
@@ -476,7 +514,7 @@ mod tests {
         rows.apply(changes);
         let mut findings = Vec::new();
         let mut tail = LogTail::read(&rows, &mut findings);
-        tail.skip_to(last);
+        tail.skip_to(std::iter::once(last.clone()));
         let draft = Draft::on(&history.rows);
         for record in [cut, third, fourth] {
             tail.before(&history.fold, &draft, record, &mut findings).unwrap();

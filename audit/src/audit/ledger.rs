@@ -12,7 +12,7 @@ use super::{Options, compare_lock, unreadable};
 use crate::checks::catalog::{CACHE_DIFFERS, RECORD_TIME_BACKWARDS};
 use crate::checks::{self, Finding};
 use crate::evidence::{Bundle, Evidence, Filling, compare_files, compare_head};
-use crate::log_tail::{LogTail, Rest};
+use crate::log_tail::{CERTAIN, LogTail, Rest};
 use crate::notebook::{Kept, Onward, TreeOfTiles};
 use crate::observations::Claimed;
 use crate::records::{Replay, Start, Stored, replay};
@@ -145,15 +145,16 @@ fn audit_opened(
                     root: fold.as_ref().map(Fold::merkle_root).unwrap_or_default(),
                     tree: &opened.rows,
                     first: opened.record(0),
-                    last: last.clone(),
+                    last,
                     head: head.clone(),
                 };
                 let begin = begin(name, kind, recalled, &source, options, &mut findings)?;
-                if let (Begin::At(start), Some(last)) = (&begin, last)
-                    && start.resumed.is_some()
-                    && let Ok(last) = Record::decode(&last)
+                if let Begin::At(start) = &begin
+                    && let Some(resumed) = &start.resumed
                 {
-                    tail.skip_to(&last);
+                    let before = resumed.size.saturating_sub(CERTAIN as u64)..resumed.size;
+                    let before = before.filter_map(|index| opened.record(index));
+                    tail.skip_to(before.filter_map(|record| Record::decode(&record).ok()));
                 }
                 begin
             }

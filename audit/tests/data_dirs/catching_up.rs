@@ -13,7 +13,7 @@ use super::directory::{Directory, Row, entry_of, last_entry, log_rows};
 use super::history::history;
 
 /// The row that says that records up to the last one of a group are in its place, or will be.
-fn ahead(group: &Group, last: &Record) -> Row {
+pub(super) fn ahead(group: &Group, last: &Record) -> Row {
     let (record, hash, fold) = (last.index(), last.hash().0, group.fold.fold_hash().0);
     let record = RecordPointer { record, hash, fold };
     let row = Ahead { index: entry_of(last.index()), record }.to_row();

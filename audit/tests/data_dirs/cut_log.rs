@@ -1,21 +1,33 @@
 //! Logs that were cut: a proposal that was handed on twice may have left its first entry behind, and
 //! proves nothing then. Many records in a row that have their entries do.
 
-use ledger::history::{Event, NodeId, Record};
+use ledger::history::{Event, NewNode, NodeId, Record, roster};
+use ledger::ids::NodeKey;
 use ledger::rows::raft;
 
+use super::catching_up::ahead;
 use super::directory::{Directory, Row, entry_of, last_entry, log_of};
 use super::history::{Told, history};
+use super::resuming::{Desk, resumed};
 use super::{audit, ids};
 
 /// The first record whose entry the logs still have.
 const FROM: u64 = 8;
 
-/// A history and so many changes more.
-fn history_and(changes: u8) -> Told {
+/// A node that anybody may add.
+fn node(name: String, key: u16) -> Event {
+    let mut node_key = [0x5e; 32];
+    node_key[..2].copy_from_slice(&key.to_be_bytes());
+    let node_key = NodeKey(node_key);
+    let (lock_key, signature, auth_key) = (None, None, None);
+    Event::NodeAdded(NewNode { name, node_key, lock_key, own: false, signature, auth_key })
+}
+
+/// A history and so many nodes more.
+fn history_and(nodes: u16) -> Told {
     let mut group = history();
-    for change in 0..changes {
-        group.add_node(&format!("more{change}"), 0x60 + change);
+    for number in 0..nodes {
+        group.apply(node(format!("more{number}"), number));
     }
     group
 }
@@ -71,16 +83,62 @@ fn what_was_handed_on_again_behind_the_cut_proves_nothing() {
     }
 }
 
+/// All that waits is handed on again when the leader changes, of which the log may have lost a part.
+#[test]
+fn a_batch_that_was_handed_on_again_across_the_cut_proves_nothing() {
+    let group = history_and(40);
+    let records = group.records();
+    let whole = Directory::of(&group);
+    let from = records.len() - 20;
+    for (first, last) in [(from - 5, from + 5), (from - 9, from), (from - 1, from + 19)] {
+        for behind in [last, last + 1, records.len()] {
+            let behind = behind.min(records.len());
+            let mut entries: Vec<&Record> = records[from..behind].iter().collect();
+            entries.extend(&records[first..last]);
+            entries.extend(&records[behind..]);
+            let directory = whole.copied();
+            write_log(&directory, &group, &entries);
+            let report = audit(&directory);
+            assert_eq!(report.exit_code, 0, "{first}..{last} {behind}: {:?}", report.findings);
+        }
+    }
+}
+
+/// An entry was refused for what a record did that came from an entry which is gone.
+#[test]
+fn what_was_refused_before_it_was_handed_on_again_is_not_missing() {
+    let group = history_and(40);
+    let records = group.records();
+    let whole = Directory::of(&group);
+    let [.., y, z, first, second] = records.as_slice() else { panic!("{records:?}") };
+    // The same name as that of the node of `z`.
+    let mut other = history_and(37);
+    other.apply(node("more37".into(), 999));
+    let other = other.records();
+    let refused = other.last().unwrap();
+    for entries in [
+        &[refused, z, first, second][..],
+        &[y, refused, z, first, second],
+        &[y, refused, z, refused],
+        &[z, refused, first, second],
+    ] {
+        let directory = whole.copied();
+        write_log(&directory, &group, entries);
+        let report = audit(&directory);
+        assert_eq!(report.exit_code, 0, "{:?}", report.findings);
+    }
+}
+
 #[test]
 fn behind_many_records_with_entries_one_without_is_noticed() {
-    let group = history_and(90);
+    let group = history_and(1100);
     let records = group.records();
     let whole = Directory::of(&group);
     let entries: Vec<&Record> = records[FROM as usize..].iter().collect();
     write_log(&whole, &group, &entries);
     let report = audit(&whole);
     assert_eq!(report.exit_code, 0, "{:?}", report.findings);
-    for lost in [80, entries.len() - 1] {
+    for lost in [1050, entries.len() - 1] {
         let directory = whole.copied();
         let mut entries = entries.clone();
         entries.remove(lost);
@@ -90,10 +148,10 @@ fn behind_many_records_with_entries_one_without_is_noticed() {
         assert!(ids(&report).contains("record.unlogged"), "{lost}: {:?}", report.findings);
     }
     // The other way round: an entry that should have become a record.
-    let mut more = history_and(90);
+    let mut more = history_and(1100);
     more.apply(Event::NodeRemoved(NodeId(3)));
     let entries: Vec<Record> = more.records()[FROM as usize..].to_vec();
-    for at in [40, 70, entries.len() - 1] {
+    for at in [40, 1050, entries.len() - 1] {
         let directory = whole.copied();
         let mut entries: Vec<&Record> = entries.iter().collect();
         let removal = entries.pop().unwrap();
@@ -103,4 +161,55 @@ fn behind_many_records_with_entries_one_without_is_noticed() {
         assert_eq!(report.exit_code, 1, "{at}");
         assert!(ids(&report).contains("record.missing"), "{at}: {:?}", report.findings);
     }
+}
+
+/// What was looked at before counts as well.
+#[test]
+fn an_audit_that_goes_on_knows_the_entries_of_before() {
+    let mut group = history_and(1100);
+    let directory = Directory::of(&group);
+    let records = group.records();
+    let entries: Vec<&Record> = records[FROM as usize..].iter().collect();
+    write_log(&directory, &group, &entries);
+    let desk = Desk::new();
+    assert_eq!(desk.audit(&directory).exit_code, 0);
+    group.apply(node("behind".into(), 9999));
+    let directory = Directory::of(&group);
+    write_log(&directory, &group, &entries);
+    let report = desk.audit(&directory);
+    assert_eq!((report.exit_code, resumed(&report)), (1, Some(records.len() as u64)));
+    assert!(ids(&report).contains("record.unlogged"), "{:?}", report.findings);
+}
+
+/// A replica that was behind has all the records, and its log is that of before.
+#[test]
+fn what_was_refused_before_the_others_went_on_is_not_missing() {
+    let mut group = history_and(40);
+    let mut other = history_and(20);
+    other.apply(node("more20".into(), 999));
+    let other = other.records();
+    let refused = other.last().unwrap();
+    let taken = roster::by_name(&group.rows, "more20").unwrap().unwrap();
+    let before = group.records();
+    let desk = Desk::new();
+    let whole = Directory::of(&group);
+    assert_eq!(desk.audit(&whole).exit_code, 0);
+    group.apply(Event::NodeRemoved(taken.id));
+    let [.., first, second] = before.as_slice() else { panic!("{before:?}") };
+    let directory = Directory::of(&group);
+    write_log(&directory, &group, &[first, refused, second, refused]);
+    let last = group.records().last().unwrap().clone();
+    directory.write(&[ahead(&group, &last)]);
+    let report = audit(&directory);
+    assert_eq!(report.exit_code, 0, "{:?}", report.findings);
+    let report = desk.audit(&directory);
+    assert_eq!((report.exit_code, resumed(&report)), (0, Some(before.len() as u64)));
+    // What is remembered came from the others itself.
+    group.apply(node("next".into(), 1000));
+    let directory = Directory::of(&group);
+    write_log(&directory, &group, &[first, refused, second, refused]);
+    let last = group.records().last().unwrap().clone();
+    directory.write(&[ahead(&group, &last)]);
+    let report = desk.audit(&directory);
+    assert_eq!(report.exit_code, 0, "{:?}", report.findings);
 }

@@ -28,10 +28,10 @@ use super::history::{Told, followed, history};
 use super::ids;
 
 /// An auditor's own place.
-struct Desk(TempDir);
+pub(super) struct Desk(TempDir);
 
 impl Desk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Desk(tempfile::tempdir().unwrap())
     }
 
@@ -40,7 +40,7 @@ impl Desk {
     }
 
     /// Audits a directory, and remembers its end if it holds.
-    fn audit(&self, directory: &Directory) -> Report {
+    pub(super) fn audit(&self, directory: &Directory) -> Report {
         let mut notebook = Notebook::open(&self.file()).unwrap();
         let remembered = notebook.end().cloned();
         let anchors = Anchors { remembered, ..Anchors::default() };
@@ -58,7 +58,7 @@ impl Desk {
     }
 }
 
-fn resumed(report: &Report) -> Option<u64> {
+pub(super) fn resumed(report: &Report) -> Option<u64> {
     report.ledger.as_ref().unwrap().resumed
 }
 

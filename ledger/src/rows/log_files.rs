@@ -37,12 +37,14 @@ static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// What a masked checksum has more, behind a rotation.
 const MASK_DELTA: u32 = 0xa282_ead8;
 
-/// Whether RocksDB reads a file of this name when it opens a database whose file [`CURRENT`] says
-/// `current`.
+/// Whether RocksDB may read a file of this name when it opens a database whose file [`CURRENT`] says
+/// `current`. (It passes over logs whose rows are all in tables.)
 pub fn is_read(name: &str, current: &str) -> bool {
     let number = name.strip_suffix(".log");
     let is_log = number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-    is_log || name.starts_with("MANIFEST-") && current.strip_suffix('\n') == Some(name)
+    // One slash before the name does not matter to it.
+    let current = current.strip_suffix('\n').map(|it| it.strip_prefix('/').unwrap_or(it));
+    is_log || name.starts_with("MANIFEST-") && current == Some(name)
 }
 
 /// The offset of the first record that RocksDB would read for ever, in bytes from the beginning of a
@@ -197,6 +199,7 @@ mod tests {
     fn the_files_that_are_read() {
         let is = |name| is_read(name, "MANIFEST-000005\n");
         assert!(is("000004.log") && is("MANIFEST-000005"));
+        assert!(is_read("MANIFEST-000005", "/MANIFEST-000005\n"));
         assert!(!is("MANIFEST-000004") && !is("000004.sst") && !is("LOG") && !is(".log"));
         assert!(!is("CURRENT") && !is("OPTIONS-000007") && !is_read("MANIFEST-1", "MANIFEST-1"));
     }

@@ -1,7 +1,7 @@
 //! Damage that the database would read for ever instead of telling it: looked for before it is opened.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use ledger::rows::log_files::{self, CURRENT};
@@ -28,8 +28,11 @@ pub(super) fn check(dir: &Path) -> Result<(), Fault> {
         if !entry.file_name().to_str().is_some_and(|name| log_files::is_read(name, &current)) {
             continue;
         }
-        let endless =
-            File::open(&path).and_then(|mut file| log_files::endless_record(|to| file.read(to)));
+        let endless = match File::open(&path) {
+            // Whoever has the database open needed it no longer; RocksDB tells whether it is missed.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            file => file.and_then(|mut file| log_files::endless_record(|to| file.read(to))),
+        };
         if let Some(at) = endless.map_err(|e| failed(&path, e))? {
             let what = format!(
                 "{} is damaged: no record of a replica's database has the type of that at byte {at}",
