@@ -7,11 +7,13 @@
 //!
 //! Where the beginning of a log was cut off, an entry need not be the one from which a record came: a
 //! member hands on what waits again when the leader changes, so that a proposal may be in the log once
-//! more, behind records that came from entries which are gone. So of entries before the first that has
-//! a record nothing is said, nor of records without an entry until [`CERTAIN`] in a row had theirs; and
-//! an entry that should have become a record in between has to be one that could still become one.
+//! more, behind records that came from entries which are gone. All copies of a proposal are of about
+//! the time that is signed in it, though: a leader refuses what is older ([`CERTAIN_MS`]). So nothing is
+//! said of records without an entry before those in a row that have theirs are of so long a time; and
+//! of entries that became no record only if the rules would have admitted them ever since.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use ledger::Fault;
 use ledger::history::{Fold, Record, SignedProposal, Verdict, requests};
@@ -33,11 +35,17 @@ use crate::checks::catalog::{
 /// Bytes of proposals that are looked at: the last ones, where a replica has more.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// Records in a row whose entries a log that was cut still has: as many as a member hands on at once.
-pub(crate) const CERTAIN: usize = 1024;
-/// Entries that are judged before that, at most, in all attempts. A log that needs more is one that
-/// somebody has made, who could have cut it off just as well.
+/// The time between the first and the last of records in a row that have entries, behind which these
+/// entries are the ones from which they came. A leader refuses what is signed more than 10 s apart from
+/// its clock (docs/cluster.md), and an asker gives up after as long: copies of a proposal are in the log
+/// within less than a minute.
+const CERTAIN_MS: u64 = 60_000;
+/// Remembered records that are compared with the log before an audit goes on.
+pub(crate) const RECALLED: u64 = 1024;
+/// Entries that are judged where nothing is certain, at most, in all attempts.
 const ATTEMPTED: usize = 1 << 16;
+/// Of them those that should have become records, at a time.
+const DOUBTFUL: usize = 64;
 
 /// An entry that carries a proposal.
 struct Entry {
@@ -53,11 +61,15 @@ pub(crate) struct LogTail {
     places: BTreeMap<[u8; 32], Vec<usize>>,
     /// The first entry that no record has come from yet.
     next: usize,
-    /// How many records in a row came from these entries, at most [`CERTAIN`].
-    row: usize,
-    /// Entries that should have become records, as it seemed before there were so many.
+    /// The time of the first of the records in a row that had entries.
+    since: Option<u64>,
+    /// Behind the last copy of the record before, which is in its place there at the latest.
+    behind: usize,
+    /// Whether the records come from these entries from now on.
+    certain: bool,
+    /// Entries that should have become records, as it seems while that is not certain.
     doubtful: Vec<(usize, Finding)>,
-    /// Entries that may yet be judged before there are.
+    /// Entries that may yet be judged until then.
     attempts: usize,
     applied: u64,
     last: Position,
@@ -151,7 +163,7 @@ impl LogTail {
             self.places.entry(hash(&entry.proposal)).or_default().push(place);
         }
         // A log that was never cut has an entry for every record.
-        self.row = if whole && !self.entries.is_empty() { CERTAIN } else { 0 };
+        self.certain = whole && !self.entries.is_empty();
         self.attempts = ATTEMPTED;
         Ok(())
     }
@@ -190,21 +202,16 @@ impl LogTail {
     /// The records begin after these, the last that were verified before. If the log still has the
     /// entries from which they came, they come from those after that.
     pub(crate) fn skip_to(&mut self, records: impl Iterator<Item = Record>) {
-        let mut last = None;
         for record in records {
-            last = self.applied_place(&record);
-            if last.is_none() && !self.is_certain() {
-                self.begin_again();
-                last = self.applied_place(&record);
+            match self.next_in_row(&record) {
+                Some(place) => self.matched(place, &record),
+                None if self.certain && self.ahead.is_some() => {
+                    // From there on they came from the others.
+                    self.stop();
+                    return;
+                }
+                None => {}
             }
-            if let Some(place) = last {
-                self.next = place.saturating_add(1);
-                self.row = CERTAIN.min(self.row + 1);
-            }
-        }
-        if last.is_none() && self.ahead.is_some() {
-            // They came from the others already.
-            self.stop();
         }
     }
 
@@ -217,16 +224,21 @@ impl LogTail {
         record: &Record,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
-        if !self.is_certain() {
-            // What waits may be there again as well.
-            let mut place = self.applied_place(record);
-            if place.is_none() && self.row > 0 {
-                // They did not come from these entries after all.
-                self.begin_again();
-                place = self.applied_place(record);
+        if self.places.is_empty() && !self.certain {
+            return Ok(());
+        }
+        if !self.certain {
+            self.reconsider(fold, rows)?;
+            let Some(place) = self.next_in_row(record) else { return Ok(()) };
+            // What comes before the first of a row need not have come after the record before.
+            if self.since.is_some() {
+                self.attempt(self.next.max(self.behind)..place, fold, rows)?;
             }
-            let Some(place) = place else { return Ok(()) };
-            return self.attempt(place, fold, rows, findings);
+            self.matched(place, record);
+            if self.certain {
+                findings.extend(self.doubtful.drain(..).map(|(_, finding)| finding));
+            }
+            return Ok(());
         }
         let place = self.place(record);
         if self.ahead.is_some() && !place.is_some_and(|place| self.is_applied(place)) {
@@ -261,49 +273,67 @@ impl LogTail {
         Ok(())
     }
 
-    /// One more record in a row has an entry. Until there are enough of them, what comes of it is kept
-    /// back.
+    /// The place of a record's proposal behind those of the records before it in a row, applied if it is
+    /// not certain; a row begins anew if there is none.
+    fn next_in_row(&mut self, record: &Record) -> Option<usize> {
+        if self.certain {
+            return self.place(record);
+        }
+        // What waits may be there again as well.
+        let place = self.place(record).filter(|place| self.is_applied(*place));
+        if place.is_some() || self.since.is_none() {
+            return place;
+        }
+        // They did not come from these entries after all.
+        self.begin_again();
+        self.place(record).filter(|place| self.is_applied(*place))
+    }
+
+    /// A record has this entry.
+    fn matched(&mut self, place: usize, record: &Record) {
+        self.next = place.saturating_add(1);
+        let copies = self.places.get(&hash(record.proposal().bytes()));
+        let last = copies.and_then(|copies| copies.iter().rfind(|copy| self.is_applied(**copy)));
+        self.behind = last.map_or(0, |copy| copy.saturating_add(1));
+        let time_ms = record.proposal().proposal().time_ms;
+        let since = *self.since.get_or_insert(time_ms);
+        self.certain |= time_ms.saturating_sub(since) >= CERTAIN_MS;
+    }
+
+    /// Judges entries of which it is not certain that they belong here.
     fn attempt(
         &mut self,
-        place: usize,
+        passed: Range<usize>,
         fold: &Fold,
         rows: &Draft<'_>,
-        findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
-        // What comes before the first of a row need not have come after the record before.
-        let passed = if self.row == 0 { place..place } else { self.next..place };
-        let Some(attempts) = self.attempts.checked_sub(passed.len()) else {
-            self.stop();
-            return Ok(());
-        };
-        self.attempts = attempts;
-        for passed in passed {
+        for place in passed {
             let mut found = Vec::new();
-            self.passed_over(passed, fold, rows, &mut found)?;
-            self.doubtful.extend(found.into_iter().map(|finding| (passed, finding)));
-        }
-        self.next = place.saturating_add(1);
-        self.row += 1;
-        if self.is_certain() {
-            self.settle(fold, rows, findings)?;
+            if self.doubtful.len() == DOUBTFUL || !self.may_judge() {
+                return Ok(());
+            }
+            self.passed_over(place, fold, rows, &mut found)?;
+            self.doubtful.extend(found.into_iter().map(|finding| (place, finding)));
         }
         Ok(())
     }
 
-    /// Tells what was doubtful, unless it was refused for what came after: the same proposals may have
-    /// been there before it, cut off with their records.
-    fn settle(
-        &mut self,
-        fold: &Fold,
-        rows: &Draft<'_>,
-        findings: &mut Vec<Finding>,
-    ) -> Result<(), Fault> {
+    /// Forgets what seemed to be missing and would be refused here: this may be where it was refused,
+    /// behind records whose first entries are cut off.
+    fn reconsider(&mut self, fold: &Fold, rows: &Draft<'_>) -> Result<(), Fault> {
         for (place, finding) in std::mem::take(&mut self.doubtful) {
-            if self.passed_over(place, fold, rows, &mut Vec::new())? {
-                findings.push(finding);
+            if self.may_judge() && self.passed_over(place, fold, rows, &mut Vec::new())? {
+                self.doubtful.push((place, finding));
             }
         }
         Ok(())
+    }
+
+    /// Whether one more may be judged where nothing is certain.
+    fn may_judge(&mut self) -> bool {
+        let left = self.attempts.checked_sub(1);
+        self.attempts = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// The first place of a record's proposal from the next entry on.
@@ -312,23 +342,13 @@ impl LogTail {
         places.get(places.partition_point(|place| *place < self.next)).copied()
     }
 
-    /// The same, if it is applied.
-    fn applied_place(&self, record: &Record) -> Option<usize> {
-        self.place(record).filter(|place| self.is_applied(*place))
-    }
-
-    /// Whether the records come from these entries from now on.
-    fn is_certain(&self) -> bool {
-        self.row >= CERTAIN
-    }
-
     fn is_applied(&self, place: usize) -> bool {
         self.entries.get(place).is_some_and(|entry| entry.index <= self.applied)
     }
 
     fn begin_again(&mut self) {
-        self.next = 0;
-        self.row = 0;
+        (self.next, self.behind) = (0, 0);
+        self.since = None;
         self.doubtful.clear();
     }
 
@@ -347,13 +367,16 @@ impl LogTail {
             // What the log has applied may be among them: records that were damaged are fetched too.
             return Ok(rest);
         }
-        if self.ahead.is_some() && !self.is_certain() {
+        if self.ahead.is_some() && !self.certain {
             // The last records may have come from the others, and these entries from long before.
             return Ok(rest);
         }
         let draft = Draft::on(rows);
-        self.settle(fold, &draft, findings)?;
-        for passed in self.next..self.entries.len() {
+        self.reconsider(fold, &draft)?;
+        findings.extend(self.doubtful.drain(..).map(|(_, finding)| finding));
+        // All of what is left comes behind the last record.
+        let left = if self.certain { self.next } else { self.next.max(self.behind) };
+        for passed in left..self.entries.len() {
             if self.is_applied(passed) && self.passed_over(passed, fold, &draft, findings)? {
                 // Whatever followed it is missing too.
                 break;
@@ -365,6 +388,7 @@ impl LogTail {
     /// Nothing more is said about records.
     fn stop(&mut self) {
         self.begin_again();
+        self.certain = false;
         self.places.clear();
         self.next = self.entries.len();
     }
@@ -527,13 +551,13 @@ mod tests {
     fn only_an_empty_database_needs_no_log() {
         let mut rows = Memory::new();
         let mut findings = Vec::new();
-        assert!(!LogTail::read(&rows, &mut findings).is_certain());
+        assert!(!LogTail::read(&rows, &mut findings).certain);
         assert_eq!(findings, []);
         let mut draft = Draft::on(&rows);
         draft.put(RECORDS, [0; 8], "a record");
         let changes = draft.finish();
         rows.apply(changes);
-        assert!(!LogTail::read(&rows, &mut findings).is_certain());
+        assert!(!LogTail::read(&rows, &mut findings).certain);
         assert_eq!(findings[0].check.id, "log.damaged");
     }
 }

@@ -12,7 +12,7 @@ use super::{Options, compare_lock, unreadable};
 use crate::checks::catalog::{CACHE_DIFFERS, RECORD_TIME_BACKWARDS};
 use crate::checks::{self, Finding};
 use crate::evidence::{Bundle, Evidence, Filling, compare_files, compare_head};
-use crate::log_tail::{CERTAIN, LogTail, Rest};
+use crate::log_tail::{LogTail, RECALLED, Rest};
 use crate::notebook::{Kept, Onward, TreeOfTiles};
 use crate::observations::Claimed;
 use crate::records::{Replay, Start, Stored, replay};
@@ -152,7 +152,7 @@ fn audit_opened(
                 if let Begin::At(start) = &begin
                     && let Some(resumed) = &start.resumed
                 {
-                    let before = resumed.size.saturating_sub(CERTAIN as u64)..resumed.size;
+                    let before = resumed.size.saturating_sub(RECALLED)..resumed.size;
                     let before = before.filter_map(|index| opened.record(index));
                     tail.skip_to(before.filter_map(|record| Record::decode(&record).ok()));
                 }

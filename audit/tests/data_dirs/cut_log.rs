@@ -1,7 +1,7 @@
 //! Logs that were cut: a proposal that was handed on twice may have left its first entry behind, and
 //! proves nothing then. Many records in a row that have their entries do.
 
-use ledger::history::{Event, NewNode, NodeId, Record, roster};
+use ledger::history::{Event, NewNode, NodeId, Record, SignedProposal, roster};
 use ledger::ids::NodeKey;
 use ledger::rows::raft;
 
@@ -33,17 +33,29 @@ fn history_and(nodes: u16) -> Told {
 }
 
 /// The rows of a log that was cut before the first of these records' entries.
-fn cut(group: &Told, entries: &[&Record]) -> Vec<Row> {
+fn cut(group: &Told, entries: &[&SignedProposal]) -> Vec<Row> {
     let whole = 2..=last_entry(group) + 1;
     let mut rows: Vec<Row> =
         whole.map(|index| (raft::RAFT_LOG, raft::log_key(index).to_vec(), None)).collect();
-    let data = entries.iter().map(|record| record.proposal().bytes());
-    rows.extend(log_of(entry_of(FROM) - 1, data));
+    rows.extend(log_of(entry_of(FROM) - 1, entries.iter().map(|proposal| proposal.bytes())));
     rows
 }
 
+/// What these records came from.
+fn proposals<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<&'a SignedProposal> {
+    records.into_iter().map(Record::proposal).collect()
+}
+
+/// A proposal that was never recorded, with a request ID of its own.
+fn unrecorded(group: &mut Told, event: Event) -> SignedProposal {
+    let mut proposal = group.proposal(event);
+    proposal.request = format!("unrecorded-{}", proposal.request).parse().unwrap();
+    proposal.last_index += 10_000;
+    SignedProposal::sign(&proposal, &group.member).unwrap()
+}
+
 /// Writes such a log, and the promise that it reaches its end.
-fn write_log(directory: &Directory, group: &Told, entries: &[&Record]) {
+fn write_log(directory: &Directory, group: &Told, entries: &[&SignedProposal]) {
     directory.write(&cut(group, entries));
     directory.write_files(entry_of(FROM) - 1 + entries.len() as u64);
 }
@@ -56,9 +68,9 @@ fn what_was_handed_on_again_behind_the_cut_proves_nothing() {
     let kept = || records[FROM as usize..].iter();
     for again in [&[1][..], &[3], &[FROM as usize - 1], &[2, 3], &[3, 2], &[1, 4, 5]] {
         for at in [0, 1, 3] {
-            let mut entries: Vec<&Record> = kept().collect();
+            let mut entries = proposals(kept());
             let again = again.iter().map(|record| &records[*record]);
-            entries.splice(at..at, again.clone());
+            entries.splice(at..at, proposals(again.clone()));
             let directory = whole.copied();
             write_log(&directory, &group, &entries);
             let report = audit(&directory);
@@ -70,7 +82,7 @@ fn what_was_handed_on_again_behind_the_cut_proves_nothing() {
     let (last, first) = (records.last().unwrap(), &records[2]);
     for entries in [&[last][..], &[first], &[first, last], &[first, first]] {
         let directory = whole.copied();
-        write_log(&directory, &group, entries);
+        write_log(&directory, &group, &proposals(entries.iter().copied()));
         let report = audit(&directory);
         assert_eq!(report.exit_code, 0, "{entries:?}: {:?}", report.findings);
         directory.write(&[(
@@ -93,9 +105,9 @@ fn a_batch_that_was_handed_on_again_across_the_cut_proves_nothing() {
     for (first, last) in [(from - 5, from + 5), (from - 9, from), (from - 1, from + 19)] {
         for behind in [last, last + 1, records.len()] {
             let behind = behind.min(records.len());
-            let mut entries: Vec<&Record> = records[from..behind].iter().collect();
-            entries.extend(&records[first..last]);
-            entries.extend(&records[behind..]);
+            let mut entries = proposals(&records[from..behind]);
+            entries.extend(proposals(&records[first..last]));
+            entries.extend(proposals(&records[behind..]));
             let directory = whole.copied();
             write_log(&directory, &group, &entries);
             let report = audit(&directory);
@@ -107,38 +119,61 @@ fn a_batch_that_was_handed_on_again_across_the_cut_proves_nothing() {
 /// An entry was refused for what a record did that came from an entry which is gone.
 #[test]
 fn what_was_refused_before_it_was_handed_on_again_is_not_missing() {
-    let group = history_and(40);
-    let records = group.records();
-    let whole = Directory::of(&group);
-    let [.., y, z, first, second] = records.as_slice() else { panic!("{records:?}") };
-    // The same name as that of the node of `z`.
-    let mut other = history_and(37);
-    other.apply(node("more37".into(), 999));
-    let other = other.records();
-    let refused = other.last().unwrap();
-    for entries in [
-        &[refused, z, first, second][..],
-        &[y, refused, z, first, second],
-        &[y, refused, z, refused],
-        &[z, refused, first, second],
-    ] {
-        let directory = whole.copied();
-        write_log(&directory, &group, entries);
-        let report = audit(&directory);
-        assert_eq!(report.exit_code, 0, "{:?}", report.findings);
+    let mut group = history_and(37);
+    let refused = unrecorded(&mut group, node("taken".into(), 999));
+    let refused = &refused;
+    let from = group.records().len();
+    group.apply(node("free".into(), 2001));
+    group.apply(node("taken".into(), 2002));
+    group.apply(node("other".into(), 2003));
+    for lifted in [false, true] {
+        if lifted {
+            // At the end nothing is against it any more.
+            let taken = roster::by_name(&group.rows, "taken").unwrap().unwrap();
+            group.apply(Event::NodeRemoved(taken.id));
+            group.apply(node("last".into(), 2004));
+        }
+        let records = group.records();
+        let all = proposals(&records[from..]);
+        let [free, taken, rest @ ..] = all.as_slice() else { panic!("{records:?}") };
+        let whole = Directory::of(&group);
+        for begin in [&[refused, taken][..], &[free, refused, taken], &[taken, refused]] {
+            let directory = whole.copied();
+            write_log(&directory, &group, &[begin, rest].concat());
+            let report = audit(&directory);
+            assert_eq!(report.exit_code, 0, "{lifted} {begin:?}: {:?}", report.findings);
+        }
     }
+}
+
+/// Entries before the last copy of the record before it are of an earlier time.
+#[test]
+fn what_a_later_copy_has_behind_it_was_judged_before() {
+    let mut group = history_and(10);
+    let depends = unrecorded(&mut group, node("taken".into(), 999));
+    let from = group.records().len();
+    group.apply(node("first".into(), 2001));
+    group.apply(node("second".into(), 2002));
+    let records = group.records();
+    let [first, second] = [&records[from], &records[from + 1]].map(Record::proposal);
+    // As if the first of `second` and the other had been refused for what came to be undone.
+    let directory = Directory::of(&group);
+    let entries = [second, &depends, second, first];
+    write_log(&directory, &group, &entries);
+    let report = audit(&directory);
+    assert_eq!(report.exit_code, 0, "{:?}", report.findings);
 }
 
 #[test]
 fn behind_many_records_with_entries_one_without_is_noticed() {
-    let group = history_and(1100);
+    let group = history_and(100);
     let records = group.records();
     let whole = Directory::of(&group);
-    let entries: Vec<&Record> = records[FROM as usize..].iter().collect();
+    let entries = proposals(&records[FROM as usize..]);
     write_log(&whole, &group, &entries);
     let report = audit(&whole);
     assert_eq!(report.exit_code, 0, "{:?}", report.findings);
-    for lost in [1050, entries.len() - 1] {
+    for lost in [80, entries.len() - 1] {
         let directory = whole.copied();
         let mut entries = entries.clone();
         entries.remove(lost);
@@ -148,12 +183,12 @@ fn behind_many_records_with_entries_one_without_is_noticed() {
         assert!(ids(&report).contains("record.unlogged"), "{lost}: {:?}", report.findings);
     }
     // The other way round: an entry that should have become a record.
-    let mut more = history_and(1100);
+    let mut more = history_and(100);
     more.apply(Event::NodeRemoved(NodeId(3)));
     let entries: Vec<Record> = more.records()[FROM as usize..].to_vec();
-    for at in [40, 1050, entries.len() - 1] {
+    for at in [40, 80, entries.len() - 1] {
         let directory = whole.copied();
-        let mut entries: Vec<&Record> = entries.iter().collect();
+        let mut entries = proposals(&entries);
         let removal = entries.pop().unwrap();
         entries.insert(at, removal);
         write_log(&directory, &group, &entries);
@@ -166,10 +201,10 @@ fn behind_many_records_with_entries_one_without_is_noticed() {
 /// What was looked at before counts as well.
 #[test]
 fn an_audit_that_goes_on_knows_the_entries_of_before() {
-    let mut group = history_and(1100);
+    let mut group = history_and(100);
     let directory = Directory::of(&group);
     let records = group.records();
-    let entries: Vec<&Record> = records[FROM as usize..].iter().collect();
+    let entries = proposals(&records[FROM as usize..]);
     write_log(&directory, &group, &entries);
     let desk = Desk::new();
     assert_eq!(desk.audit(&directory).exit_code, 0);
@@ -185,17 +220,17 @@ fn an_audit_that_goes_on_knows_the_entries_of_before() {
 #[test]
 fn what_was_refused_before_the_others_went_on_is_not_missing() {
     let mut group = history_and(40);
-    let mut other = history_and(20);
-    other.apply(node("more20".into(), 999));
-    let other = other.records();
-    let refused = other.last().unwrap();
+    let refused = unrecorded(&mut group, node("more20".into(), 999));
+    let refused = &refused;
     let taken = roster::by_name(&group.rows, "more20").unwrap().unwrap();
     let before = group.records();
     let desk = Desk::new();
     let whole = Directory::of(&group);
     assert_eq!(desk.audit(&whole).exit_code, 0);
     group.apply(Event::NodeRemoved(taken.id));
-    let [.., first, second] = before.as_slice() else { panic!("{before:?}") };
+    let all = proposals(&before);
+    let [.., first, second] = all.as_slice() else { panic!("{before:?}") };
+    let (first, second) = (*first, *second);
     let directory = Directory::of(&group);
     write_log(&directory, &group, &[first, refused, second, refused]);
     let last = group.records().last().unwrap().clone();
