@@ -36,9 +36,9 @@ use crate::checks::catalog::{
 const KEPT_BYTES: usize = 16 << 20;
 
 /// The time between the first and the last of records in a row that have entries, behind which these
-/// entries are the ones from which they came. A leader refuses what is signed more than 10 s apart from
-/// its clock (docs/cluster.md), and an asker gives up after as long: copies of a proposal are in the log
-/// within less than a minute.
+/// entries are the ones from which they came. A leader refuses what is signed more than 10 s apart
+/// from its clock (docs/operations.md), and an asker gives up after as long: copies of a proposal are
+/// in the log within less than a minute.
 const CERTAIN_MS: u64 = 60_000;
 /// Remembered records that are compared with the log before an audit goes on.
 pub(crate) const RECALLED: u64 = 1024;
