@@ -13,7 +13,6 @@
 //! of entries that became no record only if the rules would have admitted them ever since.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 
 use ledger::Fault;
 use ledger::history::{Fold, Record, SignedProposal, Verdict, requests};
@@ -224,21 +223,8 @@ impl LogTail {
         record: &Record,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
-        if self.places.is_empty() && !self.certain {
-            return Ok(());
-        }
         if !self.certain {
-            self.reconsider(fold, rows)?;
-            let Some(place) = self.next_in_row(record) else { return Ok(()) };
-            // What comes before the first of a row need not have come after the record before.
-            if self.since.is_some() {
-                self.attempt(self.next.max(self.behind)..place, fold, rows)?;
-            }
-            self.matched(place, record);
-            if self.certain {
-                findings.extend(self.doubtful.drain(..).map(|(_, finding)| finding));
-            }
-            return Ok(());
+            return self.attempt(fold, rows, record, findings);
         }
         let place = self.place(record);
         if self.ahead.is_some() && !place.is_some_and(|place| self.is_applied(place)) {
@@ -300,20 +286,32 @@ impl LogTail {
         self.certain |= time_ms.saturating_sub(since) >= CERTAIN_MS;
     }
 
-    /// Judges entries of which it is not certain that they belong here.
+    /// The same where it is not certain that the records come from these entries.
     fn attempt(
         &mut self,
-        passed: Range<usize>,
         fold: &Fold,
         rows: &Draft<'_>,
+        record: &Record,
+        findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
-        for place in passed {
-            let mut found = Vec::new();
+        if self.places.is_empty() {
+            return Ok(());
+        }
+        self.reconsider(fold, rows)?;
+        let Some(place) = self.next_in_row(record) else { return Ok(()) };
+        // What comes before the first of a row need not have come after the record before.
+        let first = if self.since.is_some() { self.next.max(self.behind) } else { place };
+        for passed in first..place {
             if self.doubtful.len() == DOUBTFUL || !self.may_judge() {
-                return Ok(());
+                break;
             }
-            self.passed_over(place, fold, rows, &mut found)?;
-            self.doubtful.extend(found.into_iter().map(|finding| (place, finding)));
+            let mut found = Vec::new();
+            self.passed_over(passed, fold, rows, &mut found)?;
+            self.doubtful.extend(found.into_iter().map(|finding| (passed, finding)));
+        }
+        self.matched(place, record);
+        if self.certain {
+            findings.extend(self.doubtful.drain(..).map(|(_, finding)| finding));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Logs that were cut: a proposal that was handed on twice may have left its first entry behind, and
-//! proves nothing then. Many records in a row that have their entries do.
+//! proves nothing then. Records in a row that have their entries and are of a minute do.
 
+use audit::report::Report;
 use ledger::history::{Event, NewNode, NodeId, Record, SignedProposal, roster};
 use ledger::ids::NodeKey;
 use ledger::rows::raft;
@@ -60,6 +61,13 @@ fn write_log(directory: &Directory, group: &Told, entries: &[&SignedProposal]) {
     directory.write_files(entry_of(FROM) - 1 + entries.len() as u64);
 }
 
+/// An audit of a copy of a directory that has such a log.
+fn audited(whole: &Directory, group: &Told, entries: &[&SignedProposal]) -> Report {
+    let directory = whole.copied();
+    write_log(&directory, group, entries);
+    audit(&directory)
+}
+
 #[test]
 fn what_was_handed_on_again_behind_the_cut_proves_nothing() {
     let group = history();
@@ -71,9 +79,7 @@ fn what_was_handed_on_again_behind_the_cut_proves_nothing() {
             let mut entries = proposals(kept());
             let again = again.iter().map(|record| &records[*record]);
             entries.splice(at..at, proposals(again.clone()));
-            let directory = whole.copied();
-            write_log(&directory, &group, &entries);
-            let report = audit(&directory);
+            let report = audited(&whole, &group, &entries);
             let again: Vec<u64> = again.map(Record::index).collect();
             assert_eq!(report.exit_code, 0, "{again:?} at {at}: {:?}", report.findings);
         }
@@ -108,9 +114,7 @@ fn a_batch_that_was_handed_on_again_across_the_cut_proves_nothing() {
             let mut entries = proposals(&records[from..behind]);
             entries.extend(proposals(&records[first..last]));
             entries.extend(proposals(&records[behind..]));
-            let directory = whole.copied();
-            write_log(&directory, &group, &entries);
-            let report = audit(&directory);
+            let report = audited(&whole, &group, &entries);
             assert_eq!(report.exit_code, 0, "{first}..{last} {behind}: {:?}", report.findings);
         }
     }
@@ -138,9 +142,7 @@ fn what_was_refused_before_it_was_handed_on_again_is_not_missing() {
         let [free, taken, rest @ ..] = all.as_slice() else { panic!("{records:?}") };
         let whole = Directory::of(&group);
         for begin in [&[refused, taken][..], &[free, refused, taken], &[taken, refused]] {
-            let directory = whole.copied();
-            write_log(&directory, &group, &[begin, rest].concat());
-            let report = audit(&directory);
+            let report = audited(&whole, &group, &[begin, rest].concat());
             assert_eq!(report.exit_code, 0, "{lifted} {begin:?}: {:?}", report.findings);
         }
     }
@@ -157,10 +159,8 @@ fn what_a_later_copy_has_behind_it_was_judged_before() {
     let records = group.records();
     let [first, second] = [&records[from], &records[from + 1]].map(Record::proposal);
     // As if the first of `second` and the other had been refused for what came to be undone.
-    let directory = Directory::of(&group);
     let entries = [second, &depends, second, first];
-    write_log(&directory, &group, &entries);
-    let report = audit(&directory);
+    let report = audited(&Directory::of(&group), &group, &entries);
     assert_eq!(report.exit_code, 0, "{:?}", report.findings);
 }
 
@@ -174,11 +174,9 @@ fn behind_many_records_with_entries_one_without_is_noticed() {
     let report = audit(&whole);
     assert_eq!(report.exit_code, 0, "{:?}", report.findings);
     for lost in [80, entries.len() - 1] {
-        let directory = whole.copied();
         let mut entries = entries.clone();
         entries.remove(lost);
-        write_log(&directory, &group, &entries);
-        let report = audit(&directory);
+        let report = audited(&whole, &group, &entries);
         assert_eq!(report.exit_code, 1, "{lost}");
         assert!(ids(&report).contains("record.unlogged"), "{lost}: {:?}", report.findings);
     }
@@ -187,12 +185,10 @@ fn behind_many_records_with_entries_one_without_is_noticed() {
     more.apply(Event::NodeRemoved(NodeId(3)));
     let entries: Vec<Record> = more.records()[FROM as usize..].to_vec();
     for at in [40, 80, entries.len() - 1] {
-        let directory = whole.copied();
         let mut entries = proposals(&entries);
         let removal = entries.pop().unwrap();
         entries.insert(at, removal);
-        write_log(&directory, &group, &entries);
-        let report = audit(&directory);
+        let report = audited(&whole, &group, &entries);
         assert_eq!(report.exit_code, 1, "{at}");
         assert!(ids(&report).contains("record.missing"), "{at}: {:?}", report.findings);
     }

@@ -5,8 +5,9 @@
 //! last (by term, then by index) has everything that was, if any of them has: so all of that log is
 //! applied, committed or not. What somebody may have been told is done stays done; in exchange
 //! something may come to be recorded of which nobody was told. That can also be an entry which the
-//! group has refused, if this survivor was fetching records when it stopped: it had not come to apply
-//! the entry, and what is judged now is whether it holds behind all the records.
+//! group has refused, if the survivor whose records reach furthest was fetching them when it stopped:
+//! up to which entry these go is not known then, so that entries of the log may be judged again, behind
+//! all the records.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
