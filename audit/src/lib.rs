@@ -25,6 +25,7 @@ mod progress;
 pub mod questions;
 mod records;
 pub mod replay;
+mod replica_log;
 mod replicas;
 pub mod report;
 mod rocks;

@@ -1,9 +1,8 @@
-//! The end of a replica's Raft log, which its records must have come from.
+//! Records compared with the end of a replica's Raft log, which they must have come from.
 //!
 //! A record's place is not signed: whoever can write to a disk could drop the last records, or
 //! leave one out and link those after it anew, and derive all rows from what is left. The log still
-//! holds the last entries, and the fold says exactly which of them had to become records. And the
-//! watermark beside the database says how far the log must reach.
+//! holds the last entries, and the fold says exactly which of them had to become records.
 //!
 //! Where the beginning of a log was cut off, an entry need not be the one from which a record came: a
 //! member hands on what waits again when the leader changes, so that a proposal may be in the log once
@@ -12,27 +11,14 @@
 //! said of records without an entry before those in a row that have theirs are of so long a time; and
 //! of entries that became no record only if the rules would have admitted them ever since.
 
-use std::collections::{BTreeMap, VecDeque};
-
 use ledger::Fault;
 use ledger::history::{Fold, Record, SignedProposal, Verdict, requests};
 use ledger::lock::signatures::{Unverified, verify_one};
-use ledger::rows::raft::{
-    AHEAD, APPLIED, Ahead, BASE, EntryKind, GROUP, Group, HARD, HardState, IDENTITY, Identity,
-    Position, RAFT_LOG, RAFT_STATE, applied_from_row, entry_from_row, log_index, log_key,
-};
-use ledger::rows::tables::RECORDS;
-use ledger::rows::watermark::Watermark;
-use ledger::rows::{Draft, Rows, Table};
-use sha2::{Digest, Sha256};
+use ledger::rows::{Draft, Rows};
 
 use crate::checks::Finding;
-use crate::checks::catalog::{
-    LOG_DAMAGED, RECORD_MISSING, RECORD_TRUNCATED, RECORD_UNLOGGED, WATERMARK_MISSING,
-};
-
-/// Bytes of proposals that are looked at: the last ones, where a replica has more.
-const KEPT_BYTES: usize = 16 << 20;
+use crate::checks::catalog::{LOG_DAMAGED, RECORD_MISSING, RECORD_UNLOGGED};
+use crate::replica_log::ReplicaLog;
 
 /// The time between the first and the last of records in a row that have entries, behind which these
 /// entries are the ones from which they came. A leader refuses what is signed more than 10 s apart
@@ -46,35 +32,31 @@ const ATTEMPTED: usize = 1 << 16;
 /// Of them those that should have become records, at a time.
 const DOUBTFUL: usize = 64;
 
-/// An entry that carries a proposal.
-struct Entry {
-    index: u64,
-    proposal: Vec<u8>,
+/// What the entries prove.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Standing {
+    /// Nothing: no log is compared, or nothing more is said about records.
+    #[default]
+    Silent,
+    /// Records in a row had entries since the time of the first of them, in milliseconds; none yet.
+    InRow(Option<u64>),
+    /// The records come from these entries from now on.
+    Certain,
 }
 
-/// The entries with proposals, and how far the records have used them up.
+/// A log, and how far the records have used up its entries.
 #[derive(Default)]
 pub(crate) struct LogTail {
-    entries: VecDeque<Entry>,
-    /// The places in `entries` of each proposal, by its hash, ascending.
-    places: BTreeMap<[u8; 32], Vec<usize>>,
-    /// The first entry that no record has come from yet.
+    log: ReplicaLog,
+    standing: Standing,
+    /// The place of the first entry that no record has come from yet.
     next: usize,
-    /// The time of the first of the records in a row that had entries.
-    since: Option<u64>,
     /// Behind the last copy of the record before, which is in its place there at the latest.
     behind: usize,
-    /// Whether the records come from these entries from now on.
-    certain: bool,
-    /// Entries that should have become records, as it seems while that is not certain.
+    /// Entries that should have become records, by their places, as it seems while that is not certain.
     doubtful: Vec<(usize, Finding)>,
     /// Entries that may yet be judged until then.
     attempts: usize,
-    applied: u64,
-    last: Position,
-    hard: HardState,
-    /// How far the records are, or will be, ahead of the log.
-    ahead: Option<Ahead>,
 }
 
 /// What is left of a log when the records are over.
@@ -87,115 +69,11 @@ pub(crate) struct Rest {
 }
 
 impl LogTail {
-    /// Reads a replica's log. Damage is a finding; what can be read counts all the same.
-    pub(crate) fn read(rows: &dyn Rows, findings: &mut Vec<Finding>) -> Self {
-        let mut tail = LogTail::default();
-        // A first start that was cut short leaves an empty database.
-        if is_empty(rows, RAFT_STATE) && is_empty(rows, RAFT_LOG) && is_empty(rows, RECORDS) {
-            return tail;
-        }
-        if let Err(what) = tail.load(rows) {
-            findings.push(Finding::new(&LOG_DAMAGED, what.to_string()));
-            // Half a log proves nothing about records.
-            tail.entries.clear();
-            tail.stop();
-        }
-        tail
-    }
-
-    fn load(&mut self, rows: &dyn Rows) -> Result<(), Fault> {
-        let row = |key: &[u8]| {
-            rows.get(RAFT_STATE, key)?.ok_or_else(|| {
-                Fault::new(format!("the row `{}` is missing", String::from_utf8_lossy(key)))
-            })
-        };
-        let damaged = |e| Fault::from_error("a row of the Raft state is damaged", e);
-        let base = Position::from_row(&row(BASE)?).map_err(damaged)?;
-        self.hard = HardState::from_row(&row(HARD)?).map_err(damaged)?;
-        self.applied = applied_from_row(&row(APPLIED)?).map_err(damaged)?;
-        Group::from_row(&row(GROUP)?).map_err(damaged)?;
-        if let Some(row) = rows.get(RAFT_STATE, AHEAD)? {
-            self.ahead = Some(Ahead::from_row(&row).map_err(damaged)?);
-        }
-        self.last = base;
-        // A group that was restored begins a new log on records that have none any more.
-        let identity = Identity::from_row(&row(IDENTITY)?).map_err(damaged)?;
-        let mut whole = base.index <= 1 && identity.incarnation == 1;
-        let mut bytes = 0;
-        let start = log_key(base.index.saturating_add(1));
-        for found in rows.scan(RAFT_LOG, &start[..]..&[][..])? {
-            let (key, value) = found?;
-            let index = log_index(&key).ok_or_else(|| Fault::new("a key is no index"))?;
-            let (term, kind, data) = entry_from_row(&value)
-                .map_err(|e| Fault::from_error(format!("entry {index} is damaged"), e))?;
-            if index != self.last.index.saturating_add(1) || term < self.last.term {
-                return Err(Fault::new(format!(
-                    "entry {index} of term {term} follows entry {} of term {}",
-                    self.last.index, self.last.term
-                )));
-            }
-            self.last = Position { index, term };
-            if kind == EntryKind::Proposal && !data.is_empty() {
-                bytes += data.len();
-                self.entries.push_back(Entry { index, proposal: data });
-            }
-            while bytes > KEPT_BYTES
-                && let Some(first) = self.entries.pop_front()
-            {
-                bytes -= first.proposal.len();
-                whole = false;
-            }
-        }
-        let HardState { term, commit, .. } = self.hard;
-        if self.applied < base.index
-            || commit < self.applied
-            || self.last.index < commit
-            || term < self.last.term
-        {
-            return Err(Fault::new(format!(
-                "it begins after entry {}, is applied up to {}, committed up to {commit} and ends \
-                 at {} of term {}; the term is {term}",
-                base.index, self.applied, self.last.index, self.last.term
-            )));
-        }
-        for (place, entry) in self.entries.iter().enumerate() {
-            self.places.entry(hash(&entry.proposal)).or_default().push(place);
-        }
+    /// No record has come from this log yet.
+    pub(crate) fn of(log: ReplicaLog) -> Self {
         // A log that was never cut has an entry for every record.
-        self.certain = whole && !self.entries.is_empty();
-        self.attempts = ATTEMPTED;
-        Ok(())
-    }
-
-    /// Compares the log's end with what the replica has promised.
-    pub(crate) fn promised(&self, mark: Option<Watermark>, findings: &mut Vec<Finding>) {
-        let Some(mark) = mark else {
-            let message = "the watermark is missing or damaged: nothing says how far the log, and \
-                           with it the records, must reach";
-            findings.push(Finding::new(&WATERMARK_MISSING, message));
-            return;
-        };
-        let reached = Watermark {
-            term: self.hard.term,
-            vote: self.hard.vote,
-            last_term: self.last.term,
-            last_index: self.last.index,
-        };
-        if !mark.kept_by(&reached) {
-            let message = format!(
-                "the log ends at entry {} of term {} (term {}, vote {}), but entry {} of term {} \
-                 (term {}, vote {}) was promised",
-                reached.last_index,
-                reached.last_term,
-                reached.term,
-                reached.vote,
-                mark.last_index,
-                mark.last_term,
-                mark.term,
-                mark.vote
-            );
-            findings.push(Finding::new(&RECORD_TRUNCATED, message));
-        }
+        let standing = if log.is_whole() { Standing::Certain } else { Standing::InRow(None) };
+        LogTail { log, standing, attempts: ATTEMPTED, ..LogTail::default() }
     }
 
     /// The records begin after these, the last that were verified before. If the log still has the
@@ -204,7 +82,7 @@ impl LogTail {
         for record in records {
             match self.next_in_row(&record) {
                 Some(place) => self.matched(place, &record),
-                None if self.certain && self.ahead.is_some() => {
+                None if self.is_certain() && self.log.ahead().is_some() => {
                     // From there on they came from the others.
                     self.stop();
                     return;
@@ -223,14 +101,16 @@ impl LogTail {
         record: &Record,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
-        if !self.certain {
-            return self.attempt(fold, rows, record, findings);
+        match self.standing {
+            Standing::Silent => return Ok(()),
+            Standing::InRow(_) => return self.attempt(fold, rows, record, findings),
+            Standing::Certain => {}
         }
         let place = self.place(record);
-        if self.ahead.is_some() && !place.is_some_and(|place| self.is_applied(place)) {
+        if self.log.ahead().is_some() && !place.is_some_and(|place| self.log.is_applied(place)) {
             // From here on the records came from the others. What was applied is accounted for.
-            for passed in self.next..self.entries.len() {
-                if self.is_applied(passed) {
+            for passed in self.next..self.log.len() {
+                if self.log.is_applied(passed) {
                     self.passed_over(passed, fold, rows, findings)?;
                 }
             }
@@ -245,7 +125,7 @@ impl LogTail {
             self.stop();
             return Ok(());
         };
-        if !self.is_applied(place) {
+        if !self.log.is_applied(place) {
             let message = format!(
                 "record {} came from an entry that is not applied by the log's own account",
                 record.index()
@@ -262,28 +142,33 @@ impl LogTail {
     /// The place of a record's proposal behind those of the records before it in a row, applied if it is
     /// not certain; a row begins anew if there is none.
     fn next_in_row(&mut self, record: &Record) -> Option<usize> {
-        if self.certain {
-            return self.place(record);
-        }
         // What waits may be there again as well.
-        let place = self.place(record).filter(|place| self.is_applied(*place));
-        if place.is_some() || self.since.is_none() {
-            return place;
+        let applied = |tail: &Self| tail.place(record).filter(|place| tail.log.is_applied(*place));
+        match self.standing {
+            Standing::Silent => None,
+            Standing::Certain => self.place(record),
+            Standing::InRow(None) => applied(self),
+            Standing::InRow(Some(_)) => applied(self).or_else(|| {
+                // They did not come from these entries after all.
+                self.begin_again();
+                applied(self)
+            }),
         }
-        // They did not come from these entries after all.
-        self.begin_again();
-        self.place(record).filter(|place| self.is_applied(*place))
     }
 
     /// A record has this entry.
     fn matched(&mut self, place: usize, record: &Record) {
         self.next = place.saturating_add(1);
-        let copies = self.places.get(&hash(record.proposal().bytes()));
-        let last = copies.and_then(|copies| copies.iter().rfind(|copy| self.is_applied(**copy)));
+        let mut copies = self.log.places(record).iter().rev();
+        let last = copies.find(|copy| self.log.is_applied(**copy));
         self.behind = last.map_or(0, |copy| copy.saturating_add(1));
-        let time_ms = record.proposal().proposal().time_ms;
-        let since = *self.since.get_or_insert(time_ms);
-        self.certain |= time_ms.saturating_sub(since) >= CERTAIN_MS;
+        if let Standing::InRow(since) = self.standing {
+            let time_ms = record.proposal().proposal().time_ms;
+            let since = since.unwrap_or(time_ms);
+            let is_certain = time_ms.saturating_sub(since) >= CERTAIN_MS;
+            self.standing =
+                if is_certain { Standing::Certain } else { Standing::InRow(Some(since)) };
+        }
     }
 
     /// The same where it is not certain that the records come from these entries.
@@ -294,13 +179,13 @@ impl LogTail {
         record: &Record,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
-        if self.places.is_empty() {
-            return Ok(());
-        }
         self.reconsider(fold, rows)?;
         let Some(place) = self.next_in_row(record) else { return Ok(()) };
-        // What comes before the first of a row need not have come after the record before.
-        let first = if self.since.is_some() { self.next.max(self.behind) } else { place };
+        let first = match self.standing {
+            Standing::InRow(Some(_)) => self.next.max(self.behind),
+            // What comes before the first of a row need not have come after the record before.
+            _ => place,
+        };
         for passed in first..place {
             if self.doubtful.len() == DOUBTFUL || !self.may_judge() {
                 break;
@@ -310,7 +195,7 @@ impl LogTail {
             self.doubtful.extend(found.into_iter().map(|finding| (passed, finding)));
         }
         self.matched(place, record);
-        if self.certain {
+        if self.is_certain() {
             findings.extend(self.doubtful.drain(..).map(|(_, finding)| finding));
         }
         Ok(())
@@ -336,17 +221,17 @@ impl LogTail {
 
     /// The first place of a record's proposal from the next entry on.
     fn place(&self, record: &Record) -> Option<usize> {
-        let places = self.places.get(&hash(record.proposal().bytes()))?;
+        let places = self.log.places(record);
         places.get(places.partition_point(|place| *place < self.next)).copied()
     }
 
-    fn is_applied(&self, place: usize) -> bool {
-        self.entries.get(place).is_some_and(|entry| entry.index <= self.applied)
+    fn is_certain(&self) -> bool {
+        self.standing == Standing::Certain
     }
 
     fn begin_again(&mut self) {
         (self.next, self.behind) = (0, 0);
-        self.since = None;
+        self.standing = Standing::InRow(None);
         self.doubtful.clear();
     }
 
@@ -357,15 +242,17 @@ impl LogTail {
         rows: &dyn Rows,
         findings: &mut Vec<Finding>,
     ) -> Result<Rest, Fault> {
-        let waiting = self.entries.iter().filter(|entry| entry.index > self.applied).count();
-        let fetching = self.ahead.map(|ahead| ahead.record.record);
+        let fetching = self.log.ahead().map(|ahead| ahead.record.record);
         let fetching = fetching.filter(|last| *last >= fold.next_index());
-        let rest = Rest { waiting: waiting as u64, fetching };
+        let rest = Rest { waiting: self.log.waiting(), fetching };
         if fetching.is_some() {
             // What the log has applied may be among them: records that were damaged are fetched too.
             return Ok(rest);
         }
-        if self.ahead.is_some() && !self.certain {
+        if self.standing == Standing::Silent {
+            return Ok(rest);
+        }
+        if self.log.ahead().is_some() && !self.is_certain() {
             // The last records may have come from the others, and these entries from long before.
             return Ok(rest);
         }
@@ -373,9 +260,9 @@ impl LogTail {
         self.reconsider(fold, &draft)?;
         findings.extend(self.doubtful.drain(..).map(|(_, finding)| finding));
         // All of what is left comes behind the last record.
-        let left = if self.certain { self.next } else { self.next.max(self.behind) };
-        for passed in left..self.entries.len() {
-            if self.is_applied(passed) && self.passed_over(passed, fold, &draft, findings)? {
+        let left = if self.is_certain() { self.next } else { self.next.max(self.behind) };
+        for passed in left..self.log.len() {
+            if self.log.is_applied(passed) && self.passed_over(passed, fold, &draft, findings)? {
                 // Whatever followed it is missing too.
                 break;
             }
@@ -385,10 +272,8 @@ impl LogTail {
 
     /// Nothing more is said about records.
     fn stop(&mut self) {
-        self.begin_again();
-        self.certain = false;
-        self.places.clear();
-        self.next = self.entries.len();
+        self.standing = Standing::Silent;
+        self.doubtful.clear();
     }
 
     /// Whether an entry that became no record should have become one.
@@ -399,7 +284,7 @@ impl LogTail {
         rows: &Draft<'_>,
         findings: &mut Vec<Finding>,
     ) -> Result<bool, Fault> {
-        let Some(entry) = self.entries.get(place) else { return Ok(false) };
+        let Some(entry) = self.log.entry(place) else { return Ok(false) };
         let Ok(proposal) = SignedProposal::decode(&entry.proposal) else { return Ok(false) };
         let Ok(proposal) = verify_one(Unverified::new(proposal)) else { return Ok(false) };
         // Handed to one leader after the other, a proposal may be in the log more than once.
@@ -421,15 +306,6 @@ impl LogTail {
     }
 }
 
-/// Whether a table has no row. One that cannot be read is not known to be empty.
-fn is_empty(rows: &dyn Rows, table: Table) -> bool {
-    rows.scan(table, &[][..]..&[][..]).is_ok_and(|mut rows| rows.next().is_none())
-}
-
-fn hash(proposal: &[u8]) -> [u8; 32] {
-    Sha256::digest(proposal).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,7 +316,23 @@ mod tests {
     use ledger::lock::revocation::{cosign, generate};
     use ledger::lock::signatures::Signer;
     use ledger::rows::Memory;
+    use ledger::rows::tables::RECORDS;
     use ledger::testing::{Group as History, key, log_of};
+
+    /// A log that was cut, and now has these entries.
+    fn log_with<'a>(proposals: impl IntoIterator<Item = &'a [u8]>) -> ReplicaLog {
+        let mut rows = Memory::new();
+        let mut draft = Draft::on(&rows);
+        for (table, key, value) in log_of(90, proposals.into_iter()) {
+            draft.put(table, key, value);
+        }
+        let changes = draft.finish();
+        rows.apply(changes);
+        let mut findings = Vec::new();
+        let log = ReplicaLog::read(&rows, &mut findings);
+        assert_eq!(findings, []);
+        log
+    }
 
     /// A member was asked while the leadership changed, and handed the same proposal to the next
     /// leader too. The audit looked for the record that the second of them repeats, which it does not
@@ -458,8 +350,7 @@ mod tests {
         }));
         let signed = SignedProposal::sign(&proposal, &history.member).unwrap();
         let proposal = signed.bytes().to_vec();
-        let entries = VecDeque::from([Entry { index: 9, proposal }]);
-        let tail = LogTail { entries, ..LogTail::default() };
+        let tail = LogTail::of(log_with([proposal.as_slice()]));
         let mut findings = Vec::new();
         let draft = Draft::on(&history.rows);
         assert!(tail.passed_over(0, &history.fold, &draft, &mut findings).unwrap());
@@ -497,9 +388,7 @@ mod tests {
         assert!(matches!(history.admit_signed(first), Verdict::Sealed(_)));
         let again = open(&mut history, 2);
         let other = open(&mut history, 3);
-        let entries =
-            [again, other].map(|signed| Entry { index: 9, proposal: signed.bytes().to_vec() });
-        let tail = LogTail { entries: VecDeque::from(entries), ..LogTail::default() };
+        let tail = LogTail::of(log_with([again.bytes(), other.bytes()]));
         // As the audit keeps them.
         let mut rows = Memory::new();
         let mut fold = Fold::open(&rows).unwrap();
@@ -526,16 +415,9 @@ mod tests {
         }
         let records = history.records();
         let [.., last, cut, third, fourth] = records.as_slice() else { panic!("{records:?}") };
-        let mut rows = Memory::new();
-        let mut draft = Draft::on(&rows);
         let entries = [last, third, fourth].map(|record| record.proposal().bytes());
-        for (table, key, value) in log_of(90, entries.into_iter()) {
-            draft.put(table, key, value);
-        }
-        let changes = draft.finish();
-        rows.apply(changes);
+        let mut tail = LogTail::of(log_with(entries));
         let mut findings = Vec::new();
-        let mut tail = LogTail::read(&rows, &mut findings);
         tail.skip_to(std::iter::once(last.clone()));
         let draft = Draft::on(&history.rows);
         for record in [cut, third, fourth] {
@@ -543,19 +425,5 @@ mod tests {
         }
         tail.after(&history.fold, &history.rows, &mut findings).unwrap();
         assert_eq!(findings, []);
-    }
-
-    #[test]
-    fn only_an_empty_database_needs_no_log() {
-        let mut rows = Memory::new();
-        let mut findings = Vec::new();
-        assert!(!LogTail::read(&rows, &mut findings).certain);
-        assert_eq!(findings, []);
-        let mut draft = Draft::on(&rows);
-        draft.put(RECORDS, [0; 8], "a record");
-        let changes = draft.finish();
-        rows.apply(changes);
-        assert!(!LogTail::read(&rows, &mut findings).certain);
-        assert_eq!(findings[0].check.id, "log.damaged");
     }
 }

@@ -16,6 +16,7 @@ use crate::log_tail::{LogTail, RECALLED, Rest};
 use crate::notebook::{Kept, Onward, TreeOfTiles};
 use crate::observations::Claimed;
 use crate::records::{Replay, Start, Stored, replay};
+use crate::replica_log::ReplicaLog;
 use crate::report::Report;
 use crate::source::{Backup, DataDir, Kind, Shown, head_beside};
 
@@ -132,8 +133,9 @@ fn audit_opened(
     let kind = Kind::DataDir;
     let audited = Filled::new(keep, options).and_then(|filled| {
         let mut findings = Vec::new();
-        let mut tail = LogTail::read(&opened.rows, &mut findings);
-        tail.promised(opened.watermark, &mut findings);
+        let log = ReplicaLog::read(&opened.rows, &mut findings);
+        log.promised(opened.watermark, &mut findings);
+        let mut tail = LogTail::of(log);
         let head = head_beside(dir);
         let begin = match options.recall(keep)? {
             None => Begin::At(Box::new(options.afresh(keep, None)?)),
