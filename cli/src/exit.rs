@@ -1,13 +1,9 @@
-//! How a command ends: exit codes and what stderr says, in one place.
+//! Why a command ends as it does: exit codes and what stderr says, in one place.
 //!
 //! 0 done, 1 refused or failed, 2 usage, 4 outcome unknown; `cluster status` adds 3. `audit` has its
 //! own codes.
 
-use std::process::ExitCode;
-
 use replica::local_api::client::ClientError;
-
-use crate::print;
 
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,17 +44,6 @@ impl Failure {
     pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
-    }
-
-    /// Says it on stderr and gives the code. Secrets that somebody typed are not repeated.
-    pub(crate) fn report(&self) -> ExitCode {
-        if !self.what.is_empty() {
-            print::note(&self.what);
-            if let Some(remedy) = &self.remedy {
-                print::note(remedy);
-            }
-        }
-        ExitCode::from(self.code as u8)
     }
 }
 

@@ -8,12 +8,12 @@ use ::ledger::history::{Fold, Record, roster};
 
 use super::resuming::{Begin, begin, own_head};
 use super::summing_up::{Ends, report};
-use super::{Options, compare_lock, unreadable};
+use super::{Audited, Options, compare_lock, unreadable};
 use crate::checks::catalog::{CACHE_DIFFERS, RECORD_TIME_BACKWARDS};
 use crate::checks::{self, Finding};
 use crate::evidence::{Bundle, Evidence, Filling, compare_files, compare_head};
 use crate::log_tail::{LogTail, RECALLED, Rest};
-use crate::notebook::{Kept, Onward, TreeOfTiles};
+use crate::notebook::{Onward, TreeOfTiles};
 use crate::observations::Claimed;
 use crate::records::{Replay, Start, Stored, replay};
 use crate::replica_log::ReplicaLog;
@@ -72,23 +72,6 @@ impl std::fmt::Debug for LiveLog<'_> {
 impl std::fmt::Debug for Live<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Live").field("claimed", &self.claimed).finish_non_exhaustive()
-    }
-}
-
-/// A report, and the ledger that it is about, if that was asked for and there is one.
-#[derive(Debug)]
-pub struct Audited {
-    /// The report.
-    pub report: Report,
-    /// The records that were verified, to make evidence of.
-    pub evidence: Option<Evidence>,
-    /// The state at their end, to be remembered; with [`Options::notebook`].
-    pub kept: Option<Kept>,
-}
-
-impl From<Report> for Audited {
-    fn from(report: Report) -> Self {
-        Audited { report, evidence: None, kept: None }
     }
 }
 

@@ -14,8 +14,9 @@ use ::ledger::lock::{Key, State};
 use crate::accept::Acceptances;
 use crate::checks::Finding;
 use crate::checks::catalog::{CACHE_DIFFERS, SOURCE_UNREADABLE};
+use crate::evidence::Evidence;
 use crate::guard::Guard;
-use crate::notebook::Notebook;
+use crate::notebook::{Kept, Notebook};
 use crate::policy::Policy;
 use crate::progress::Progress;
 use crate::report::{Report, TrustedKey, tlpub};
@@ -27,7 +28,7 @@ pub use aums::{verified_history, verify_aums};
 #[cfg(any(test, feature = "testing"))]
 pub use ledger::audit_answers;
 pub use ledger::{
-    Audited, Live, LiveLog, RecordsFrom, audit_data_dir, audit_live, verify_backup, verify_bundle,
+    Live, LiveLog, RecordsFrom, audit_data_dir, audit_live, verify_backup, verify_bundle,
     verify_data_dir, verify_live,
 };
 
@@ -60,6 +61,23 @@ impl Options<'_> {
     /// Whether everything that happened has to be kept.
     fn keeps_chronicle(&self) -> bool {
         self.chronicle || self.policy.is_some()
+    }
+}
+
+/// A report, and the ledger that it is about, if that was asked for and there is one.
+#[derive(Debug)]
+pub struct Audited {
+    /// The report.
+    pub report: Report,
+    /// The records that were verified, to make evidence of.
+    pub evidence: Option<Evidence>,
+    /// The state at their end, to be remembered; with [`Options::notebook`].
+    pub kept: Option<Kept>,
+}
+
+impl From<Report> for Audited {
+    fn from(report: Report) -> Self {
+        Audited { report, evidence: None, kept: None }
     }
 }
 

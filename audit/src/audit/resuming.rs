@@ -5,8 +5,7 @@ use ::ledger::formats::tlog::{Checkpoint, Note, origin};
 use ::ledger::history::{LogKey, merkle};
 use ::ledger::rows::Rows;
 
-use super::ledger::Audited;
-use super::{Options, unreadable};
+use super::{Audited, Options, unreadable};
 use crate::checks::Finding;
 use crate::checks::catalog::{HEAD_ROOT, HEAD_STALE};
 use crate::evidence::{Contradiction, Head, signed_by};

@@ -15,6 +15,7 @@ mod outside;
 mod pull;
 mod serve;
 mod status_file;
+mod stored_key;
 mod theirs;
 mod words;
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Session;
 use super::change::{Done, Request};
-use super::key::stored;
+use super::stored_key::stored;
 use super::words::quoted;
 use crate::args::SignWith;
 use crate::exit::Failure;

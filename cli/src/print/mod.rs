@@ -15,6 +15,7 @@ pub(crate) mod status;
 mod table;
 
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use clap::CommandFactory;
@@ -63,6 +64,19 @@ pub(crate) fn note(text: &str) {
     };
     // There is no other place to complain.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+impl Failure {
+    /// Says it on stderr and gives the code. Secrets that somebody typed are not repeated.
+    pub(crate) fn report(&self) -> ExitCode {
+        if !self.what.is_empty() {
+            note(&self.what);
+            if let Some(remedy) = &self.remedy {
+                note(remedy);
+            }
+        }
+        ExitCode::from(self.code as u8)
+    }
 }
 
 /// Whether stdout is a terminal that wants colour.

@@ -2,6 +2,7 @@
 
 use super::EventRefusal;
 use super::event::{AdoptionBegun, Foreign, ForeignReason, Observed};
+use super::event_fields::{number, numbered};
 use crate::Refusal;
 use crate::cbor::{Reader, Writer};
 use crate::ids::AumHash;
@@ -47,8 +48,8 @@ impl Observed {
             Observed::Off => out.array(1).uint(OFF),
             Observed::Head(head) => out.array(2).uint(HEAD).bytes(&head.0),
             Observed::Foreign(Foreign { head, why, evidence }) => {
-                let number = ForeignReason::ALL.iter().take_while(|w| *w != why).count() + 1;
-                out.array(4).uint(FOREIGN).bytes(&head.0).uint(number as u64).bytes(evidence)
+                out.array(4).uint(FOREIGN).bytes(&head.0);
+                out.uint(number(&ForeignReason::ALL, *why)).bytes(evidence)
             }
         };
     }
@@ -74,10 +75,7 @@ impl Observed {
 impl Foreign {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
         let head = AumHash(reader.fixed()?);
-        let at = reader.clone();
-        let place = usize::try_from(reader.uint()?).ok().and_then(|n| n.checked_sub(1));
-        let why = place.and_then(|place| ForeignReason::ALL.get(place));
-        let why = *why.ok_or_else(|| at.malformed("an unknown reason"))?;
+        let why = numbered(reader, &ForeignReason::ALL, "an unknown reason")?;
         let evidence = reader.bytes()?;
         if evidence.len() > OBSERVED_BYTES {
             return Err(EventRefusal::Shape("evidence has more than 1048576 bytes").into());

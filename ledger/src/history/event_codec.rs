@@ -1,22 +1,22 @@
 //! The encoding of events, and the rules that an event must keep by itself.
 
-use std::collections::BTreeSet;
-
 use super::event::{
-    Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangeReason,
-    ChangedNode, Disablement, Event, Initialization, NewAuthKey, NewNode, NodeSignature, Observed,
-    RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
+    Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyUse, BroughtGenesis, ChangedNode,
+    Disablement, Event, Initialization, NewAuthKey, NewNode, Observed, RevocationOpened,
+    RevocationSigned, RevocationWithdrawn, SecretLabel,
+};
+use super::event_fields::{
+    read_aums, read_auth_key_id, read_lock_key, read_name, read_node_key, read_note, read_reason,
+    read_signature, read_signatures, read_u32, write_aums, write_lock_key, write_note,
+    write_reason, write_signature, write_signatures,
 };
 use super::member_codec::read_member;
 use super::member_event::{Begun, Founder, Invited, Joined, MemberDetails, RoleChange};
-use super::{AuthKeyHash, AuthKeyId, Epoch, EventRefusal, NodeId, door};
+use super::{AuthKeyHash, Epoch, EventRefusal, NodeId, door};
 use crate::Refusal;
-use crate::cbor::{Fields, Malformed, Reader, Writer};
-use crate::ids::{AumHash, LockKey, NodeKey};
-use crate::limits::{
-    DISABLEMENT_SECRET_BYTES, EVENT_AUMS, EVENT_SIGNATURES, LABEL_BYTES, NAME_BYTES, NOTE_BYTES,
-};
-use crate::lock::node_keys::NodeKeySignature;
+use crate::cbor::{Reader, Writer};
+use crate::ids::{AumHash, LockKey};
+use crate::limits::{DISABLEMENT_SECRET_BYTES, LABEL_BYTES};
 use crate::lock::{Sealed, State};
 
 impl Event {
@@ -387,170 +387,4 @@ impl AuthKeyUse {
         reader.close();
         Ok(AuthKeyUse { id, hash })
     }
-}
-
-fn read_auth_key_id(reader: &mut Reader<'_>) -> Result<AuthKeyId, Refusal> {
-    Ok(reader.text()?.parse().map_err(EventRefusal::from)?)
-}
-
-pub(super) fn write_reason(out: &mut Writer, field: u64, reason: Option<ChangeReason>) {
-    if let Some(reason) = reason {
-        let number = ChangeReason::ALL.iter().take_while(|r| **r != reason).count() + 1;
-        out.uint(field).uint(number as u64);
-    }
-}
-
-pub(super) fn read_reason(
-    fields: &mut Fields,
-    reader: &mut Reader<'_>,
-    field: u64,
-) -> Result<Option<ChangeReason>, Malformed> {
-    if !fields.has(reader, field)? {
-        return Ok(None);
-    }
-    let at = reader.clone();
-    let place = usize::try_from(reader.uint()?).ok().and_then(|n| n.checked_sub(1));
-    let reason = place.and_then(|place| ChangeReason::ALL.get(place));
-    Ok(Some(*reason.ok_or_else(|| at.malformed("an unknown reason"))?))
-}
-
-pub(super) fn write_note(out: &mut Writer, field: u64, note: Option<&str>) {
-    if let Some(note) = note {
-        out.uint(field).text(note);
-    }
-}
-
-pub(super) fn read_note(
-    fields: &mut Fields,
-    reader: &mut Reader<'_>,
-    field: u64,
-) -> Result<Option<String>, Refusal> {
-    if !fields.has(reader, field)? {
-        return Ok(None);
-    }
-    let at = reader.clone();
-    match reader.text()? {
-        "" => Err(at.malformed("an empty note that should have been left out").into()),
-        note if note.len() > NOTE_BYTES => {
-            Err(EventRefusal::Shape("the note is longer than 1024 bytes").into())
-        }
-        note => Ok(Some(note.to_owned())),
-    }
-}
-
-/// Whether text is one DNS label: 1 to 63 lower-case letters, digits and inner hyphens.
-pub fn is_name(text: &str) -> bool {
-    (1..=NAME_BYTES).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
-pub(super) fn read_name(reader: &mut Reader<'_>) -> Result<String, Refusal> {
-    let name = reader.text()?;
-    if is_name(name) { Ok(name.to_owned()) } else { Err(EventRefusal::Name.into()) }
-}
-
-fn read_node_key(reader: &mut Reader<'_>) -> Result<NodeKey, Refusal> {
-    Ok(door::node_key(NodeKey(reader.fixed()?))?)
-}
-
-pub(super) fn read_u32(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
-    let at = reader.clone();
-    u32::try_from(reader.uint()?).map_err(|_| at.malformed("a number of more than 32 bits"))
-}
-
-fn write_aums(out: &mut Writer, field: u64, aums: &[Sealed]) {
-    out.uint(field).array(aums.len());
-    for aum in aums {
-        out.bytes(aum.bytes());
-    }
-}
-
-/// A list of AUMs, not empty, none twice.
-fn read_aums(reader: &mut Reader<'_>) -> Result<Vec<Sealed>, Refusal> {
-    let len = reader.array_up_to(EVENT_AUMS)?;
-    if len == 0 {
-        return Err(EventRefusal::Shape("no AUM").into());
-    }
-    let mut aums = Vec::with_capacity(len);
-    let mut hashes = BTreeSet::new();
-    for _ in 0..len {
-        let aum = Sealed::decode(reader.bytes()?)?;
-        if !hashes.insert(aum.hash()) {
-            return Err(EventRefusal::Shape("the same AUM twice").into());
-        }
-        aums.push(aum);
-    }
-    reader.close();
-    Ok(aums)
-}
-
-fn write_lock_key(out: &mut Writer, field: u64, key: Option<&LockKey>) {
-    if let Some(key) = key {
-        out.uint(field).bytes(&key.0);
-    }
-}
-
-pub(super) fn read_lock_key(
-    fields: &mut Fields,
-    reader: &mut Reader<'_>,
-    field: u64,
-) -> Result<Option<LockKey>, Refusal> {
-    if !fields.has(reader, field)? {
-        return Ok(None);
-    }
-    Ok(Some(door::lock_key(LockKey(reader.fixed()?))?))
-}
-
-fn write_signature(out: &mut Writer, field: u64, signature: Option<&NodeKeySignature>) {
-    if let Some(signature) = signature {
-        out.uint(field).bytes(&signature.to_cbor());
-    }
-}
-
-fn read_signature(
-    fields: &mut Fields,
-    reader: &mut Reader<'_>,
-    field: u64,
-) -> Result<Option<NodeKeySignature>, Malformed> {
-    if fields.has(reader, field)? {
-        NodeKeySignature::decode(reader.bytes()?).map(Some)
-    } else {
-        Ok(None)
-    }
-}
-
-/// A list of pairs, left out when empty.
-fn write_signatures(out: &mut Writer, field: u64, signatures: &[NodeSignature]) {
-    if signatures.is_empty() {
-        return;
-    }
-    out.uint(field).array(signatures.len());
-    for item in signatures {
-        out.array(2).uint(item.node.0).bytes(&item.signature.to_cbor());
-    }
-}
-
-/// The list, ascending by node and not empty.
-fn read_signatures(reader: &mut Reader<'_>) -> Result<Vec<NodeSignature>, Malformed> {
-    let at = reader.clone();
-    let len = reader.array_up_to(EVENT_SIGNATURES)?;
-    if len == 0 {
-        return Err(at.malformed("an empty list that should have been left out"));
-    }
-    let mut signatures: Vec<NodeSignature> = Vec::new();
-    for _ in 0..len {
-        let at = reader.clone();
-        reader.array_of(2)?;
-        let node = NodeId(reader.uint()?);
-        if signatures.last().is_some_and(|last| last.node >= node) {
-            return Err(at.malformed("nodes out of order or repeated"));
-        }
-        let signature = NodeKeySignature::decode(reader.bytes()?)?;
-        reader.close();
-        signatures.push(NodeSignature { node, signature });
-    }
-    reader.close();
-    Ok(signatures)
 }

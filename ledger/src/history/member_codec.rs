@@ -1,6 +1,6 @@
 //! The encoding of the events of the group itself, and the rules that each must keep by itself.
 
-use super::event_codec::{read_lock_key, read_name, read_u32};
+use super::event_fields::{number, numbered, read_lock_key, read_name, read_u32};
 use super::member_event::{
     Begun, Cause, Founder, Invited, Joined, MemberDetails, Role, RoleChange, is_address,
 };
@@ -8,7 +8,7 @@ use super::{
     EventRefusal, InvitationKey, LogKey, MemberFingerprint, MemberKey, RecordHash, ReplicaId, door,
 };
 use crate::Refusal;
-use crate::cbor::{Malformed, Reader, Writer};
+use crate::cbor::{Reader, Writer};
 
 impl MemberDetails {
     pub(super) fn write(&self, out: &mut Writer) {
@@ -174,22 +174,6 @@ pub(super) fn read_member(reader: &mut Reader<'_>) -> Result<ReplicaId, Refusal>
     let member = ReplicaId(reader.uint()?);
     fields.end(reader)?;
     Ok(member)
-}
-
-/// The number of an item: its place plus 1.
-fn number<T: PartialEq>(all: &[T], item: T) -> u64 {
-    all.iter().take_while(|other| **other != item).count() as u64 + 1
-}
-
-/// The item of the number that comes next.
-fn numbered<T: Copy>(
-    reader: &mut Reader<'_>,
-    all: &[T],
-    unknown: &'static str,
-) -> Result<T, Malformed> {
-    let at = reader.clone();
-    let place = usize::try_from(reader.uint()?).ok().and_then(|n| n.checked_sub(1));
-    place.and_then(|place| all.get(place)).copied().ok_or_else(|| at.malformed(unknown))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod door;
 mod effects;
 mod event;
 mod event_codec;
+mod event_fields;
 mod fold;
 mod ids;
 mod incarnations;
@@ -39,7 +40,7 @@ pub use event::{
     ChangedNode, Disablement, Event, Foreign, ForeignReason, Initialization, NewAuthKey, NewNode,
     NodeSignature, Observed, RevocationOpened, RevocationSigned, RevocationWithdrawn, SecretLabel,
 };
-pub use event_codec::is_name;
+pub use event_fields::is_name;
 pub use fold::{Fold, Verdict};
 pub use ids::{
     AuthKeyHash, AuthKeyId, BadAuthKeyId, BadRequestId, ClusterId, Epoch, FoldHash, InvitationKey,

@@ -1,7 +1,7 @@
 //! The encoding of the events of revocations that wait for signatures, and of what is kept of them.
 
 use super::event::{RevocationOpened, RevocationSigned, RevocationWithdrawn};
-use super::event_codec::{read_note, read_reason, write_note, write_reason};
+use super::event_fields::{read_note, read_reason, write_note, write_reason};
 use super::{Epoch, EventRefusal, cosigning::Pending};
 use crate::Refusal;
 use crate::cbor::{Fields, Malformed, Reader, Writer};

@@ -7,6 +7,7 @@ use replica::keys::{KeySource, Passphrase, generate_lock_key, guard_memory, stor
 use serde::Serialize;
 
 use crate::args::{Generate, Seal};
+use crate::commands::stored_key::stored;
 use crate::exit::Failure;
 use crate::print;
 
@@ -40,7 +41,7 @@ pub(super) fn generate(args: &Generate) -> Result<(), Failure> {
 
 pub(super) fn seal(args: &Seal) -> Result<(), Failure> {
     new_file(&args.sealed)?;
-    let stored = super::stored(&args.file)?;
+    let stored = stored(&args.file)?;
     if stored.is_sealed() {
         return Err(Failure::new(format!("{} is sealed already", args.file.display())));
     }

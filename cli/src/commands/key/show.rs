@@ -4,6 +4,7 @@ use ledger::lock::signatures::Signer;
 use serde::Serialize;
 
 use crate::args::Show;
+use crate::commands::stored_key::stored;
 use crate::exit::Failure;
 use crate::print;
 
@@ -17,7 +18,7 @@ struct Shown {
 }
 
 pub(super) fn run(args: &Show) -> Result<(), Failure> {
-    let stored = super::stored(&args.file)?;
+    let stored = stored(&args.file)?;
     let (key, sealed) = (stored.public(), stored.is_sealed());
     let source = args.passphrase.source()?;
     let checked = !sealed || source.is_some();

@@ -6,6 +6,7 @@ use replica::local_api::bodies::{MAX_SIGNING_BYTES, SigningRequest};
 
 use crate::args::SignFile;
 use crate::commands::outside::{signed_name, write_new};
+use crate::commands::stored_key::stored;
 use crate::commands::words::{bounded_file, can_ask, confirmed, quoted};
 use crate::exit::Failure;
 use crate::print;
@@ -18,7 +19,7 @@ pub(super) fn run(args: &SignFile) -> Result<(), Failure> {
             .remedy("Give the file that 'lockstep lock ... --export' wrote.")
     })?;
     let draft = request.draft().map_err(|bad| what(bad.to_string()))?;
-    let stored = super::stored(&args.key)?;
+    let stored = stored(&args.key)?;
     let (want, got) = (draft.signer(), stored.public());
     if want != got {
         return Err(what(format!("it is to be signed by {want}, and this key is {got}"))

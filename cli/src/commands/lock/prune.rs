@@ -28,7 +28,8 @@ struct Unused {
     state: Option<String>,
 }
 
-pub(super) fn run(args: &Remove, request: &Request, session: &Session) -> Result<(), Failure> {
+pub(super) fn run(args: &Remove, session: &Session) -> Result<(), Failure> {
+    let request = &Request::new(&args.change)?;
     if !args.keys.is_empty() || args.resign.is_some() || args.re_sign.is_some() {
         return Err(Failure::usage(
             "--unused-preauth-keys finds the keys itself, and locks nobody \

@@ -10,7 +10,7 @@ use replica::local_api::bodies::{
 use replica::local_api::client::{Asked, ClientError};
 
 use super::add::missing_keys;
-use super::{Session, enabled, prune};
+use super::{Session, enabled};
 use crate::args::Remove;
 use crate::commands::change::{Done, Request};
 use crate::commands::outside::{self, With};
@@ -35,9 +35,6 @@ pub(super) fn run(args: Remove, session: &Session) -> Result<(), Failure> {
         (resign, re_sign) => resign.or(re_sign).unwrap_or(true),
     };
     let request = Request::new(&args.change)?;
-    if args.unused_preauth_keys {
-        return prune::run(&args, &request, session);
-    }
     if args.confirm {
         return Err(Failure::usage("--confirm: it belongs to --unused-preauth-keys"));
     }
