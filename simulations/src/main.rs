@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use simulations::actors::tailnet::Tally;
 use simulations::runner::{self, MUST_OCCUR, Result as Seed};
+use simulations::world::Tally;
 use simulations::world::{Kept, TraceHash};
 use simulations::worlds::{ALL, NAMED, World};
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::actors::tailnet::Tally;
 use crate::invariants::Broken;
+use crate::world::Tally;
 use crate::world::{Kept, Trace, TraceHash, shrink};
 use crate::worlds::{Ran, World};
 

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use simulations::actors::tailnet::Tally;
 use simulations::runner::{self, MUST_OCCUR};
+use simulations::world::Tally;
 use simulations::world::{Kept, TraceHash};
 use simulations::worlds::{ALL, NAMED, World};
 

@@ -7,6 +7,7 @@
 pub mod applier;
 mod catch_up;
 mod conf_change;
+mod configuration;
 mod leases;
 mod members;
 mod peers;
@@ -258,7 +259,7 @@ impl Saved {
                 fault("it has entries, but no group".into())
             };
         }
-        if let Err(what) = members::check(&self.group) {
+        if let Err(what) = configuration::check(&self.group) {
             return fault(format!("the group's row: {what}"));
         }
         Ok(())

@@ -9,7 +9,7 @@ use raft::Storage;
 use raft::eraftpb::{EntryType, Message, MessageType};
 
 use super::conf_change::ConfChange;
-use super::{catch_up, members};
+use super::{catch_up, configuration};
 
 /// A Raft message between two members of a group.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,10 +152,10 @@ impl<S: Storage> Receiver<'_, S> {
 /// A snapshot leads to a record, under a configuration that raft-rs takes.
 fn check_snapshot(message: &Message) -> Result<(), Misbehaviour> {
     let meta = message.get_snapshot().get_metadata();
-    let group = members::group_of(meta.get_conf_state());
+    let group = configuration::group_of(meta.get_conf_state());
     let sound = meta.index > 0
         && (1..=message.term).contains(&meta.term)
         && catch_up::target(message).is_some()
-        && members::check(&group).is_ok();
+        && configuration::check(&group).is_ok();
     if sound { Ok(()) } else { Err(Misbehaviour::Snapshot) }
 }

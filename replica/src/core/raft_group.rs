@@ -14,9 +14,10 @@ use super::members::{self, Missing};
 use super::peers::Receiver;
 use super::proposals::Proposals;
 use super::reads::Reads;
-use super::ready::Pending;
 use super::window::{Window, WindowLimits};
-use super::{Input, Misbehaviour, Output, PeerMessage, ProposalId, Rejection, Saved, Wanted};
+use super::{
+    Input, Misbehaviour, Output, PeerMessage, ProposalId, Rejection, Saved, Ticket, Wanted,
+};
 
 /// Ticks between a leader's heartbeats.
 const HEARTBEAT_TICKS: usize = 2;
@@ -60,6 +61,16 @@ pub struct Status {
     pub group: Group,
     /// To a leader: who has lately been heard of. Empty to others.
     pub active: Vec<ReplicaId>,
+}
+
+/// A write that is under way, and what waits for it.
+pub(super) struct Pending {
+    pub(super) ticket: Ticket,
+    /// The last of raft-rs's Readys that this write completes.
+    pub(super) ready: u64,
+    pub(super) messages: Vec<Message>,
+    /// The index that it puts the log at.
+    pub(super) installed: Option<u64>,
 }
 
 /// A member of a Raft group, without I/O.

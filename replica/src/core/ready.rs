@@ -11,21 +11,11 @@ use raft::eraftpb::{Entry, Message};
 use raft::{Ready, StateRole, Storage};
 
 use super::catch_up::Turn;
-use super::members;
 use super::proposals::Fate;
-use super::raft_group::Core;
+use super::raft_group::{Core, Pending};
 use super::window::from_raft;
 use super::{Committed, LogWrite, Output, PeerMessage, ReadId, Rejection, Ticket};
-
-/// A write that is under way, and what waits for it.
-pub(super) struct Pending {
-    ticket: Ticket,
-    /// The last of raft-rs's Readys that this write completes.
-    ready: u64,
-    messages: Vec<Message>,
-    /// The index that it puts the log at.
-    installed: Option<u64>,
-}
+use super::{configuration, members};
 
 impl Core {
     pub(super) fn persisted(&mut self, ticket: Ticket, out: &mut Vec<Output>) -> Result<(), Fault> {
@@ -144,7 +134,7 @@ impl Core {
         }
         let meta = ready.snapshot().get_metadata();
         let at = Position { index: meta.index, term: meta.term };
-        let group = members::group_of(meta.get_conf_state());
+        let group = configuration::group_of(meta.get_conf_state());
         let record = RecordPointer::from_bytes(&ready.snapshot().data).ok();
         self.raft.mut_store().install(at, group.clone());
         self.groups.clear();

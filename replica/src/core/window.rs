@@ -10,7 +10,7 @@ use ledger::rows::raft::{EntryKind, Group, HardState, Position, RecordPointer};
 use raft::eraftpb::{Entry, EntryType, HardState as RaftHardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
-use super::members::conf_state;
+use super::configuration::conf_state;
 use super::{LogEntry, Saved};
 
 /// How much of the log stays in the window.

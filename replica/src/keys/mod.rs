@@ -5,6 +5,7 @@
 //! peers, the tailnet-lock key signs AUMs and node keys, the log key signs Merkle heads, and the
 //! node key is the machine's X25519 key in the tailnet.
 
+mod credential;
 mod file;
 mod node;
 mod passphrase;

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use super::source::{credential, is_credential_name};
+use super::credential::{credential, is_credential_name};
 use super::{KeyFileError, file};
 
 /// Bytes of a passphrase, at most.

@@ -8,14 +8,15 @@ use hyper::{Response, StatusCode};
 use ledger::Fault;
 use ledger::history::{Event, RecordHash, RequestId, Who, records, requests};
 use ledger::limits::REQUEST_PARTS;
+use ledger::lock::signatures::PrivateKey;
 use ledger::rows::Rows;
 
-use super::endpoints::{Api, blocking};
+use super::api::{Api, blocking};
+use super::call::Call;
 use super::headers;
 use super::http::Body;
 use super::problem::Problem;
 use super::reading;
-use super::server::Call;
 use crate::daemon::accounts;
 use crate::node::{Outcome, Submission};
 use crate::operations::{Ground, NotPlanned, was_stale};
@@ -82,6 +83,18 @@ enum Beginning {
 }
 
 impl Api {
+    /// A plan that signs with the machine's lock key.
+    pub(super) fn signing(
+        &self,
+        plan: impl Fn(Ground<'_>, &PrivateKey) -> Result<Option<Event>, NotPlanned>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Arc<Plan> {
+        let keys = self.keys.clone();
+        Arc::new(move |ground| plan(ground, keys.lock.as_deref().ok_or(NotPlanned::NoLockKey)?))
+    }
+
     /// Has a change recorded. `arguments` are what was asked, in one spelling.
     pub(super) async fn change(
         &self,

@@ -1,7 +1,9 @@
 //! The local API on a Unix socket: tailscaled's endpoints for tailnet lock, and ours beside them.
 
 mod answers;
+mod api;
 pub mod bodies;
+mod call;
 mod changes;
 pub mod client;
 mod endpoints;
@@ -27,8 +29,8 @@ use crate::keys::Keys;
 use crate::operations::enrol::Own;
 
 pub(crate) use answers::reason as locked_out_reason;
+pub use api::Api;
 pub(crate) use changes::random_request_id;
-pub use endpoints::Api;
 #[cfg(feature = "testing")]
 pub use http::echo;
 pub use permissions::{Access, Permission};

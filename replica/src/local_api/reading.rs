@@ -16,10 +16,10 @@ use hyper::{Response, header::HeaderMap};
 use tokio::task_local;
 
 use super::Permission;
+use super::call::Call;
 use super::headers;
 use super::problem::Problem;
 use super::routes::query;
-use super::server::Call;
 use crate::node::{Handle, Stopped, View};
 
 /// How long a read waits for a majority before it turns local.

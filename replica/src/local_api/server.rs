@@ -15,11 +15,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::endpoints::Api;
-use super::headers;
-use super::http::{self, BadBody, Body};
-use super::permissions::{Occupancy, Permission, Place};
-use super::problem::Problem;
+use super::api::Api;
+use super::call::Call;
+use super::http::{self, Body};
+use super::permissions::{Occupancy, Permission};
 use super::routes::Endpoint;
 use crate::security_log::Denial;
 
@@ -195,35 +194,13 @@ fn note_denial(api: &Api, uid: u32, method: &Method, path: &str, status: StatusC
     api.node().security().denied(denial, &format!("uid {uid}"), &what);
 }
 
-/// One request of one user.
-pub(super) struct Call {
-    pub(super) endpoint: Endpoint,
-    pub(super) uid: u32,
-    pub(super) query: Option<String>,
-    pub(super) request_id: Option<String>,
-    pub(super) digest: Option<String>,
-    pub(super) part: Option<String>,
-    pub(super) body: hyper::body::Bytes,
-    pub(super) occupancy: Arc<Occupancy>,
-}
-
-impl Call {
-    /// A place for one run of the disablement KDF.
-    pub(super) fn derivation(&self) -> Result<Place, Problem> {
-        self.occupancy.derivation(self.uid).ok_or_else(|| {
-            let text = "another secret of yours is being checked";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, text)
-        })
-    }
-}
-
 async fn answer(
     request: Request<Incoming>,
     uid: u32,
     api: &Arc<Api>,
     occupancy: &Arc<Occupancy>,
 ) -> Response<Body> {
-    let mut response = match admit(request, uid, api, occupancy).await {
+    let mut response = match Call::admit(request, uid, api.access(), occupancy).await {
         Ok(call) => match api.answer(&call).await {
             Ok(response) => response,
             Err(problem) => problem.response(),
@@ -234,62 +211,6 @@ async fn answer(
     fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// Everything that is checked before an endpoint sees the request. The order is the original's
-/// (spec 15.3, 15.5): no browser, then the path, the permission, the method, and only then the
-/// body.
-async fn admit(
-    request: Request<Incoming>,
-    uid: u32,
-    api: &Arc<Api>,
-    occupancy: &Arc<Occupancy>,
-) -> Result<Call, Problem> {
-    let fields = request.headers();
-    let host = fields.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
-    let from_page = [header::ORIGIN, header::REFERER].iter().any(|name| fields.contains_key(name));
-    if from_page || !(host.is_empty() || host == headers::HOST.as_bytes()) {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "invalid localapi request"));
-    }
-    // In absolute form the target names a host of its own.
-    if request.uri().authority().is_some() {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "invalid localapi request"));
-    }
-    let endpoint = Endpoint::of(request.uri().path())
-        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "404 page not found"))?;
-    let demands = endpoint.demands();
-    if api.access().of(uid) < demands.permission {
-        return Err(Problem::new(StatusCode::FORBIDDEN, demands.denial));
-    }
-    if request.method() != demands.method {
-        let text = if demands.method == Method::GET { "use GET" } else { "use POST" };
-        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, text));
-    }
-    let text = |name| {
-        let Some(value) = fields.get(name) else { return Ok(None) };
-        match value.to_str() {
-            Ok(text) => Ok(Some(text.to_owned())),
-            Err(_) => {
-                let what = format!("the header field {name} is not plain text");
-                Err(Problem::new(StatusCode::BAD_REQUEST, what))
-            }
-        }
-    };
-    let request_id = text(headers::REQUEST_ID)?;
-    let digest = text(headers::REQUEST_DIGEST)?;
-    let part = text(headers::REQUEST_PART)?;
-    let query = request.uri().query().map(str::to_owned);
-    let (parts, body) = request.into_parts();
-    let body = http::read_body(&parts.headers, body, demands.max_body).await.map_err(|error| {
-        let (status, text) = match error {
-            BadBody::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large"),
-            BadBody::Slow => (StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"),
-            BadBody::Broken => (StatusCode::BAD_REQUEST, "the request's body broke off"),
-        };
-        Problem::new(status, text)
-    })?;
-    let occupancy = occupancy.clone();
-    Ok(Call { endpoint, uid, query, request_id, digest, part, body, occupancy })
 }
 
 #[cfg(test)]

@@ -8,10 +8,18 @@ use ledger::history::{MemberKey, ReplicaId, invitations};
 use ledger::rows::Rows;
 use ledger::rows::raft::{Group, Neighbour};
 
-use super::kept::Told;
 use crate::core::{Wanted, WantedRole};
 use crate::disk::log;
 use crate::peers::{Membership, Peer};
+
+/// Who somebody says the members are.
+pub(super) struct Told {
+    /// The record behind which they are.
+    pub(super) record: u64,
+    pub(super) members: BTreeMap<ReplicaId, Peer>,
+    /// The tick at which it said so.
+    pub(super) tick: u64,
+}
 
 /// Whom the records want in the Raft group.
 pub(super) fn wanted(rows: &dyn Rows) -> Result<Wanted, Fault> {

@@ -7,29 +7,24 @@ use std::time::Instant;
 
 use ledger::history::ReplicaId;
 use ledger::lock::signatures::Signer;
-use ledger::rows::raft::Ahead;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::agreement::Agreement;
-use super::foresight::Foresight;
+use super::group::Told;
 use super::handle::Command;
-use super::keeper::Keeper;
 use super::proposals::Proposals;
 use super::reach::Reach;
-use super::run::{Loop, Tells};
 use super::surroundings::Clock;
-use crate::core::{Core, ReadId};
-use crate::disk::{Batch, Disk};
-use crate::peers::Peer;
+use super::{GroupView, View};
+use crate::core::ReadId;
+use crate::peers::Membership;
 use crate::security_log::SecurityLog;
 
-/// Who somebody says the members are.
-pub(super) struct Told {
-    /// The record behind which they are.
-    pub(super) record: u64,
-    pub(super) members: BTreeMap<ReplicaId, Peer>,
-    /// The tick at which it said so.
-    pub(super) tick: u64,
+/// What the loop tells the others.
+pub(super) struct Tells {
+    pub(super) views: watch::Sender<Arc<View>>,
+    pub(super) group: watch::Sender<Arc<GroupView>>,
+    pub(super) membership: watch::Sender<Arc<Membership>>,
 }
 
 /// What outlives a database that is closed and opened again.
@@ -51,37 +46,4 @@ pub(super) struct Kept {
     /// Ticks since the start.
     pub(super) ticks: u64,
     pub(super) stopping: Option<Instant>,
-}
-
-impl<D: Disk> Loop<D> {
-    /// Puts it together from what outlives a database and what belongs to one.
-    pub(super) fn new(
-        kept: Kept,
-        core: Core,
-        disk: D,
-        keeper: Keeper,
-        foresight: Foresight,
-        ahead: Option<Ahead>,
-    ) -> Self {
-        Loop {
-            group: core.status().group,
-            kept,
-            core,
-            disk,
-            later: Batch::new(),
-            keeper,
-            writes: 0,
-            foresight,
-            fetching: None,
-            scrub: None,
-            ahead,
-            led: (0, None),
-            stepping: false,
-        }
-    }
-
-    /// What outlives the loop, its core, and its database.
-    pub(super) fn set_down(self) -> (Kept, Core, D) {
-        (self.kept, self.core, self.disk)
-    }
 }

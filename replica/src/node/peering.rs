@@ -15,7 +15,7 @@ use ledger::{Ailment, Fault};
 
 use super::fetching::{Ask, Fetching};
 use super::foresight::Threads;
-use super::kept::Told;
+use super::group::Told;
 use super::librarian;
 use super::run::{Loop, changes_members};
 use super::{GroupView, Outcome, View, group};

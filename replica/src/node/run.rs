@@ -10,7 +10,6 @@ use ledger::Fault;
 use ledger::history::{ReplicaId, Verdict};
 use ledger::rows::raft::{Ahead, Group};
 use ledger::rows::{Rows, tables};
-use tokio::sync::watch;
 
 use super::fetching::Fetching;
 use super::foresight::Foresight;
@@ -19,11 +18,11 @@ use super::keeper::Keeper;
 use super::kept::Kept;
 use super::librarian::Librarian;
 use super::scrub::Scrub;
-use super::{GroupView, Outcome, View, group};
+use super::{Outcome, View, group};
 use crate::core::applier::{Applied, pointer};
 use crate::core::{Committed, Core, Input, LogWrite, Output, ReadId, Role};
 use crate::disk::{Batch, Disk, Durable, log};
-use crate::peers::{Membership, Message};
+use crate::peers::Message;
 use crate::security_log::Denial;
 
 /// Time between two ticks of the core.
@@ -39,13 +38,6 @@ pub(super) const BATCH_PROPOSALS: usize = 1024;
 pub(super) const BATCH_BYTES: usize = 1 << 20;
 /// How long a leader that is to stop waits for another one to lead.
 pub(super) const HAND_OVER: Duration = Duration::from_secs(1);
-
-/// What the loop tells the others.
-pub(super) struct Tells {
-    pub(super) views: watch::Sender<Arc<View>>,
-    pub(super) group: watch::Sender<Arc<GroupView>>,
-    pub(super) membership: watch::Sender<Arc<Membership>>,
-}
 
 /// Everything that the loop owns.
 pub(super) struct Loop<D: Disk> {
@@ -73,6 +65,37 @@ pub(super) struct Loop<D: Disk> {
 }
 
 impl<D: Disk> Loop<D> {
+    /// Puts it together from what outlives a database and what belongs to one.
+    pub(super) fn new(
+        kept: Kept,
+        core: Core,
+        disk: D,
+        keeper: Keeper,
+        foresight: Foresight,
+        ahead: Option<Ahead>,
+    ) -> Self {
+        Loop {
+            group: core.status().group,
+            kept,
+            core,
+            disk,
+            later: Batch::new(),
+            keeper,
+            writes: 0,
+            foresight,
+            fetching: None,
+            scrub: None,
+            ahead,
+            led: (0, None),
+            stepping: false,
+        }
+    }
+
+    /// What outlives the loop, its core, and its database.
+    pub(super) fn set_down(self) -> (Kept, Core, D) {
+        (self.kept, self.core, self.disk)
+    }
+
     /// Runs until it is stopped, or until it must not acknowledge anything any more. What was
     /// under way then has an unknown outcome. Must not run again after a fault.
     pub(super) fn run(&mut self) -> Result<(), Fault> {

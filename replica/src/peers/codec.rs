@@ -22,16 +22,11 @@ use ledger::limits::{ADDRESS_BYTES, MEMBERS_AT_ONCE, PROPOSAL_BYTES, RECORD_BYTE
 use super::frame::Kind;
 use super::membership::Peer;
 use super::message::{Answer, Head, Message, leader_of};
-use super::raft_codec;
+use super::raft_codec::{self, Unsendable};
 use crate::core::Rejection;
 
 /// Records of one message.
 const RECORDS: usize = 4096;
-
-/// A message that the codec has no words for: this member's own mistake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("cannot send {0}")]
-pub struct Unsendable(pub(super) &'static str);
 
 pub(super) fn encode(message: &Message) -> Result<(Kind, Vec<u8>), Unsendable> {
     let mut out = Writer::with_capacity(message.size());

@@ -3,34 +3,32 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use ledger::history::{MemberKey, ReplicaId};
+use ledger::history::ReplicaId;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::connection::{Received, Violation};
-use super::hello::{Hello, Local, Met, Reason, Session};
-use super::join::JoinStream;
+use super::event::Event;
+use super::hello::Local;
 use super::limits::Limits;
-use super::listener::{self, Pending, Places};
+use super::listener;
 use super::membership::{Membership, Peer};
 use super::memory::Memory;
-use super::message::{Head, Message};
+use super::message::Message;
 use super::outbox::{Outbox, SendError};
-use super::outgoing::{self, LinkError};
+use super::outgoing;
+use super::places::lock;
+use super::shared::{Random, Shared};
 use super::tls::{Acceptor, Dialer, Identity, TlsError};
 
 /// How long goodbyes may take at the end.
 const STOP: Duration = Duration::from_secs(3);
 /// The pause after the system has refused to accept a connection, mostly for lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Numbers by chance: they spread the pauses between tries, nothing else.
-pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// What links are made of.
 #[derive(Clone)]
@@ -58,31 +56,6 @@ impl fmt::Debug for Config {
     }
 }
 
-/// What happens on the links.
-///
-/// Events wait without a bound of their own, but what causes them has one: messages by
-/// [`Limits::inbox_kib`] of each peer, the others by the pauses between tries and by the places
-/// that connections have.
-#[derive(Debug)]
-pub enum Event {
-    /// This member can send to that peer.
-    Up(ReplicaId, Session),
-    /// It no longer can. What was sent lately may be lost.
-    Down(ReplicaId),
-    /// A peer cannot be reached, for another cause than the last time.
-    Unreachable(ReplicaId, LinkError),
-    /// A peer shows what this member had signed, as it remembers it; nothing that it says on that
-    /// connection comes before. Nobody has checked the signature.
-    Remembered(ReplicaId, Head),
-    /// A message from a peer.
-    Message(Received),
-    /// A peer broke the protocol. Its connection is closed; it may come back.
-    Misbehaved(ReplicaId, Violation),
-    /// Somebody wants to join, and knows no more than where. Drop it to turn it away; it has its
-    /// place among [`Limits::joiners`] until then, so let it prove soon that it was invited.
-    Joiner(Box<JoinStream>),
-}
-
 /// Why links cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -92,101 +65,6 @@ pub enum StartError {
     /// The listening socket does not work.
     #[error("the peer listener: {0}")]
     Listener(#[from] io::Error),
-}
-
-/// What all tasks know.
-pub(super) struct Shared {
-    pub(super) acceptor: Acceptor,
-    pub(super) dialer: Dialer,
-    pub(super) local: Local,
-    pub(super) membership: watch::Receiver<Arc<Membership>>,
-    pub(super) memory: Arc<Memory>,
-    pub(super) limits: Limits,
-    pub(super) random: Random,
-    /// Where members say that they are reached.
-    said: Mutex<BTreeMap<ReplicaId, String>>,
-    /// What each has shown last of what this member had signed.
-    shown: Mutex<BTreeMap<ReplicaId, Head>>,
-    pub(super) pending: Mutex<Pending>,
-    pub(super) places: Mutex<Places>,
-    pub(super) joiners: Arc<Semaphore>,
-    /// When it was last said that somebody of an earlier incarnation is about.
-    pub(super) strangers: Mutex<Option<Instant>>,
-    events: mpsc::UnboundedSender<Event>,
-    rooms: Mutex<BTreeMap<ReplicaId, Arc<Semaphore>>>,
-    stop: watch::Receiver<bool>,
-}
-
-impl Shared {
-    pub(super) fn tell(&self, event: Event) {
-        // An owner that is gone drops the links as well.
-        let _ = self.events.send(event);
-    }
-
-    /// What this member says to that one first.
-    pub(super) fn hello(&self, to: ReplicaId) -> Hello {
-        Hello::to_member(&self.local, to, self.memory.head(to))
-    }
-
-    /// A member has said hello: notes what else it said.
-    pub(super) fn met(&self, id: ReplicaId, met: Met) -> Session {
-        let Met { session, address, remembered } = met;
-        if let Some(address) = address {
-            lock(&self.said).insert(id, address);
-        }
-        // The same again is no news, however often somebody comes.
-        if let Some(head) = remembered
-            && lock(&self.shown).insert(id, head) != Some(head)
-        {
-            self.tell(Event::Remembered(id, head));
-        }
-        session
-    }
-
-    /// Where that member said last that it is reached.
-    pub(super) fn said_by(&self, id: ReplicaId) -> Option<String> {
-        lock(&self.said).get(&id).cloned()
-    }
-
-    /// Room for the messages of that peer, over all of its connections.
-    pub(super) fn room(&self, id: ReplicaId) -> Arc<Semaphore> {
-        let kib = self.limits.inbox_kib as usize;
-        lock(&self.rooms).entry(id).or_insert_with(|| Arc::new(Semaphore::new(kib))).clone()
-    }
-
-    /// Waits until this is no longer that member's entry, or all links stop.
-    pub(super) async fn over(&self, id: ReplicaId, peer: &Peer) -> Reason {
-        let mut membership = self.membership.clone();
-        let changed = async {
-            let is_member = membership
-                .wait_for(|now| now.members.get(&id) != Some(peer))
-                .await
-                .map(|now| now.members.contains_key(&id));
-            match is_member {
-                Ok(true) => Reason::Superseded,
-                Ok(false) => Reason::Removed,
-                // Nobody publishes changes any more: the owner is about to go.
-                Err(_) => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            reason = changed => reason,
-            () = self.stopping() => Reason::Stopping,
-        }
-    }
-
-    /// Waits until this is no longer that member's key.
-    pub(super) async fn unheld(&self, id: ReplicaId, key: MemberKey) {
-        let mut membership = self.membership.clone();
-        if membership.wait_for(|now| !now.is_held(id, key)).await.is_err() {
-            std::future::pending().await
-        }
-    }
-
-    /// Waits until all links stop.
-    pub(super) async fn stopping(&self) {
-        let _ = self.stop.clone().wait_for(|stop| *stop).await;
-    }
 }
 
 type Outboxes = Arc<Mutex<BTreeMap<ReplicaId, Arc<Outbox>>>>;
@@ -330,9 +208,4 @@ impl Manager {
             });
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that holds these locks can leave them half changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

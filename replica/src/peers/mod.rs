@@ -8,6 +8,7 @@
 //! links     the handle: one task that owns all others, which messages go out by and events come in by
 //! outgoing  one connection to each peer, on which we speak; made anew with growing pauses
 //! listener  connections from peers, on which they speak, and from joiners
+//! places    who may have one of those: bounds before a hello, of each key, and for whoever speaks
 //! hello     cluster, incarnation, members and versions, before any Raft byte
 //! codec     messages as canonical CBOR; frame: their lengths and kinds; tls: who is there
 //! ```
@@ -29,6 +30,7 @@
 mod backoff;
 mod codec;
 mod connection;
+mod event;
 mod frame;
 mod hello;
 mod join;
@@ -40,23 +42,26 @@ mod memory;
 mod message;
 mod outbox;
 mod outgoing;
+mod places;
 mod raft_codec;
 mod reach;
+mod shared;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tls;
 
-pub use codec::Unsendable;
 pub use connection::{Received, Violation};
+pub use event::{Event, LinkError};
 pub use frame::{FrameError, Kind};
 pub use hello::{HelloError, Local, Met, Program, Reason, Session, Versions};
 pub use join::{JoinStream, dial};
 pub use limits::Limits;
-pub use links::{Config, Event, Links, Random, StartError};
+pub use links::{Config, Links, StartError};
 pub use membership::{Membership, Peer};
 pub use memory::Memory;
 pub use message::{Answer, Head, Message};
 pub use outbox::SendError;
-pub use outgoing::LinkError;
+pub use raft_codec::Unsendable;
 pub use reach::NotReached;
+pub use shared::Random;
 pub use tls::{Binding, Identity, TlsError};

@@ -1,7 +1,6 @@
 //! The connection to one peer, on which this member speaks.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,69 +10,14 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsStream;
 
 use super::backoff::{Backoff, spread};
-use super::connection::{self, End, Inbox, Received, Violation};
-use super::frame::FrameError;
-use super::hello::{HelloError, Met, Reason};
-use super::links::{Event, Shared};
+use super::connection::{self, End, Inbox, Received};
+use super::event::{Event, LinkError};
+use super::hello::Met;
 use super::membership::Peer;
 use super::outbox::Outbox;
 use super::reach::{NotReached, reach};
-use super::tls::{Purpose, TlsError};
-
-/// Why there is no connection to a peer.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    /// It is not reached.
-    #[error(transparent)]
-    NotReached(#[from] NotReached),
-    /// A connection that stood is lost.
-    #[error("{0}")]
-    Lost(FrameError),
-    /// The peer closed a connection that stood.
-    #[error("it closed the connection: {0}")]
-    Goodbye(Reason),
-    /// The peer said on it what has no place there.
-    #[error("it broke the protocol: {0}")]
-    Violated(#[from] Violation),
-    /// This end closed it: the membership has changed, or it stops.
-    #[error("closed here: {0}")]
-    Closed(Reason),
-}
-
-impl LinkError {
-    /// Whether the peer says that this replica was removed from the group.
-    pub fn says_removed(&self) -> bool {
-        matches!(
-            self,
-            LinkError::NotReached(NotReached::Hello(HelloError::Refused(Reason::Removed)))
-                | LinkError::Goodbye(Reason::Removed)
-        )
-    }
-
-    /// Whether the other end, or this one, does not want to talk: that rarely passes quickly.
-    pub fn is_refusal(&self) -> bool {
-        // TLS's own errors, alerts from the other end among them.
-        let by_tls = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
-        match self {
-            LinkError::NotReached(
-                NotReached::Tls(TlsError::Handshake(error))
-                | NotReached::Hello(HelloError::Frame(FrameError::Io(error))),
-            )
-            | LinkError::Lost(FrameError::Io(error)) => by_tls(error),
-            LinkError::NotReached(
-                NotReached::Hello(HelloError::Frame(FrameError::Closed | FrameError::Idle))
-                | NotReached::Unreachable { .. }
-                | NotReached::Silent { .. },
-            )
-            | LinkError::Goodbye(Reason::Stopping)
-            | LinkError::Lost(_)
-            | LinkError::Closed(_) => false,
-            LinkError::NotReached(NotReached::Tls(_) | NotReached::Hello(_))
-            | LinkError::Goodbye(_)
-            | LinkError::Violated(_) => true,
-        }
-    }
-}
+use super::shared::Shared;
+use super::tls::Purpose;
 
 /// Where a peer is tried: at the address on record, and in turn where it says that it is.
 struct Whereabouts {

@@ -14,7 +14,6 @@ use ledger::cbor::{Malformed, Reader, Writer};
 use ledger::history::ReplicaId;
 use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType, Snapshot};
 
-use super::codec::Unsendable;
 use crate::core::{ConfChange, PeerMessage, RecordPointer};
 
 /// Entries of one message: more than its bytes allow, unless they are empty.
@@ -39,6 +38,11 @@ const KINDS: [(MessageType, u64); 12] = [
     (MessageType::MsgRequestPreVote, 17),
     (MessageType::MsgRequestPreVoteResponse, 18),
 ];
+
+/// A message that the codec has no words for: this member's own mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cannot send {0}")]
+pub struct Unsendable(pub(super) &'static str);
 
 pub(super) fn write(PeerMessage(m): &PeerMessage, out: &mut Writer) -> Result<(), Unsendable> {
     let kind = m.get_msg_type();

@@ -11,12 +11,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsStream;
 
-use super::codec::{self, Unsendable};
+use super::codec;
 use super::connection::Received;
+use super::event::LinkError;
 use super::frame::{self, FrameError, Kind};
 use super::hello::{Hello, HelloError, Local, Met, Reason, goodbye, read_goodbye};
 use super::message::{Head, Message};
-use super::outgoing::LinkError;
+use super::raft_codec::Unsendable;
 use super::tls::{Dialer, Identity, Purpose, TlsError};
 use crate::core::{PeerMessage, RecordPointer};
 

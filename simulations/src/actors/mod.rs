@@ -8,3 +8,6 @@ pub mod ledger;
 pub mod relay;
 pub mod tailnet;
 pub mod wire;
+
+/// The user on whose behalf the ledger is asked unless somebody else asks.
+pub const OPERATOR: u32 = 1000;

@@ -93,6 +93,14 @@ pub fn broken(invariant: &'static str, what: impl Into<String>) -> Broken {
     Broken { invariant, what: what.into() }
 }
 
+/// What comes of a step, unless an invariant does not hold after it.
+pub type Result<T> = std::result::Result<T, Broken>;
+
+/// A fault where none was simulated.
+pub fn unexpected(fault: ledger::Fault) -> Broken {
+    broken("no_fault_of_our_own", fault.to_string())
+}
+
 /// A check met a fault where none was simulated.
 pub(crate) fn faulty(invariant: &'static str) -> impl Fn(ledger::Fault) -> Broken {
     move |fault| broken(invariant, format!("the rows cannot be read: {fault}"))

@@ -14,6 +14,7 @@ mod random;
 mod shrink;
 mod trace;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use ledger::rows::Table;
@@ -30,6 +31,9 @@ use self::clock::SECOND;
 
 /// AUM hash → when a client node has stored it, by its own clock: what compaction asks for.
 pub const STORED_AT: Table = Table::named("stored_at");
+
+/// How often each kind of thing has happened.
+pub type Tally = BTreeMap<&'static str, u64>;
 
 /// One thing that is done to a world.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,8 +16,9 @@ use super::{Ran, World};
 use crate::actors::client::ClientNode;
 use crate::actors::keys;
 use crate::actors::ledger::Outcome;
-use crate::actors::tailnet::{KeptBy, LEDGER, Result, Tailnet, unexpected};
+use crate::actors::tailnet::{KeptBy, LEDGER, Tailnet};
 use crate::invariants::broken;
+use crate::invariants::{Result, unexpected};
 use crate::world::clock::{DAY, SECOND};
 use crate::world::{Kept, Mix, Ms, Plan, ProcessId, Random, Step, Trace, Trouble};
 

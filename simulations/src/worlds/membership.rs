@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::{Ran, World};
 use crate::actors::group::{Group, troubles};
-use crate::actors::tailnet::Result;
+use crate::invariants::Result;
 use crate::world::clock::SECOND;
 use crate::world::{Kept, Mix, Ms, Plan, ProcessId, Random, Step, Trace};
 

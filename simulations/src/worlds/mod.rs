@@ -7,8 +7,9 @@ pub mod membership;
 pub mod revocation;
 pub mod small;
 
-use crate::actors::tailnet::{KeptBy, Tally};
+use crate::actors::tailnet::KeptBy;
 use crate::invariants::Broken;
+use crate::world::Tally;
 use crate::world::{Fault, Kept, Plan, Random, Trace};
 
 /// What running a world came to.

@@ -26,9 +26,10 @@ use ledger::{Failure, Fault};
 
 use super::{Ran, World};
 use crate::actors::keys;
-use crate::actors::tailnet::{Result, Tally, unexpected};
 use crate::invariants::truth::Truth;
+use crate::invariants::{Result, unexpected};
 use crate::invariants::{broken, head_is_where_the_rules_lead, only_what_the_rules_admit};
+use crate::world::Tally;
 use crate::world::{Kept, Trace};
 
 /// This world, with up to 4 AUMs after the genesis: a part for each way to give out the votes.

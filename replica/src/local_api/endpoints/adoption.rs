@@ -11,17 +11,18 @@ use ledger::limits::EVENT_AUMS;
 use ledger::lock::Sealed;
 use ledger::lock::node_keys::NodeKeySignature;
 
-use super::{Api, json, list, marked, ours, parsed};
+use super::{json, list, marked, ours, parsed};
 use crate::local_api::answers;
+use crate::local_api::api::Api;
 use crate::local_api::bodies::{
     AdoptionAumsRequest, AdoptionBeginRequest, AdoptionBody, AdoptionNodeAnswer,
     AdoptionNodeRequest, AdoptionObserveRequest, AdoptionUnknownRequest, Base64, ObjectionBody,
     SeenBody,
 };
+use crate::local_api::call::Call;
 use crate::local_api::changes::{Done, Plan};
 use crate::local_api::http::Body;
 use crate::local_api::problem::Problem;
-use crate::local_api::server::Call;
 use crate::operations::adopt::{self, Member, Shown};
 use crate::operations::{Ground, NotPlanned};
 

@@ -11,13 +11,14 @@ use ledger::lock::signatures::PrivateKey;
 use zeroize::Zeroizing;
 
 use super::here::enforced;
-use super::{Api, blocking, body, empty, json, marked, ours};
+use super::{body, empty, json, marked, ours};
 use crate::local_api::answers;
+use crate::local_api::api::{Api, blocking};
 use crate::local_api::bodies::{AuthKeyCreateRequest, AuthKeyRevokeRequest, WrapRequest, to_json};
+use crate::local_api::call::Call;
 use crate::local_api::changes::{Done, Plan};
 use crate::local_api::http::{self, Body};
 use crate::local_api::problem::Problem;
-use crate::local_api::server::Call;
 use crate::operations::{self, disable};
 
 impl Api {

@@ -14,20 +14,21 @@ use ledger::rows::raft::Group;
 use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
-use super::{Api, blocking, json, marked, ours, parsed};
+use super::{json, marked, ours, parsed};
 use crate::core::Role;
 use crate::disk::space;
 use crate::joining::Token;
+use crate::local_api::api::{Api, blocking};
 use crate::local_api::bodies::{
     ApproveRequest, InvitationBody, InviteRequest, LeaderBody, MemberChangeBody, MemberRequest,
     SecretText, to_json,
 };
+use crate::local_api::call::Call;
 use crate::local_api::changes::{Done, Plan};
 use crate::local_api::group_body::{self, Sight};
 use crate::local_api::http::Body;
 use crate::local_api::problem::Problem;
 use crate::local_api::reading;
-use crate::local_api::server::Call;
 use crate::node::{GroupView, introduced};
 use crate::operations::members::{self as plans, Seen};
 use crate::operations::{Ground, NotPlanned};

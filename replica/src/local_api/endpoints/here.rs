@@ -8,11 +8,12 @@ use std::sync::Arc;
 use hyper::Response;
 use serde::Deserialize;
 
-use super::{Api, blocking, body, empty};
+use super::{body, empty};
 use crate::disk::local_disable::LocalDisable;
+use crate::local_api::api::{Api, blocking};
+use crate::local_api::call::Call;
 use crate::local_api::http::Body;
 use crate::local_api::problem::Problem;
-use crate::local_api::server::Call;
 use crate::operations::{Ground, NotPlanned};
 
 /// The body of a request that has nothing to say.

@@ -11,15 +11,16 @@ use ledger::history::{Epoch, members, records, requests};
 use ledger::lock::{Authority, ChainId};
 use tokio::sync::mpsc;
 
-use super::{Api, json, limit};
+use super::{json, limit};
 use crate::daemon::Escrow;
 use crate::local_api::answers;
+use crate::local_api::api::Api;
 use crate::local_api::bodies::{EpochBody, Identity, RecordLine, RequestBody, to_json};
+use crate::local_api::call::Call;
 use crate::local_api::http::{self, Body};
 use crate::local_api::problem::Problem;
 use crate::local_api::record_line::disablements;
 use crate::local_api::routes::{decode, query};
-use crate::local_api::server::Call;
 use crate::node::View;
 use crate::operations::checkpoint;
 use crate::operations::enrol::own_node;

@@ -10,13 +10,14 @@ use ledger::limits::{DISABLEMENT_SECRET_BYTES, LABEL_BYTES};
 use ledger::lock::disablement::image;
 use zeroize::Zeroizing;
 
-use super::{Api, blocking, body, keys};
+use super::{body, keys};
 use crate::daemon::{Escrow, accounts};
+use crate::local_api::api::{Api, blocking};
 use crate::local_api::bodies::{Base64, InitRequest, to_json};
+use crate::local_api::call::Call;
 use crate::local_api::changes::Plan;
 use crate::local_api::http::Body;
 use crate::local_api::problem::Problem;
-use crate::local_api::server::Call;
 use crate::operations::{Ground, init};
 
 /// A secret for the escrow, and the value that the genesis has of it.

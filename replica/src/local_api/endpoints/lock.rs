@@ -13,17 +13,18 @@ use ledger::lock::Authority;
 use super::adoption::remark;
 use super::here::enforced;
 use super::revocations::reason;
-use super::{Api, body, empty, json, keys, limit, list, log_of, marked, no_content, ours, warn};
+use super::{body, empty, json, keys, limit, list, log_of, marked, no_content, ours, warn};
 use crate::local_api::answers;
+use crate::local_api::api::Api;
 use crate::local_api::bodies::{
     Base64, DeeplinkAnswer, DeeplinkRequest, ModifyRequest, RemoveRequest, SignRequest,
     from_go_json, to_json,
 };
+use crate::local_api::call::Call;
 use crate::local_api::changes::{Done, Plan};
 use crate::local_api::http::Body;
 use crate::local_api::problem::Problem;
 use crate::local_api::routes::query;
-use crate::local_api::server::Call;
 use crate::operations::enrol::own_node;
 use crate::operations::{Ground, NotPlanned, disable, modify, sign};
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use hyper::{Response, StatusCode};
 use ledger::history::{acknowledgements, roster};
 
-use super::{Api, json, list, ours};
+use super::{json, list, ours};
+use crate::local_api::api::Api;
 use crate::local_api::bodies::AcknowledgementBody;
+use crate::local_api::call::Call;
 use crate::local_api::changes::Plan;
 use crate::local_api::http::Body;
 use crate::local_api::problem::Problem;
-use crate::local_api::server::Call;
 use crate::node_rpc::bodies::{BootstrapRequest, MapRequest, SyncOfferRequest, SyncSendRequest};
 use crate::node_rpc::{self, NotAnswered};
 use crate::operations::NotPlanned;

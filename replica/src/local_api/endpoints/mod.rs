@@ -12,108 +12,28 @@ mod nodes;
 mod outside;
 mod revocations;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use ledger::Fault;
-use ledger::history::Event;
-use ledger::ids::LockKey;
 use ledger::lock::Key;
-use ledger::lock::signatures::{PrivateKey, Signer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
 
 use self::history::log_of;
 #[cfg(test)]
 pub(super) use self::lock::{deeplink_answer, signatures_of};
+use super::api::Api;
 use super::bodies::{KeyBody, from_go_json, to_json};
-use super::changes::{Done, Plan};
+use super::call::Call;
+use super::changes::Done;
 use super::http::{self, Body};
 use super::problem::Problem;
-use super::reading::{self, Reading};
+use super::reading::Reading;
 use super::routes::{Endpoint, query};
-use super::server::Call;
-use super::{Access, answers, headers};
-use crate::daemon::Escrow;
-use crate::disk::local_disable::LocalDisable;
-use crate::keys::Keys;
-use crate::node::{Handle, View};
-use crate::operations::{Ground, NotPlanned};
-
-/// What the local API works with.
-#[derive(Debug)]
-pub struct Api {
-    node: Handle,
-    keys: Arc<Keys>,
-    data_dir: PathBuf,
-    access: Access,
-    /// Where support secrets go, if the operator has said so.
-    escrow: Option<Escrow>,
-    /// Which locks are set aside on this machine.
-    aside: Arc<LocalDisable>,
-    /// Held while the machine's own node key is being replaced.
-    rotating: Mutex<()>,
-    /// Held while AUMs are planned and recorded: each stands on the one before, so this machine's
-    /// changes queue up instead of overtaking each other.
-    updating: Mutex<()>,
-}
+use super::{answers, headers};
 
 impl Api {
-    /// An API on a running replica, with the keys of its machine.
-    pub fn new(
-        node: Handle,
-        keys: Arc<Keys>,
-        data_dir: PathBuf,
-        access: Access,
-        escrow: Option<Escrow>,
-        aside: LocalDisable,
-    ) -> Self {
-        let (rotating, updating) = (Mutex::new(()), Mutex::new(()));
-        Api { node, keys, data_dir, access, escrow, aside: Arc::new(aside), rotating, updating }
-    }
-
-    pub(super) fn access(&self) -> Access {
-        self.access
-    }
-
-    pub(super) fn node(&self) -> &Handle {
-        &self.node
-    }
-
-    /// The state for the request that is being answered: one with everything in it that was
-    /// acknowledged before, unless a read makes do with less.
-    pub(super) async fn read(&self) -> Result<Arc<View>, Problem> {
-        reading::read(&self.node).await
-    }
-
-    fn lock_key(&self) -> Option<LockKey> {
-        self.keys.lock.as_ref().map(|key| key.public())
-    }
-
-    /// Runs something on a fresh view, away from the threads that serve connections.
-    async fn look<T: Send + 'static>(
-        &self,
-        f: impl FnOnce(Ground<'_>) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let view = self.read().await?;
-        blocking(move || f(Ground { fold: view.fold(), rows: view.rows() })).await?
-    }
-
-    /// A plan that signs with the machine's lock key.
-    fn signing(
-        &self,
-        plan: impl Fn(Ground<'_>, &PrivateKey) -> Result<Option<Event>, NotPlanned>
-        + Send
-        + Sync
-        + 'static,
-    ) -> Arc<Plan> {
-        let keys = self.keys.clone();
-        Arc::new(move |ground| plan(ground, keys.lock.as_deref().ok_or(NotPlanned::NoLockKey)?))
-    }
-
     pub(super) async fn answer(self: &Arc<Self>, call: &Call) -> Result<Response<Body>, Problem> {
         Reading::of(call)?.answer(self.answer_here(call)).await
     }
@@ -183,15 +103,6 @@ impl Api {
             E::GroupLeader => self.group_leader(call).await,
         }
     }
-}
-
-/// Runs what may block on its own thread.
-pub(super) async fn blocking<T: Send + 'static>(
-    f: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(f).await.map_err(|error| {
-        Fault::from_error("a request's thread ended without an answer", error).into()
-    })
 }
 
 fn keys(bodies: Option<Vec<KeyBody>>) -> Vec<Key> {

@@ -8,17 +8,18 @@ use ledger::history::roster;
 use ledger::ids::{LockKey, NodeKey};
 use ledger::lock::node_keys::NodeKeySignature;
 
-use super::{Api, blocking, json, marked, ours, parsed};
+use super::{json, marked, ours, parsed};
 use crate::keys::NodePrivateKey;
 use crate::local_api::answers;
+use crate::local_api::api::{Api, blocking};
 use crate::local_api::bodies::{
     Base64, NodeAddRequest, NodeBody, NodeRemoveRequest, NodeRotateRequest, to_json,
 };
+use crate::local_api::call::Call;
 use crate::local_api::changes::{Done, Plan};
 use crate::local_api::http::Body;
 use crate::local_api::problem::Problem;
 use crate::local_api::routes::query;
-use crate::local_api::server::Call;
 use crate::operations::enrol;
 use crate::operations::{Ground, NotPlanned, auth_keys, nodes};
 

@@ -7,15 +7,16 @@ use hyper::{Response, StatusCode};
 use ledger::history::roster;
 use ledger::ids::AumHash;
 
-use super::{Api, blocking, json, marked, no_content, ours, parsed};
+use super::{json, marked, no_content, ours, parsed};
+use crate::local_api::api::{Api, blocking};
 use crate::local_api::bodies::{
     AskedBody, BadSigning, Base64, REQUEST_SCHEMA, SignedRequest, SigningRequest, UnsignedRequest,
     UnsignedSignature, to_json,
 };
+use crate::local_api::call::Call;
 use crate::local_api::changes::Plan;
 use crate::local_api::http::Body;
 use crate::local_api::problem::Problem;
-use crate::local_api::server::Call;
 use crate::operations::outside::Draft;
 use crate::operations::{Ground, NotPlanned};
 

@@ -9,16 +9,17 @@ use ledger::ids::{AumHash, LockKey};
 use ledger::lock::Sealed;
 use ledger::lock::signatures::PrivateKey;
 
-use super::{Api, body, empty, json, list, marked, ours, parsed};
+use super::{body, empty, json, list, marked, ours, parsed};
+use crate::local_api::api::Api;
 use crate::local_api::bodies::{
     BadWhich, FinishRevocationRequest, GenerateRequest, OpenRevocationRequest, RevocationBody,
     WhichRevocation, WithdrawRevocationRequest, to_json,
 };
+use crate::local_api::call::Call;
 use crate::local_api::changes::{Done, Plan};
 use crate::local_api::http::{self, Body};
 use crate::local_api::problem::Problem;
 use crate::local_api::revocation_body;
-use crate::local_api::server::Call;
 use crate::operations::revoke::{self, About, Step, Which, cosign, finish, generate, withdraw};
 use crate::operations::{Ground, NotPlanned};
 

@@ -28,7 +28,7 @@ use crate::daemon::Escrow;
 use crate::daemon::config::{Config, Given, Surroundings};
 use crate::disk::local_disable::LocalDisable;
 use crate::keys::{Keys, LockKeyChoice, Start};
-use crate::local_api::endpoints::Api;
+use crate::local_api::api::Api;
 use crate::local_api::server::tests::ask_bytes;
 use crate::local_api::{Access, own, random_request_id};
 use crate::node::{Node, Options, Outcome, Submission, View};

@@ -9,8 +9,8 @@ use super::clients::{Done, Want};
 use super::site::Part;
 use super::{Due, Group};
 use crate::actors::keys;
-use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::{self, broken};
+use crate::invariants::{Result, unexpected};
 use crate::world::clock::SECOND;
 use crate::world::{Mix, Ms, Network, Trace};
 

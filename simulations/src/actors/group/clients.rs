@@ -18,10 +18,10 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{Due, Group};
+use crate::actors::OPERATOR;
 use crate::actors::keys;
-use crate::actors::ledger::OPERATOR;
-use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::{self, Acknowledged, broken};
+use crate::invariants::{Result, unexpected};
 use crate::world::clock::SECOND;
 use crate::world::{ProcessId, Random, Trace};
 

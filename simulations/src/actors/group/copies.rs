@@ -12,8 +12,8 @@ use replica::peers::{Kind, Message};
 
 use super::site::{Part, Site};
 use super::{Due, Group};
-use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants;
+use crate::invariants::{Result, unexpected};
 use crate::world::clock::SECOND;
 use crate::world::{ProcessId, Trace};
 

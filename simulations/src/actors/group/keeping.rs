@@ -9,9 +9,9 @@ use ledger::history::{Event, Record, records};
 
 use super::clients::{Done, Want};
 use super::{Group, troubles};
-use crate::actors::ledger::OPERATOR;
-use crate::actors::tailnet::{Result, unexpected};
+use crate::actors::OPERATOR;
 use crate::invariants::{self, broken};
+use crate::invariants::{Result, unexpected};
 use crate::world::clock::SECOND;
 use crate::world::{Mix, Ms, Plan, ProcessId, Trace};
 

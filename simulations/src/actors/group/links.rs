@@ -13,8 +13,8 @@ use replica::peers::{
 use super::site::{Frame, Link, Site};
 use super::store::DataDir;
 use super::{CLUSTER, Due, Group};
-use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::{self, broken};
+use crate::invariants::{Result, unexpected};
 use crate::world::clock::SECOND;
 use crate::world::{Fault, Ms, ProcessId, Trace};
 

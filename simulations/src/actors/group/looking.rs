@@ -13,7 +13,7 @@ use replica::core::Role;
 use replica::node::View;
 
 use super::{DataDir, Group};
-use crate::actors::tailnet::Result;
+use crate::invariants::Result;
 use crate::invariants::{self, Replayed, broken, faulty};
 use crate::world::{ProcessId, Trace};
 

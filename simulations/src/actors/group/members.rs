@@ -16,8 +16,8 @@ use replica::node::introduced;
 use super::clients::{Done, Want};
 use super::site::Part;
 use super::{CLUSTER, Due, Group};
-use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::broken;
+use crate::invariants::{Result, unexpected};
 use crate::world::clock::{MINUTE, SECOND};
 use crate::world::{ProcessId, Trace};
 

@@ -28,8 +28,9 @@ use replica::peers::{Event as LinkEvent, Kind};
 use self::clients::Clients;
 use self::looking::Looking;
 use self::site::{Part, Site};
-use crate::actors::tailnet::{Result, Tally};
+use crate::invariants::Result;
 use crate::invariants::broken;
+use crate::world::Tally;
 use crate::world::clock::{Agenda, SECOND};
 use crate::world::{Mix, Ms, Network, Plan, ProcessId, Random, Step, Trace};
 

@@ -3,7 +3,7 @@
 use std::borrow::BorrowMut;
 
 use super::{Due, Group};
-use crate::actors::tailnet::Result;
+use crate::invariants::Result;
 use crate::world::clock::SECOND;
 use crate::world::{Fault, Mix, Ms, ProcessId, Random, Trace, Trouble};
 

@@ -9,8 +9,8 @@ use ledger::{Fault, Refusal};
 use super::{Ledger, Outcome, down};
 use crate::actors::group::{Group, Nobody};
 use crate::actors::images::Remembering;
-use crate::actors::tailnet::Result as Held;
 use crate::invariants::Broken;
+use crate::invariants::Result as Held;
 use crate::world::disk::{Disk, Durable};
 use crate::world::{Trace, Trouble};
 

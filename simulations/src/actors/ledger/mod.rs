@@ -28,6 +28,7 @@ use self::mending::promise;
 use super::images::Remembering;
 use super::keys;
 use super::wire::{Answer, Ask};
+use crate::actors::OPERATOR;
 use crate::actors::group::{Group, Nobody, first_member};
 use crate::invariants::Broken;
 use crate::world::disk::{Disk, Durable};
@@ -35,8 +36,6 @@ use crate::world::{Process, Trace};
 
 /// The holder whose lock key the ledger's member has.
 pub const MEMBER: usize = 0;
-/// The user on whose behalf it is asked unless somebody else asks.
-pub const OPERATOR: u32 = 1000;
 
 /// The ledger.
 #[derive(Debug)]

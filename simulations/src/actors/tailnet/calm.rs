@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use ledger::ids::AumHash;
 use ledger::rows::Memory;
 
-use super::{LEDGER, Result, Tailnet, unexpected};
+use super::{LEDGER, Tailnet};
 use crate::actors::client::ClientNode;
-use crate::invariants::{self, Settled};
+use crate::invariants::{self, Result, Settled, unexpected};
 use crate::world::clock::{HOUR, SECOND};
 use crate::world::{Fault, Mix};
 

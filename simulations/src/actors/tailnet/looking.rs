@@ -9,7 +9,7 @@ use ledger::history::door::finality::final_point;
 use ledger::ids::AumHash;
 use ledger::lock::{Authority, Sealed};
 
-use super::{Result, Seen, Tailnet, short, unexpected};
+use super::{Seen, Tailnet, short};
 use crate::actors::client::hashes;
 use crate::actors::ledger::{Heard, Outcome};
 use crate::invariants::truth::{Door, Shut};
@@ -17,6 +17,7 @@ use crate::invariants::{
     self, Holding, Move, broken, ending_needs_a_secret, head_is_where_the_rules_lead,
     head_moves_by_the_rules, only_what_the_rules_admit,
 };
+use crate::invariants::{Result, unexpected};
 
 impl<A: std::fmt::Display> Tailnet<'_, A> {
     /// The ledger may have recorded something: whatever must hold of it is checked.

@@ -2,11 +2,11 @@
 
 use ledger::lock::ChainId;
 
-use super::{Due, LEDGER, Result, Tailnet, unexpected};
+use super::{Due, LEDGER, Tailnet};
 use crate::actors::client::Next;
 use crate::actors::relay::Passed;
 use crate::actors::wire::{Answer, Ask, Envelope};
-use crate::invariants::broken;
+use crate::invariants::{Result, broken, unexpected};
 use crate::world::disk::Durable;
 use crate::world::{Ms, ProcessId};
 

@@ -20,15 +20,14 @@ use super::keys;
 use super::ledger::{Keeper, Ledger, Mended, Outcome};
 use super::relay::Relay;
 use crate::invariants::truth::{Door, Truth};
-use crate::invariants::{self, Broken, Replayed, broken};
+use crate::invariants::{self, Replayed, Result, unexpected};
 use crate::world::clock::{Agenda, MINUTE, SECOND};
-use crate::world::{Mix, Ms, Network, Plan, Process, ProcessId, Random, Step, Trace, Trouble};
+use crate::world::{
+    Mix, Ms, Network, Plan, Process, ProcessId, Random, Step, Tally, Trace, Trouble,
+};
 
 /// The ledger's number among the processes. Node `n` is process `n + 1`.
 pub const LEDGER: ProcessId = 0;
-
-/// How often each kind of thing has happened.
-pub type Tally = BTreeMap<&'static str, u64>;
 
 /// Who keeps the ledger of a tailnet.
 #[derive(Debug, Clone, Copy)]
@@ -99,9 +98,6 @@ struct Seen {
     stored: BTreeSet<AumHash>,
     oldest: Option<AumHash>,
 }
-
-/// What a world does when one of its people acts.
-pub type Result<T> = std::result::Result<T, Broken>;
 
 impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
     /// A ledger without a lock, and so many nodes that know nothing.
@@ -377,11 +373,6 @@ impl<'t, A: std::fmt::Display> Tailnet<'t, A> {
             }
         }
     }
-}
-
-/// A fault where none was simulated.
-pub fn unexpected(fault: LedgerFault) -> Broken {
-    broken("no_fault_of_our_own", fault.to_string())
 }
 
 /// A head for people.

@@ -10,9 +10,9 @@ use super::signing::genesis;
 use super::{HOLDERS, Life, Town};
 use crate::actors::keys;
 use crate::actors::ledger::{MEMBER, Outcome};
-use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::broken;
 use crate::invariants::truth::{Door, Shut};
+use crate::invariants::{Result, unexpected};
 use crate::world::Random;
 
 impl Life {

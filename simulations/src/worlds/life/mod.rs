@@ -18,8 +18,9 @@ use self::signing::{admission, change, direct, genesis, initialization, trusted}
 use super::{Ran, World};
 use crate::actors::keys;
 use crate::actors::ledger::{MEMBER, Outcome};
-use crate::actors::tailnet::{KeptBy, LEDGER, Result, Tailnet, unexpected};
+use crate::actors::tailnet::{KeptBy, LEDGER, Tailnet};
 use crate::invariants::{self, broken};
+use crate::invariants::{Result, unexpected};
 use crate::world::clock::{DAY, HOUR, SECOND};
 use crate::world::{Kept, Mix, Ms, Plan, Random, Step, Trace, Trouble};
 

@@ -10,8 +10,8 @@ use ledger::lock::{Authority, State};
 use super::{NODES, Town};
 use crate::actors::keys;
 use crate::actors::ledger::{MEMBER, Outcome};
-use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::{self, broken};
+use crate::invariants::{Result, unexpected};
 use crate::world::Random;
 
 pub(super) fn genesis(

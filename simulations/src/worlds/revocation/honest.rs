@@ -17,8 +17,8 @@ use super::thief::{MOVES, notes, open};
 use super::{Act, NODES, SPARES, Town, War, submit};
 use crate::actors::keys;
 use crate::actors::ledger::{MEMBER, Outcome};
-use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::{self, Won, broken};
+use crate::invariants::{Result, unexpected};
 use crate::world::Random;
 use crate::world::disk::Durable;
 

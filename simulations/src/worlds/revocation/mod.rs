@@ -37,11 +37,13 @@ use ledger::lock::{Authority, Sealed};
 
 use self::thief::{MOVES, Move};
 use super::{Ran, World};
+use crate::actors::OPERATOR;
 use crate::actors::keys;
-use crate::actors::ledger::{MEMBER, OPERATOR, Outcome};
-use crate::actors::tailnet::{KeptBy, LEDGER, Result, Tailnet, unexpected};
+use crate::actors::ledger::{MEMBER, Outcome};
+use crate::actors::tailnet::{KeptBy, LEDGER, Tailnet};
 use crate::actors::wire::Answer;
 use crate::invariants::{self, Won, broken};
+use crate::invariants::{Result, unexpected};
 use crate::world::clock::{HOUR, SECOND};
 use crate::world::{Kept, Mix, Ms, Plan, Random, Step, Trace, Trouble};
 

@@ -10,8 +10,8 @@ use super::sides::Side;
 use super::{THIEF, THIEFS, Town, War, submit};
 use crate::actors::keys;
 use crate::actors::ledger::Outcome;
-use crate::actors::tailnet::{Result, unexpected};
 use crate::invariants::broken;
+use crate::invariants::{Result, unexpected};
 use crate::world::Random;
 
 /// Hashes that the thief tries for a smaller one.
