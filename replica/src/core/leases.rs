@@ -17,8 +17,15 @@ use std::collections::BTreeMap;
 use raft::eraftpb::{Message, MessageType};
 use raft::{CAMPAIGN_TRANSFER, INVALID_ID, Raft, Storage};
 
-/// Ticks between two times that one peer may raise the term while there is a leader.
+/// Ticks between two times that one peer may raise the term while there is a leader, and between two
+/// times that anybody raises it by more than [`USUAL_TERMS`].
 const RAISE_TICKS: u64 = 100;
+/// Terms that a member may be behind by elections that it has missed, in a short time.
+const USUAL_TERMS: u64 = 256;
+/// Terms that a member climbs at most in one go, and more than others can have climbed by usual steps
+/// since the last time. So whatever term one was brought to, the others are soon there too; and the
+/// last term that there is stays centuries away.
+const CLIMB_TERMS: u64 = 1 << 32;
 /// Ticks for which an honest member may at most be dropped here, generously.
 const HONEST_TICKS: u64 = 40;
 /// Messages of one peer that are dropped here before it is named.
@@ -29,6 +36,8 @@ const HONEST_MESSAGES: u32 = 16;
 pub(super) enum Passage {
     /// It is stepped.
     Passes,
+    /// It is of a later term than this member goes to at once: it goes as far as this one.
+    Climbs(u64),
     /// It is dropped; honest members may send it.
     Dropped,
     /// It is dropped, and so were more than honest members send.
@@ -48,6 +57,8 @@ struct Peer {
 pub(super) struct Leases {
     ticks: u64,
     peers: BTreeMap<u64, Peer>,
+    /// When somebody has raised the term by more than usual.
+    climbed: Option<u64>,
     /// Whom the leader of that term lets lead next.
     next: Option<(u64, u64)>,
 }
@@ -90,7 +101,29 @@ impl Leases {
             MessageType::MsgRequestVote if message.context != CAMPAIGN_TRANSFER => true,
             _ => raft.lead_transferee == Some(message.from) || self.may_raise(message.from),
         };
-        if passes { Passage::Passes } else { self.drop(message.from) }
+        if !passes {
+            return self.drop(message.from);
+        }
+        let raises_none = match kind {
+            MessageType::MsgRequestPreVote => true,
+            MessageType::MsgRequestPreVoteResponse => !message.reject,
+            MessageType::MsgRequestVote => has_leader && message.context != CAMPAIGN_TRANSFER,
+            _ => false,
+        };
+        if raises_none { Passage::Passes } else { self.climb(raft.term, message.term) }
+    }
+
+    /// Whether a message of that term raises this member's own, and how far.
+    fn climb(&mut self, own: u64, term: u64) -> Passage {
+        if term <= own.saturating_add(USUAL_TERMS) {
+            return Passage::Passes;
+        }
+        if self.climbed.is_some_and(|at| at + RAISE_TICKS > self.ticks) {
+            return Passage::Dropped;
+        }
+        self.climbed = Some(self.ticks);
+        let most = own.saturating_add(CLIMB_TERMS);
+        if term <= most { Passage::Passes } else { Passage::Climbs(most) }
     }
 
     fn may_raise(&mut self, from: u64) -> bool {
@@ -265,5 +298,31 @@ mod tests {
         let term = core.leads().0.max(2);
         assert_eq!(says(&mut core, 3, message(MessageType::MsgHeartbeat, term)), None);
         assert_eq!(core.leads(), (term, Some(ReplicaId(3))));
+    }
+
+    /// A member brought another one to a term so far ahead that the rest refused all that it said:
+    /// it and the rest could not hear each other any more.
+    #[test]
+    fn no_member_is_brought_where_others_do_not_hear_it() {
+        let mut core = follower();
+        for far in [1 << 40, 1 << 41, u64::MAX] {
+            says(&mut core, 3, message(MessageType::MsgAppendResponse, far));
+        }
+        let (term, leader) = core.leads();
+        assert!(term > 1 && leader.is_none(), "{term}");
+        // Replica 1 has not moved, and hears it at once.
+        let group = Group { voters: vec![1, 2, 3], ..Group::default() };
+        let saved = Saved { group, ..Saved::founded(ReplicaId(1)) };
+        let mut other = Core::new(ReplicaId(2), saved, 9).unwrap();
+        assert_eq!(says(&mut other, 1, message(MessageType::MsgHeartbeat, 1)), None);
+        let response = message(MessageType::MsgAppendResponse, term);
+        assert_eq!(says(&mut other, 3, response), None);
+        assert_eq!(other.leads().0, term);
+        // However long it goes on, no term comes near the end of all numbers.
+        for _ in 0..10 * RAISE_TICKS {
+            tick(&mut core);
+            says(&mut core, 3, message(MessageType::MsgAppendResponse, u64::MAX));
+        }
+        assert!(core.leads().0 < 1 << 40, "{:?}", core.leads());
     }
 }

@@ -24,8 +24,8 @@ pub enum Misbehaviour {
     /// A kind of message that members do not send each other.
     #[error("a message of a kind that members do not send")]
     Kind,
-    /// A term so far ahead that no elections can explain it.
-    #[error("a term far beyond any other")]
+    /// No term where there must be one, or one where there is none.
+    #[error("a message without its term")]
     Term,
     /// Entries that do not follow each other, or are of a kind that nobody proposes.
     #[error("entries that do not follow each other")]
@@ -49,8 +49,6 @@ pub enum Misbehaviour {
 
 /// Bytes of a read's name.
 const NAME_BYTES: usize = 16;
-/// Elections that a member may be behind. A term needs a vote, so no real group comes near.
-const TERMS_AHEAD: u64 = 1 << 40;
 
 /// What the checks ask of the member that receives.
 pub(super) struct Receiver<'a, S: Storage> {
@@ -72,7 +70,7 @@ impl<S: Storage> Receiver<'_, S> {
         }
         // raft-rs leaves the term out of a question for a read index, and of nothing else.
         let termless = message.get_msg_type() == MessageType::MsgReadIndex;
-        if (message.term == 0) != termless || message.term > self.term.saturating_add(TERMS_AHEAD) {
+        if (message.term == 0) != termless {
             return Err(Misbehaviour::Term);
         }
         let kind = message.get_msg_type();
@@ -121,6 +119,10 @@ impl<S: Storage> Receiver<'_, S> {
     fn check_entries(&self, message: &Message) -> Result<(), Misbehaviour> {
         // Every group starts behind a first position; nothing stands there or before it.
         if message.index == 0 && !message.entries.is_empty() {
+            return Err(Misbehaviour::Entries);
+        }
+        // Every position behind the first has a term. To raft-rs one behind the log's end has none.
+        if message.index != 0 && message.log_term == 0 {
             return Err(Misbehaviour::Entries);
         }
         let (mut index, mut term) = (message.index, message.log_term);

@@ -16,7 +16,7 @@ use super::proposals::Proposals;
 use super::reads::Reads;
 use super::window::{Window, WindowLimits};
 use super::{
-    Input, Misbehaviour, Output, PeerMessage, ProposalId, Rejection, Saved, Ticket, Wanted,
+    Input, Misbehaviour, Output, PeerMessage, ProposalId, ReadId, Rejection, Saved, Ticket, Wanted,
 };
 
 /// Ticks between a leader's heartbeats.
@@ -223,6 +223,11 @@ impl Core {
         }
     }
 
+    /// Forgets the reads that nobody waits for any more.
+    pub fn keep_reads(&mut self, is_awaited: impl Fn(ReadId) -> bool) {
+        self.reads.keep(is_awaited);
+    }
+
     /// Says whom this member lets lead, before that one asks for votes.
     fn yields(&mut self, out: &mut Vec<Output>) {
         let next = self.raft.raft.lead_transferee;
@@ -296,6 +301,10 @@ impl Core {
 
     /// Brings Raft's configuration closer to what the records want.
     pub(super) fn follow_records(&mut self) -> Result<(), Fault> {
+        // Records that are not complete do not say who the members are.
+        if self.catch_up.is_busy() {
+            return Ok(());
+        }
         match members::missing(self.id, &self.raft, &self.wanted) {
             Missing::Nothing => Ok(()),
             Missing::Change(change) => self.change_group(change),
@@ -373,6 +382,10 @@ impl Core {
         let raft = &self.raft.raft;
         match self.leases.passes(raft, &message) {
             Passage::Passes => {}
+            Passage::Climbs(term) => {
+                self.raft.raft.become_follower(term, raft::INVALID_ID);
+                return Ok(());
+            }
             Passage::Dropped => return Ok(()),
             Passage::Hostile => {
                 out.push(Output::Misbehaved(from, Misbehaviour::Lease));
@@ -453,11 +466,11 @@ fn mix(mut n: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use ledger::rows::raft::{EntryKind, Group, HardState, Position};
-    use raft::eraftpb::{Message, MessageType};
+    use ledger::rows::raft::{Ahead, EntryKind, Group, HardState, Position, RecordPointer};
+    use raft::eraftpb::{Entry, Message, MessageType};
 
     use super::*;
-    use crate::core::LogEntry;
+    use crate::core::{LogEntry, WantedRole};
 
     /// Feeds a member, whose disk and applier are quick; what it sends comes back.
     fn fed(core: &mut Core, input: Input) -> Vec<Message> {
@@ -523,5 +536,132 @@ mod tests {
         assert_eq!(core.status().group.voters, [1]);
         assert_eq!(core.status().role, Role::Follower);
         fed(&mut core, again);
+    }
+
+    /// Everything that comes of an input, with a quick disk and applier.
+    fn outputs(core: &mut Core, input: Input) -> Vec<Output> {
+        let (mut all, mut inputs) = (Vec::new(), vec![input]);
+        while !inputs.is_empty() {
+            let mut out = Vec::new();
+            core.step(std::mem::take(&mut inputs), &mut out);
+            for output in &out {
+                match output {
+                    Output::Persist(ticket, _) => inputs.push(Input::Persisted(*ticket)),
+                    Output::Apply(entries) => {
+                        let last = entries.last().unwrap().entry.position.index;
+                        inputs.push(Input::Applied(last, None));
+                    }
+                    _ => {}
+                }
+            }
+            all.extend(out);
+        }
+        all
+    }
+
+    /// A replica whose damaged records were mended up to record 3, and lacks those up to 9, which its
+    /// log, applied to the end, has led to.
+    fn mended(id: u64) -> Core {
+        let at = |record| RecordPointer { record, hash: [1; 32], fold: [1; 32] };
+        let saved = Saved {
+            group: Group { voters: vec![1, 2, 3], ..Group::default() },
+            record: Some(at(3)),
+            ahead: Some(Ahead { index: 1, record: at(9) }),
+            ..Saved::founded(ReplicaId(1))
+        };
+        Core::new(ReplicaId(id), saved, 7).unwrap()
+    }
+
+    fn from_leader(kind: MessageType, index: u64) -> Message {
+        let mut message = Message { from: 1, to: 2, term: 1, index, ..Message::default() };
+        message.set_msg_type(kind);
+        message
+    }
+
+    fn fed_from_leader(core: &mut Core, message: Message) -> Vec<Output> {
+        outputs(core, Input::FromPeer(ReplicaId(1), PeerMessage(message)))
+    }
+
+    /// Its log was applied to the end, so reads were let through: they saw the records up to 3, as if
+    /// those were the newest.
+    #[test]
+    fn nothing_is_read_before_mended_records_are_complete() {
+        let mut core = mended(2);
+        fed_from_leader(&mut core, from_leader(MessageType::MsgHeartbeat, 0));
+        let asked = outputs(&mut core, Input::Read(ReadId(5)));
+        let asked = asked.into_iter().find_map(|output| match output {
+            Output::Send(_, PeerMessage(message)) => Some(message),
+            _ => None,
+        });
+        let asked = asked.unwrap();
+        assert_eq!(asked.get_msg_type(), MessageType::MsgReadIndex);
+        let answer = Message {
+            entries: asked.entries.clone(),
+            ..from_leader(MessageType::MsgReadIndexResp, 1)
+        };
+        let readable = |outputs: &[Output]| {
+            outputs.iter().any(|output| matches!(output, Output::Readable(ReadId(5))))
+        };
+        assert!(!readable(&fed_from_leader(&mut core, answer)));
+        assert!(!readable(&outputs(&mut core, Input::Tick)));
+        let last = RecordPointer { record: 9, hash: [1; 32], fold: [1; 32] };
+        assert!(readable(&outputs(&mut core, Input::CaughtUp(last))));
+    }
+
+    /// By the records that it had left, the others had not joined yet.
+    #[test]
+    fn records_that_are_not_complete_take_nobody_out_of_the_group() {
+        let mut core = mended(1);
+        let wanted = || Wanted::from([(ReplicaId(1), WantedRole::Voter)]);
+        let mut all = outputs(&mut core, Input::Members(wanted()));
+        for _ in 0..64 {
+            let sent: Vec<Message> = all
+                .iter()
+                .filter_map(|output| match output {
+                    Output::Send(to, PeerMessage(message)) if to.0 == 2 => Some(message.clone()),
+                    _ => None,
+                })
+                .collect();
+            let mut now = outputs(&mut core, Input::Tick);
+            for message in sent {
+                let kind = match message.get_msg_type() {
+                    MessageType::MsgRequestPreVote => MessageType::MsgRequestPreVoteResponse,
+                    MessageType::MsgRequestVote => MessageType::MsgRequestVoteResponse,
+                    MessageType::MsgAppend => MessageType::MsgAppendResponse,
+                    MessageType::MsgHeartbeat => MessageType::MsgHeartbeatResponse,
+                    _ => continue,
+                };
+                now.extend(outputs(&mut core, answer(&message, kind)));
+            }
+            for output in &now {
+                if let Output::Persist(_, write) = output {
+                    assert!(write.entries.iter().all(|entry| entry.kind != EntryKind::Group));
+                }
+            }
+            all = now;
+        }
+        assert_eq!(core.status().role, Role::Leader);
+        assert_eq!(core.status().group.voters, [1, 2, 3]);
+    }
+
+    /// raft-rs says that the log has term 0 behind its end, and stopped with a panic when it then
+    /// committed what was not there.
+    #[test]
+    fn entries_behind_the_end_of_the_log_do_not_stop_it() {
+        for entries in [Vec::new(), vec![Entry { index: 7, term: 1, ..Entry::default() }]] {
+            let group = Group { voters: vec![1, 2, 3], ..Group::default() };
+            let saved = Saved { group, ..Saved::founded(ReplicaId(1)) };
+            let mut core = Core::new(ReplicaId(2), saved, 7).unwrap();
+            let append = Message {
+                commit: 6,
+                entries: entries.into(),
+                ..from_leader(MessageType::MsgAppend, 6)
+            };
+            let out = fed_from_leader(&mut core, append);
+            let refused = |output: &Output| {
+                matches!(output, Output::Misbehaved(ReplicaId(1), Misbehaviour::Entries))
+            };
+            assert!(out.iter().any(refused), "{out:?}");
+        }
     }
 }

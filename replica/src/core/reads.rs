@@ -38,6 +38,17 @@ impl Reads {
         self.waiting.push(read);
     }
 
+    /// Only these are waited for any more.
+    pub(super) fn keep(&mut self, is_awaited: impl Fn(ReadId) -> bool) {
+        let awaited = |reads: &mut Vec<ReadId>| {
+            reads.retain(|read| is_awaited(*read));
+            !reads.is_empty()
+        };
+        awaited(&mut self.waiting);
+        self.asked.retain(|_, question| awaited(&mut question.reads));
+        self.confirmed.retain(|_, reads| awaited(reads));
+    }
+
     /// Takes one question for all reads that wait: its context for raft-rs.
     pub(super) fn ask(&mut self) -> Option<Vec<u8>> {
         if self.waiting.is_empty() {
@@ -122,6 +133,20 @@ mod tests {
         assert_eq!(reads.applied(6), []);
         assert_eq!(reads.applied(8), [ReadId(1), ReadId(2)]);
         assert_eq!(reads.applied(u64::MAX), [ReadId(3)]);
+    }
+
+    /// Without a leader they were kept for ever, however many gave up.
+    #[test]
+    fn reads_that_nobody_waits_for_are_forgotten() {
+        let mut reads = Reads::default();
+        let question = reads.ask_for(ReadId(1));
+        reads.answer(&question, u64::MAX);
+        reads.ask_for(ReadId(2));
+        reads.add(ReadId(3));
+        reads.add(ReadId(4));
+        reads.keep(|read| read == ReadId(4));
+        assert!(reads.confirmed.is_empty() && reads.asked.is_empty());
+        assert_eq!(reads.waiting, [ReadId(4)]);
     }
 
     #[test]

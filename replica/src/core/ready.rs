@@ -219,6 +219,10 @@ impl Core {
     }
 
     fn release_reads(&mut self, out: &mut Vec<Output>) {
+        // What the log has led to may be missing among the records.
+        if self.catch_up.is_busy() {
+            return;
+        }
         let readable: Vec<ReadId> = self.reads.applied(self.applied);
         out.extend(readable.into_iter().map(Output::Readable));
     }
