@@ -14,7 +14,7 @@ use super::{Actor, Epoch, EventRefusal, Fold, records, row};
 use crate::ids::{AumHash, LockKey, SigHash};
 use crate::limits::{REVOCATIONS_OF_ACTOR, REVOCATIONS_OF_KEY, REVOCATIONS_PENDING};
 use crate::lock::revocation::{Examined, NotRevoked, Stand, Votes, examine, votes, weakest_stand};
-use crate::lock::{Authority, Sealed};
+use crate::lock::{AumSignature, Authority, Sealed};
 use crate::rows::{Rows, tables};
 use crate::{Failure, Fault, Refusal};
 
@@ -58,6 +58,9 @@ pub struct Weighed {
     pub votes: Votes,
     /// What the door asks of it; none under rules 1.
     pub door: Option<AtDoor>,
+    /// Whether it takes effect for certain with everybody's signature who has not signed yet. Not
+    /// all of them have their votes wherever the door counts.
+    pub can_pass: bool,
 }
 
 /// The votes that the door asks of a revocation (docs/door.md).
@@ -109,11 +112,6 @@ impl Weighed {
     pub fn missing_to_be_safe(&self) -> u64 {
         self.votes.missing_to_be_safe().max(self.missing())
     }
-
-    /// Whether it can take effect with everybody's signature who has not signed yet.
-    pub fn can_pass(&self) -> bool {
-        self.missing() <= self.votes.left()
-    }
 }
 
 /// That revocation, if it waits.
@@ -150,7 +148,7 @@ pub fn standing(rows: &dyn Rows, fold: &Fold, pending: &Pending) -> Result<Stand
 }
 
 /// Whether this is a revocation that may be signed; what it would change, and its votes under these
-/// rules.
+/// rules. Twice as many steps as it would undo.
 pub fn weigh(
     rows: &dyn Rows,
     rules: u32,
@@ -158,13 +156,37 @@ pub fn weigh(
     aum: &Sealed,
 ) -> Result<Weighed, Failure> {
     let examined = examine(rows, authority, aum)?;
-    let door = if rules >= SINCE_RULES {
-        let weakest = weakest_stand(rows, authority, aum)?;
-        Some(AtDoor { weakest, finality: finality::needs(rows, authority, aum)? })
-    } else {
-        None
-    };
-    Ok(Weighed { examined, votes: votes(rows, authority, aum)?, door })
+    let door = at_door(rows, rules, authority, aum)?;
+    let votes = votes(rows, authority, aum)?;
+    let all = signed_by_all(aum, &votes);
+    let can_pass = votes.can_win()
+        && at_door(rows, rules, authority, &all)?.is_none_or(|door| door.missing() == 0);
+    Ok(Weighed { examined, votes, door, can_pass })
+}
+
+fn at_door(
+    rows: &dyn Rows,
+    rules: u32,
+    authority: &Authority,
+    aum: &Sealed,
+) -> Result<Option<AtDoor>, Failure> {
+    if rules < SINCE_RULES {
+        return Ok(None);
+    }
+    let weakest = weakest_stand(rows, authority, aum)?;
+    Ok(Some(AtDoor { weakest, finality: finality::needs(rows, authority, aum)? }))
+}
+
+/// The revocation as if everybody had signed it who could: only who it is counts.
+fn signed_by_all(aum: &Sealed, votes: &Votes) -> Sealed {
+    let mut all = aum.clone().into_aum();
+    all.signatures.extend(
+        votes
+            .others
+            .iter()
+            .map(|(key, _)| AumSignature { key_id: Some(key.0.to_vec()), signature: None }),
+    );
+    Sealed::new(all)
 }
 
 fn put(step: &mut Step<'_>, pending: &Pending) {

@@ -86,7 +86,7 @@ fn body(ground: Ground<'_>, aum: &Sealed, standing: Standing) -> Result<Revocati
             "void"
         }
         Standing::Open(weighed) => {
-            let state = match (weighed.passes(), weighed.can_pass()) {
+            let state = match (weighed.passes(), weighed.can_pass) {
                 (true, _) => "ready",
                 (false, true) => "waiting",
                 (false, false) => "outvoted",
@@ -101,7 +101,7 @@ fn body(ground: Ground<'_>, aum: &Sealed, standing: Standing) -> Result<Revocati
 
 /// Adds what the revocation would change, and its votes.
 fn weigh_in(ground: Ground<'_>, body: &mut RevocationBody, weighed: &Weighed) -> Result<(), Fault> {
-    let Weighed { examined, votes, door } = weighed;
+    let Weighed { examined, votes, door, .. } = weighed;
     for signature in &mut body.signatures {
         let signer = votes.signers.iter().find(|(key, _)| key.to_tlpub() == signature.key);
         signature.votes = signer.map(|(_, votes)| *votes);

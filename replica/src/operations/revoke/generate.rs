@@ -58,7 +58,7 @@ pub fn draft(
 /// Whether a revocation can take effect once everybody has signed it who may.
 fn can_pass(ground: Ground<'_>, aum: &Sealed) -> Result<bool, NotPlanned> {
     match weigh(ground.rows, ground.fold.rules(), ground.authority()?, aum) {
-        Ok(weighed) => Ok(weighed.can_pass()),
+        Ok(weighed) => Ok(weighed.can_pass),
         Err(Failure::Refused(_)) => Ok(false),
         Err(Failure::Fault(fault)) => Err(fault.into()),
     }

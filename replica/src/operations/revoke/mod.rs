@@ -42,6 +42,9 @@ pub enum CannotRevoke {
     /// No revocation that waits is named so.
     #[error("no revocation that waits for signatures begins with {0:?}")]
     Unknown(String),
+    /// It waits already, and what was said of it when it began stays.
+    #[error("revocation {0} waits already, and is on record with another reason or note, or none")]
+    SaidOtherwise(SigHash),
     /// Several are.
     #[error("{1} revocations that wait for signatures begin with {0:?}")]
     Several(String, usize),
@@ -82,6 +85,10 @@ impl CannotRevoke {
             }
             CannotRevoke::Unknown(_) | CannotRevoke::Short(_) => {
                 "'lockstep lock revoke-keys --cosign' lists those that wait"
+            }
+            CannotRevoke::SaidOtherwise(_) => {
+                "give them with --finish, or leave them out; or withdraw it (lockstep lock \
+                 revoke-keys --withdraw) and begin anew"
             }
             CannotRevoke::Several(..) => "give more of its name",
             CannotRevoke::EpochOver(_) => {
@@ -196,6 +203,11 @@ fn record(ground: Ground<'_>, aum: Sealed, about: &About) -> Result<Step, NotPla
         let opened = RevocationOpened { aum: aum.clone(), keys, reason, note };
         return Ok(Step { event: Some(Event::RevocationOpened(Box::new(opened))), aum });
     };
+    let opened = &pending.opened;
+    let other_reason = about.reason.is_some() && about.reason != opened.reason;
+    if other_reason || (about.note.is_some() && about.note != opened.note) {
+        return Err(CannotRevoke::SaidOtherwise(pending.id()).into());
+    }
     let whole = pending.opened.aum;
     let signer = |signature: &AumSignature| signature.key_id.clone();
     let mut signatures = Vec::new();

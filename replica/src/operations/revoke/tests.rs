@@ -83,6 +83,10 @@ fn three_signers_take_a_stolen_key_back() {
     // The same again is on record, and somebody else's joins it.
     let again = begun(&group, 1, &[4, 5]);
     assert_eq!((again.event, again.aum), (None, aum.clone()));
+    // What was said of it stays, and nobody is told that something else was taken.
+    let otherwise = About { note: Some("sold".into()), ..about(&[4, 5]) };
+    let otherwise = generate::plan(ground(&group), &otherwise, None, &key(2));
+    assert_eq!(not_taken(otherwise), CannotRevoke::SaidOtherwise(aum.sig_hash()));
     let second = begun(&group, 2, &[5, 4]);
     assert!(matches!(&second.event, Some(Event::RevocationSigned(_))));
     let aum = record(&mut group, second);
@@ -236,6 +240,28 @@ fn what_would_lose_says_how_many_votes_are_missing() {
     };
     assert!(matches!(&refusal, Refusal::Event(EventRefusal::ForkLoses { .. })), "{refusal}");
     assert!(was_stale(&refusal));
+}
+
+/// The signer was trusted where the stolen key was not yet, but for a while since then not: from there
+/// everybody who could sign together is outvoted. The votes were counted only at the fork point once.
+#[test]
+fn it_forks_off_where_those_who_can_sign_outvote_it_all_along() {
+    let mut group = Group::new();
+    group.apply(group.initialization(1, &[]));
+    let aums = group.build(&key(1), vec![Change::Votes(key(1).public().0.to_vec(), 2)]);
+    group.apply(Group::added(aums));
+    trust(&mut group, 1, Key::ed25519(key(2).public(), 1));
+    trust(&mut group, 1, Key::ed25519(key(3).public(), 1));
+    trust(&mut group, 1, Key::ed25519(key(4).public(), 2));
+    group.apply(group.removal(key(1).public()));
+    trust(&mut group, 4, Key::ed25519(key(1).public(), 2));
+    let head = group.fold.authority().unwrap().head();
+    let first = begun(&group, 1, &[3]);
+    let aum = record(&mut group, first);
+    assert_eq!(aum.parent_hash(), Some(head));
+    let event = finish::plan(ground(&group), &named(&aum), None, None).unwrap().unwrap();
+    group.apply(event);
+    assert!(group.fold.authority().unwrap().state().key(&key(3).public().0).is_none());
 }
 
 #[test]
