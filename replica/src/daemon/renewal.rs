@@ -29,6 +29,8 @@ use crate::node::{MADE_DIR, MAKING_DIR};
 
 /// The new keys, and the old database once the new identity is there.
 const RENEWAL_DIR: &str = "renewal";
+/// The same once it is done, about to be deleted.
+const DONE_DIR: &str = "renewal.done";
 /// The database of the former identity, afterwards. Nothing needs it.
 const LOST_DIR: &str = "db.lost";
 /// Written when a renewal is done.
@@ -97,6 +99,13 @@ impl Renewal {
         first: Start,
     ) -> Result<Option<Renewal>, ServeError> {
         if !is_under_way(data_dir) {
+            // What a power cut has left of the last one.
+            let done = data_dir.join(DONE_DIR);
+            remove(&done).map_err(|source| ServeError::Io {
+                doing: "removing",
+                place: done.display().to_string(),
+                source,
+            })?;
             return Ok(None);
         }
         let keys::Renewed { member, log } = keys::renewed(&data_dir.join(RENEWAL_DIR))?;
@@ -169,7 +178,11 @@ impl Renewal {
                 fs::rename(&aside, &lost)?;
             }
             fs::write(path(RENEWED), "")?;
-            remove(&directory)
+            // As a whole: half of it would be taken for another renewal, with keys that are missing.
+            remove(&path(DONE_DIR))?;
+            fs::rename(&directory, path(DONE_DIR))?;
+            fs::File::open(&self.data_dir)?.sync_all()?;
+            remove(&path(DONE_DIR))
         };
         ended().map_err(|source| self.failed("ending the renewal in", source))?;
         tracing::info!(
@@ -292,5 +305,12 @@ mod tests {
         assert!(has(dir, ROWS_DIR) && has(dir, LOST_DIR) && !is_under_way(dir));
         assert!(has(&dir.join(LOST_DIR), "old"));
         assert!(!begin(dir), "not twice within the hour");
+        // Power went while the rest of it was deleted: the replica is as healthy as it was.
+        fs::create_dir(dir.join(DONE_DIR)).unwrap();
+        fs::write(dir.join(DONE_DIR).join("log.key"), "").unwrap();
+        let mut again = keys(dir, Start::Again);
+        assert!(Renewal::under_way(dir, &mut again, Start::Again).unwrap().is_none());
+        assert!(!has(dir, DONE_DIR));
+        assert_eq!(again.member.public(), opened.member.public());
     }
 }

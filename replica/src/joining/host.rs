@@ -211,7 +211,9 @@ impl Wanted<'_> {
 
 /// Writes down that somebody is turned away.
 fn turned_away(handle: &Handle, reason: String) -> Answer {
-    tracing::warn!(reason, "turned somebody away who wants to join");
-    handle.security().denied(Denial::Joiner, "a joiner", &reason);
+    // Anybody who reaches the port can come as often as it likes: a journal must not be filled by it.
+    if handle.security().denied(Denial::Joiner, "a joiner", &reason) {
+        tracing::warn!(reason, "turned somebody away who wants to join");
+    }
     Answer::TurnedAway(reason)
 }

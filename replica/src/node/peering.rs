@@ -30,6 +30,10 @@ const HEAD_TICKS: u64 = 20;
 const SILENT_TICKS: u64 = 5 * HEAD_TICKS;
 /// How far a proposer's clock may be off the leader's.
 const CLOCK_APART_MS: u64 = 10_000;
+/// Between two times that one member's wish for another leader is followed: two seconds.
+const WISH_TICKS: u64 = 40;
+/// Between two times that it is said that the clock is too far from the leader's: a minute.
+const CLOCK_TOLD_TICKS: u64 = 1200;
 
 impl<D: Disk> Loop<D> {
     /// Takes what happened on the links. Says how many bytes are to be written for it, about.
@@ -91,8 +95,10 @@ impl<D: Disk> Loop<D> {
             }
             Message::Proposed { request, answer } => self.answered(from, request, answer),
             Message::HandOver(to) => {
-                tracing::info!(%from, "asked to let another replica lead");
-                inputs.push(Input::HandOver(to));
+                if self.may_hand_over(from, to) {
+                    tracing::info!(%from, "asked to let another replica lead");
+                    inputs.push(Input::HandOver(to));
+                }
             }
             Message::Yields { term, to } => inputs.push(Input::Yields(from, term, to)),
             Message::Head(_) if !self.kept.agreement.listens(from, self.kept.ticks) => {}
@@ -225,6 +231,36 @@ impl<D: Disk> Loop<D> {
         Ok(())
     }
 
+    /// Whether a member's wish that another replica leads is followed. While the leadership is handed
+    /// over nothing is proposed: so only now and then, and only to one that is there.
+    fn may_hand_over(&mut self, from: ReplicaId, to: Option<ReplicaId>) -> bool {
+        let ticks = self.kept.ticks;
+        let lately = self.kept.wished.get(&from);
+        if lately.is_some_and(|at| ticks.saturating_sub(*at) < WISH_TICKS)
+            || to.is_some_and(|to| !self.core.status().active.contains(&to))
+        {
+            tracing::debug!(%from, "a wish that another replica leads is not followed");
+            return false;
+        }
+        self.kept.wished.insert(from, ticks);
+        true
+    }
+
+    /// Says now and then that nothing which is proposed here can be recorded.
+    fn tell_clock_apart(&mut self, leader: ReplicaId) {
+        let ticks = self.kept.ticks;
+        if self.kept.clock_told.is_some_and(|at| ticks.saturating_sub(at) < CLOCK_TOLD_TICKS) {
+            return;
+        }
+        self.kept.clock_told = Some(ticks);
+        tracing::error!(
+            %leader,
+            "this machine's clock is more than {} s from the leader's, which therefore records \
+             nothing that is asked for here: let both follow the same time server",
+            CLOCK_APART_MS / 1000
+        );
+    }
+
     /// What the leader says of a proposal that was forwarded to it.
     fn answered(&mut self, from: ReplicaId, request: u64, answer: Answer) {
         let copy = ProposalId(request);
@@ -236,7 +272,7 @@ impl<D: Disk> Loop<D> {
                 self.kept.proposals.returned(copy, reason);
             }
             Answer::ClockApart => {
-                tracing::error!(leader = %from, "this machine's clock is far from the leader's");
+                self.tell_clock_apart(from);
                 self.kept.proposals.clock_apart(copy);
             }
             Answer::NotAProposal => {

@@ -51,6 +51,8 @@ struct Asked {
     reply: oneshot::Sender<Outcome>,
     /// Its place in the queue, free again when it is answered.
     _permit: OwnedSemaphorePermit,
+    /// Who has asked for the very same, in the same millisecond.
+    others: Vec<(oneshot::Sender<Outcome>, OwnedSemaphorePermit)>,
     until: Instant,
     place: Place,
     /// Its copies that may be in somebody's log, or come there: the term that each was for.
@@ -106,12 +108,26 @@ impl Proposals {
         permit: OwnedSemaphorePermit,
         now: Instant,
     ) {
+        let until = now + PATIENCE;
+        let same = self.by_bytes.get(&*data).and_then(|asker| self.asked.get_mut(asker));
+        if let Some(asked) = same {
+            asked.others.push((reply, permit));
+            asked.until = until;
+            return;
+        }
         let asker = Asker(self.number());
         let data = Arc::<[u8]>::from(data);
         self.by_bytes.insert(data.clone(), asker);
-        let (until, place) = (now + PATIENCE, Place::Here);
-        let (copies, refused) = (BTreeMap::new(), false);
-        let asked = Asked { data, reply, _permit: permit, until, place, copies, refused };
+        let asked = Asked {
+            data,
+            reply,
+            _permit: permit,
+            others: Vec::new(),
+            until,
+            place: Place::Here,
+            copies: BTreeMap::new(),
+            refused: false,
+        };
         self.asked.insert(asker, asked);
     }
 
@@ -286,6 +302,14 @@ impl Proposals {
             for copy in asked.copies.keys() {
                 self.by_copy.remove(copy);
             }
+            for (other, _permit) in asked.others {
+                let _ = other.send(match &outcome {
+                    Outcome::Applied { index, hash } => {
+                        Outcome::Repeated { index: *index, hash: *hash }
+                    }
+                    outcome => outcome.clone(),
+                });
+            }
             let _ = asked.reply.send(outcome);
         }
     }
@@ -293,7 +317,7 @@ impl Proposals {
 
 #[cfg(test)]
 mod tests {
-    use ledger::history::EventRefusal;
+    use ledger::history::{EventRefusal, RecordHash};
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -348,6 +372,21 @@ mod tests {
         assert_eq!(answer.try_recv(), Ok(Outcome::ClockApart));
         assert!(proposals.by_copy.is_empty() && proposals.by_bytes.is_empty());
         proposals.applied(None, b"one", 5, Outcome::Unknown);
+    }
+
+    /// The same request within one millisecond is the same proposal. The first asker waited in vain.
+    #[test]
+    fn whoever_asks_for_the_very_same_is_answered_too() {
+        let now = Instant::now();
+        let mut proposals = none();
+        let mut first = asked(&mut proposals, b"one", now);
+        let mut second = asked(&mut proposals, b"one", now);
+        copy(&mut proposals, 3, now);
+        let (index, hash) = (7, RecordHash([7; 32]));
+        proposals.applied(None, b"one", 3, Outcome::Applied { index, hash });
+        assert_eq!(first.try_recv(), Ok(Outcome::Applied { index, hash }));
+        assert_eq!(second.try_recv(), Ok(Outcome::Repeated { index, hash }));
+        assert!(proposals.asked.is_empty() && proposals.by_bytes.is_empty());
     }
 
     #[test]

@@ -148,6 +148,7 @@ impl<D: Disk> Loop<D> {
         self.kept.proposals.tick(now);
         // Without a majority nobody answers a read; whoever has given up waits for none.
         self.kept.reading.retain(|_, reply| !reply.is_closed());
+        self.core.keep_reads(|read| self.kept.reading.contains_key(&read));
         self.hand_proposals_over(now)?;
         self.fetch_on(now)?;
         self.compare_heads()?;

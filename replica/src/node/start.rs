@@ -366,6 +366,8 @@ pub(super) fn prepare<D: Disk, M: Marks + 'static>(
         security: security.clone(),
         requests: 0,
         ticks: 0,
+        wished: BTreeMap::new(),
+        clock_told: None,
         stopping: None,
     };
     let work = Loop::new(kept, core, found.disk, found.keeper, foresight, found.ahead);
