@@ -10,6 +10,11 @@ pub fn date_time(ms: u64) -> String {
     format!("{} {hour:02}:{minute:02}:{second:02} UTC", date(ms))
 }
 
+/// The same as RFC 3339 has it: `2026-11-26T18:25:40Z`.
+pub fn rfc3339(ms: u64) -> String {
+    date_time(ms).replacen(' ', "T", 1).replace(" UTC", "Z")
+}
+
 /// `2026-11-26` of milliseconds since 1970.
 pub fn date(ms: u64) -> String {
     let (year, month, day) = civil(ms / DAY_MS);

@@ -16,6 +16,7 @@ pub mod demo;
 pub mod evidence;
 pub mod foreign;
 pub mod guard;
+mod hashed;
 mod history;
 mod log_tail;
 pub mod notebook;

@@ -59,7 +59,7 @@ impl From<ClientError> for Failure {
             }
             ClientError::Connect { .. } => failure.remedy(
                 "Start the daemon with 'lockstep serve', or name its socket with --socket or \
-                 LOCKSTEP_SOCKET.",
+                 LOCKSTEP_SOCKET.\nOne that waits to be let into its group does not listen yet.",
             ),
             ClientError::NeedsLockstep { .. } => failure
                 .remedy("Name the socket of a Lockstep daemon with --socket or LOCKSTEP_SOCKET."),

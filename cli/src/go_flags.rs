@@ -96,8 +96,9 @@ pub(crate) fn respell(
         }
         let arg = command
             .get_arguments()
-            .find(|arg| arg.get_long() == Some(name))
+            .find(|arg| is_named(arg, name))
             .ok_or_else(|| wrong(Wrong::Undefined(name.to_owned())))?;
+        let name = arg.get_long().unwrap_or(name);
         if !seen.insert(name.to_owned()) && !matches!(arg.get_action(), ArgAction::Append) {
             return Err(wrong(Wrong::Twice(name.to_owned())));
         }
@@ -143,6 +144,13 @@ fn flag_of(word: &OsStr) -> Option<&str> {
         None if flag.is_empty() => None,
         None => Some(flag),
     }
+}
+
+/// Whether a flag has that name, or that other name, or is that letter.
+fn is_named(arg: &Arg, name: &str) -> bool {
+    let letter = arg.get_short().is_some_and(|letter| name.chars().eq([letter]));
+    let aliases = arg.get_all_aliases().unwrap_or_default();
+    arg.get_long() == Some(name) || aliases.contains(&name) || letter
 }
 
 fn takes_the_rest(command: &Command) -> bool {
@@ -226,6 +234,14 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_has_all_its_names() {
+        assert_eq!(words("adopt f --yes").unwrap(), "adopt --confirm -- f");
+        assert_eq!(words("adopt -yes=false f").unwrap(), "adopt -- f");
+        let twice = words("adopt --yes --confirm f").unwrap_err();
+        assert!(twice.ends_with("invalid flag confirm: flag provided multiple times"), "{twice}");
+    }
+
+    #[test]
     fn two_dashes_end_the_flags() {
         assert_eq!(words("lock add -- -k --json").unwrap(), "lock add -- -k --json");
         assert_eq!(words("lock disable -").unwrap(), "lock disable -- -");
@@ -255,6 +271,7 @@ mod tests {
         }
         assert_eq!(words("-h").unwrap(), "--help");
         assert_eq!(words("--version").unwrap(), "--version");
+        assert_eq!(words("-V").unwrap(), "--version");
         assert_eq!(words("lock init -- -h").unwrap(), "lock init -- -h");
     }
 }

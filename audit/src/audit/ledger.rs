@@ -316,7 +316,8 @@ pub fn verify_backup(name: &str, backup: &Backup, options: &Options<'_>, keep: b
         }
         let evidence = filled.evidence(&replay)?;
         let ends = Ends { compared: None, head: None };
-        let report = report(name, kind, &mut replay, ends, findings, options)?;
+        let mut report = report(name, kind, &mut replay, ends, findings, options)?;
+        report.sha256 = backup.sha256();
         Ok(Audited { report, evidence, kept: None })
     });
     audited.unwrap_or_else(|fault| failed(name, kind, &fault))

@@ -208,7 +208,7 @@ catalog! {
     POLICY_TWO_PERSONS = Warning "policy.two-persons",
         "Find out who signed alone, and whether a second person agreed.";
     SOURCE_UNREADABLE = Warning "source.unreadable",
-        "Make the source readable for this user, or copy it again.";
+        "Name a source that is there and whole, readable for this user; or copy it again.";
 }
 
 #[cfg(test)]

@@ -29,6 +29,10 @@ fn some(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+fn was(count: usize) -> &'static str {
+    if count == 1 { "was" } else { "were" }
+}
+
 /// What an AUM does, as half a sentence.
 pub fn change(aum: &Sealed) -> String {
     match (aum.kind, &aum.state) {
@@ -86,8 +90,9 @@ pub(super) fn event(event: &Event, rows: &dyn Rows) -> String {
         Event::LockInitialized(init) => {
             let nodes = some(init.signatures.len(), "node");
             format!(
-                "The lock was switched on: {}. {nodes} of the roster were signed.",
-                change(&init.genesis)
+                "The lock was switched on: {}. {nodes} of the roster {} signed.",
+                change(&init.genesis),
+                was(init.signatures.len())
             )
         }
         Event::AumsAdded(added) => {
@@ -108,7 +113,8 @@ pub(super) fn event(event: &Event, rows: &dyn Rows) -> String {
                 }
             };
             if !added.signatures.is_empty() {
-                text += &format!(" {} were signed again.", some(added.signatures.len(), "node"));
+                let nodes = added.signatures.len();
+                text += &format!(" {} {} signed again.", some(nodes, "node"), was(nodes));
             }
             if let Some(reason) = added.reason {
                 text += &format!(" Reason given: {}.", reason.name());

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::os::unix::fs::FileExt;
 
+use crate::hashed::Hashed;
 use ledger::Fault;
 use ledger::formats::tlog::Tile;
 use ledger::ids::AumHash;
 use ledger::limits::RECORD_BYTES;
-use sha2::{Digest, Sha256};
 
 use super::ustar::{self, BadArchive, Member};
 use super::{AUMS, CHECKPOINT, RECORD, VKEYS};
@@ -23,20 +23,6 @@ const SMALL_FILE_BYTES: u64 = 1 << 20;
 enum Bytes {
     File(File),
     Memory(Vec<u8>),
-}
-
-/// Bytes that are hashed as they are read.
-struct Hashed<R> {
-    from: R,
-    hash: Sha256,
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.from.read(out)?;
-        self.hash.update(&out[..read]);
-        Ok(read)
-    }
 }
 
 /// An evidence bundle, indexed.
@@ -90,14 +76,13 @@ impl Bundle {
     }
 
     fn index(&mut self, from: impl Read) {
-        let mut hashed = Hashed { from, hash: Sha256::new() };
+        let mut hashed = Hashed::new(from);
         let walked = ustar::walk(&mut hashed, |member| {
             let offset = member.offset;
             self.file(member).map_err(|what| BadArchive::Format { offset, what })
         });
-        // To the end, also of what is none of ours.
-        let rest = std::io::copy(&mut hashed, &mut std::io::sink());
-        self.sha256 = rest.is_ok().then(|| hashed.hash.finalize().into());
+        // Also what is none of ours.
+        self.sha256 = hashed.finish();
         match walked {
             Ok(()) => {}
             Err(BadArchive::Format { offset, what }) => {

@@ -1,5 +1,7 @@
 //! `audit log`: the timeline.
 
+use std::collections::BTreeSet;
+
 use ledger::ids::{LockKey, NodeKey};
 use serde_json::json;
 
@@ -48,7 +50,14 @@ pub fn log(report: &Report, filter: &LogFilter) -> Result<Answer, NoAnswer> {
     if let Some(limit) = filter.limit {
         wanted.drain(..found.saturating_sub(limit));
     }
-    let text = text(told, &wanted, found);
+    let mut text = text(told, &wanted, found);
+    if let (Some(kind), 0) = (&filter.kind, found) {
+        let kinds: BTreeSet<&str> = told.entries.iter().map(|entry| entry.kind.as_str()).collect();
+        if !kinds.contains(kind.as_str()) {
+            let kinds = Vec::from_iter(kinds).join("\n\t");
+            text.push_str(&format!("It has no event of the kind {kind:?}, but of:\n\t{kinds}\n"));
+        }
+    }
     let entries: Vec<_> = wanted.iter().map(|entry| entry_json(entry)).collect();
     Ok(Answer::new(text, [("found", json!(found)), ("entries", json!(entries))]))
 }

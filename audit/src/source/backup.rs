@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use ledger::Fault;
 use ledger::formats::record_stream::{Broken, End, Head, MAGIC, RecordStream};
 
+use crate::hashed::Hashed;
 use crate::records::Stored;
 
 /// Whether a file that begins so is a backup.
@@ -21,7 +22,7 @@ pub struct Backup {
 }
 
 struct Reading {
-    from: Box<dyn Read + Send>,
+    from: Hashed<Box<dyn Read + Send>>,
     stream: Option<RecordStream>,
     next: u64,
     over: bool,
@@ -43,7 +44,8 @@ impl Backup {
     }
 
     fn of(from: impl Read + Send + 'static) -> Self {
-        let read = Reading { from: Box::new(from), stream: None, next: 0, over: false };
+        let from = Hashed::new(Box::new(from) as Box<dyn Read + Send>);
+        let read = Reading { from, stream: None, next: 0, over: false };
         Backup { read: Mutex::new(read) }
     }
 
@@ -58,6 +60,11 @@ impl Backup {
             let stream = reading.stream.as_ref()?;
             Some((stream.head(), stream.end()?))
         })
+    }
+
+    /// SHA-256 of the whole file, if it can be read to its end.
+    pub(crate) fn sha256(&self) -> Option<[u8; 32]> {
+        self.reading(|reading| reading.from.finish())
     }
 
     fn reading<T>(&self, f: impl FnOnce(&mut Reading) -> T) -> T {
@@ -81,7 +88,7 @@ impl Reading {
         let mut read = |count: usize| {
             // No more than a record's limit is asked for.
             let mut bytes = Vec::with_capacity(count);
-            from.take(count as u64).read_to_end(&mut bytes)?;
+            Read::take(&mut *from, count as u64).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
         let stream = match &mut self.stream {

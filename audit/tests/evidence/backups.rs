@@ -14,6 +14,7 @@ use ledger::ids::AumHash;
 use ledger::lock::signatures::{Unverified, verify_one};
 use ledger::rows::Draft;
 use ledger::testing::{Group, key};
+use sha2::{Digest, Sha256};
 
 use super::history;
 
@@ -70,6 +71,15 @@ fn each_case(cases: usize, check: impl Fn(usize) + Sync) {
             scope.spawn(move || (worker..cases).step_by(workers).for_each(check));
         }
     });
+}
+
+#[test]
+fn a_backups_report_names_the_file_whole_or_cut() {
+    let group = small();
+    let bytes = of(&bytes_of(&group), &group);
+    for bytes in [&bytes[..], &bytes[..bytes.len() / 2]] {
+        assert_eq!(audited(bytes, None).sha256, Some(Sha256::digest(bytes).into()));
+    }
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn asking(
             true => "the daemon's disk is full",
             false => "the group has no quorum",
         };
-        print::note(&format!("Stale: {why}; this is what the daemon that was asked has itself."));
+        print::note(&format!("Stale: {why}; this is what this daemon has itself."));
     }
     done
 }

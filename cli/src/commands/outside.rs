@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use ledger::ids::LockKey;
@@ -169,7 +169,10 @@ pub(super) fn write_new<T: Serialize>(path: &Path, value: &T) -> Result<(), Fail
         |what: &dyn std::fmt::Display| Failure::new(format!("writing {}: {what}", path.display()));
     let text = print::json(value)?;
     let file = OpenOptions::new().write(true).create_new(true).open(path);
-    let mut file = file.map_err(|error| failed(&error))?;
+    let mut file = file.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => failed(&error).remedy("Choose a name that is not there yet."),
+        _ => failed(&error),
+    })?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     written.map_err(|error| {
         // Half a file would only be in the way.

@@ -1,7 +1,7 @@
 //! Keys, files and answers that people type.
 
 use std::fs::{self, File};
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::{BufRead, ErrorKind, IsTerminal, Read, Write};
 use std::path::Path;
 
 use ledger::history::ChangeReason;
@@ -19,13 +19,14 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 /// Bytes of a file that holds a recovery blob in hex, at most.
 const MAX_BLOB_BYTES: u64 = 4 << 20;
 
-/// Splits arguments at commas; empty pieces are dropped.
+/// Splits arguments at commas and spaces; empty pieces are dropped.
 pub(super) fn listed(arguments: &[String]) -> Vec<&str> {
-    arguments
-        .iter()
-        .flat_map(|argument| argument.split(|c: char| c == ',' || c.is_whitespace()))
-        .filter(|piece| !piece.is_empty())
-        .collect()
+    arguments.iter().flat_map(|argument| pieces(argument)).collect()
+}
+
+/// The same of one argument.
+pub(super) fn pieces(argument: &str) -> impl Iterator<Item = &str> {
+    argument.split(|c: char| c == ',' || c.is_whitespace()).filter(|piece| !piece.is_empty())
 }
 
 /// A trusted key with its votes, `tlpub:...` or `tlpub:...?votes`.
@@ -43,9 +44,10 @@ impl Voter {
             None => (text, None),
         };
         private_by_mistake(place, key)?;
-        let key = key
-            .parse::<LockKey>()
-            .map_err(|error| Failure::new(format!("parsing key {place}: {error}")))?;
+        let key = key.parse::<LockKey>().map_err(|error| {
+            Failure::new(format!("parsing key {place}: {error}"))
+                .remedy("Give a public key: tlpub: and 64 hex digits.")
+        })?;
         let votes = match votes {
             None => 1,
             Some(text) => {
@@ -74,7 +76,8 @@ impl Voter {
                 return Err(Failure::new(format!(
                     "key {place} is the same as key {first}: {}",
                     voter.key
-                )));
+                ))
+                .remedy("Give each key once."));
             }
             voters.push((place, voter));
         }
@@ -193,7 +196,10 @@ pub(super) fn bounded_file(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
     let failed =
         |what: &dyn std::fmt::Display| Failure::new(format!("reading {}: {what}", path.display()));
     // A FIFO would block before it could be looked at.
-    let kind = fs::metadata(path).map_err(|error| failed(&error))?;
+    let kind = fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => failed(&error).remedy("Give the name of a file that is there."),
+        _ => failed(&error),
+    })?;
     if !kind.is_file() {
         return Err(failed(&"it is not a regular file"));
     }
@@ -209,12 +215,17 @@ pub(super) fn bounded_file(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
 
 /// One line from stdin, without white space around it.
 pub(super) fn from_stdin() -> Result<Zeroizing<String>, Failure> {
+    Ok(Zeroizing::new(line_from_stdin()?.trim().to_owned()))
+}
+
+/// One line from stdin as it is; without any character if nothing comes any more.
+fn line_from_stdin() -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     let mut stdin = std::io::stdin().lock().take(MAX_FILE_BYTES);
     stdin
         .read_line(&mut text)
         .map_err(|error| Failure::new(format!("reading from stdin: {error}")))?;
-    Ok(Zeroizing::new(text.trim().to_owned()))
+    Ok(text)
 }
 
 /// Whether a question can be asked and answered.
@@ -222,13 +233,16 @@ pub(super) fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
-/// Asks on the terminal; an empty answer means `default`.
+/// Asks on the terminal; an empty answer means `default`, and none at all means no.
 pub(super) fn confirmed(question: &str, default: bool) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     let asked = write!(out, "{question} ").and_then(|()| out.flush());
     asked.map_err(|error| Failure::new(format!("writing to stdout: {error}")))?;
-    let answer = from_stdin()?;
-    Ok(match answer.to_ascii_lowercase().as_str() {
+    let answer = line_from_stdin()?;
+    if answer.is_empty() {
+        return Ok(false);
+    }
+    Ok(match answer.trim().to_ascii_lowercase().as_str() {
         "" => default,
         "y" | "yes" | "sure" => true,
         _ => false,

@@ -5,17 +5,25 @@ use clap::Command;
 
 /// Commands that ask the daemon which listens at the socket.
 const ASK_A_DAEMON: [&str; 5] = ["lock", "node", "authkey", "adopt", "cluster"];
-/// A line with one of these speaks of commands for another machine.
-const ELSEWHERE: [&str; 2] = ["on that node", "on another member"];
+/// A line with one of these speaks of commands for another machine, itself or in the lines below it
+/// that begin with a tab.
+const ELSEWHERE: [&str; 5] =
+    ["on that node", "on another member", "on another machine", "On a signing node", "on a member"];
 
 /// The text, with `socket` (` --socket PATH`) behind each command that asks the daemon and does not
 /// name a socket yet. A command is the program's name, the subcommands that there are, and flags.
 pub(super) fn naming_the_socket(text: &str, definitions: &Command, socket: &str) -> String {
-    text.split_inclusive('\n').map(|line| in_line(line, definitions, socket)).collect()
+    let mut elsewhere = false;
+    let mut line = |line: &str| {
+        elsewhere = ELSEWHERE.iter().any(|words| line.contains(words))
+            || (elsewhere && line.starts_with('\t'));
+        if elsewhere { line.to_owned() } else { in_line(line, definitions, socket) }
+    };
+    text.split_inclusive('\n').map(&mut line).collect()
 }
 
 fn in_line(line: &str, definitions: &Command, socket: &str) -> String {
-    if line.contains(" --socket") || ELSEWHERE.iter().any(|words| line.contains(words)) {
+    if line.contains(" --socket") {
         return line.to_owned();
     }
     let program = format!("{} ", definitions.get_name());
@@ -88,11 +96,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_another_machine_ends_with_its_lines() {
+        let text = "Run this on another machine:\n\tlockstep lock status\nHere:\n\tlockstep lock";
+        let expected = format!("{text} --socket 'a b'");
+        assert_eq!(shown(text), expected);
+    }
+
+    #[test]
     fn other_words_stay_as_they_are() {
         for text in [
             "Start the daemon with 'lockstep serve', or name its socket with --socket.",
             "'lockstep key generate' makes one",
             "'lockstep lock' shows a node's key on that node.",
+            "On a signing node its name is enough:\n\tlockstep lock revoke-keys --cosign MZXW6Y",
+            "ask for a new invitation on a member: lockstep cluster invite",
             "Run 'lockstep lock init --socket s' to turn it on.",
             "Give the file that 'lockstep lock ... --export' wrote.",
             "lockstep is the program; /usr/bin/lockstep lock",

@@ -12,6 +12,7 @@ pub(crate) mod records;
 pub(crate) mod revocations;
 pub(crate) mod signing;
 pub(crate) mod status;
+mod streams;
 mod table;
 
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -39,6 +40,9 @@ pub(crate) fn commands_repeat(socket: String) {
 
 /// Writes to stdout and flushes it: when this returns, whoever reads has it.
 pub(crate) fn stdout(text: &str) -> Result<(), Failure> {
+    if streams::no_stdout() {
+        return Err(Failure::new("writing to stdout: it is closed"));
+    }
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|error| match error.kind() {
@@ -50,6 +54,9 @@ pub(crate) fn stdout(text: &str) -> Result<(), Failure> {
 
 /// Writes to stderr as it is, secrets included.
 pub(crate) fn stderr(text: &str) -> Result<(), Failure> {
+    if streams::no_stderr() {
+        return Err(Failure::new("writing to stderr: it is closed"));
+    }
     let written = std::io::stderr().lock().write_all(text.as_bytes());
     written.map_err(|error| Failure::new(format!("writing to stderr: {error}")))
 }

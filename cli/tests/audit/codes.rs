@@ -148,6 +148,37 @@ fn what_cannot_be_read_is_undecided() {
     assert_eq!(code(&verify_from(["-"], b"")), 3);
 }
 
+/// AUMs alone have no records to go on from: the flag was ignored once, and a shorter export held.
+#[test]
+fn an_export_cannot_be_resumed() {
+    let files = Files::new();
+    let export = files.export("chain-small.json");
+    let memory = files.write("memory", b"");
+    std::fs::remove_file(&memory).unwrap();
+    let output = verify([Path::new("--resume"), &memory, &export]);
+    assert_eq!(code(&output), 2);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("--resume: this source holds AUMs and no records"), "{stderr}");
+    assert!(stderr.contains("--head") && output.stdout.is_empty(), "{stderr}");
+}
+
+#[test]
+fn no_report_is_written_over_its_source() {
+    let files = Files::new();
+    let export = files.export("chain-small.json");
+    let before = std::fs::read(&export).unwrap();
+    let link = export.with_extension("link");
+    std::os::unix::fs::symlink(&export, &link).unwrap();
+    for flag in ["--html", "--sarif"] {
+        for path in [&export, &link] {
+            let output = verify([Path::new(flag), path, &export]);
+            assert_eq!(code(&output), 2, "{flag}");
+            assert!(String::from_utf8(output.stderr).unwrap().contains("over its source"));
+        }
+    }
+    assert_eq!(std::fs::read(&export).unwrap(), before);
+}
+
 #[test]
 fn stdin_is_a_source_like_a_file() {
     for name in ["chain-small.json", "chain-large.limit50.json"] {

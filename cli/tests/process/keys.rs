@@ -166,7 +166,7 @@ fn hostile_key_files_are_refused() {
         ("directory", "directory is not a regular file"),
         ("fifo", "fifo is not a regular file"),
         ("huge", "huge has more than 1024 bytes"),
-        ("open", "open has mode 0644, so others can get at a private key"),
+        ("open", "open has mode 0644, so others can get at the secret in it"),
         ("link", "opening link: "),
         ("binary", "binary holds no tailnet-lock key: it is not text"),
         ("empty", "empty holds no tailnet-lock key: it begins neither"),

@@ -77,13 +77,23 @@ impl fmt::Debug for RecordHash {
 }
 
 /// The fold hash: a chained hash over what each record changed. Replicas that agree on it agree
-/// on every later verdict. Text: 64 lower-case hex digits.
+/// on every later verdict.
+///
+/// Text: RFC 4648 base32, upper case, without padding: 52 characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FoldHash(pub [u8; 32]);
 
+impl FromStr for FoldHash {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        base32("fold hash", 52, text).map(FoldHash)
+    }
+}
+
 impl fmt::Display for FoldHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&HEXLOWER.encode(&self.0))
+        f.pad(&BASE32_NOPAD.encode(&self.0))
     }
 }
 

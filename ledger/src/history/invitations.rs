@@ -67,7 +67,7 @@ impl InvitationRefusal {
             R::Exists(_) => "draw another secret",
             R::BornExpired => "choose a later expiry",
             R::Unknown | R::Used(_) | R::Expired => {
-                "make another invitation (lockstep cluster invite)"
+                "make another invitation (lockstep cluster invite on a member)"
             }
             R::ForAnother(_) => "make an invitation for this key, or for anybody, and approve it",
         })

@@ -448,7 +448,7 @@ impl EventRefusal {
             }
             E::PendingMember(_) => "approve it first (lockstep cluster approve)",
             E::RemovedMember { .. } => {
-                "join again under new keys, with an invitation (lockstep cluster invite)"
+                "join again under new keys, with an invitation (lockstep cluster invite on a member)"
             }
             E::Invitation { why, .. } => return why.remedy(),
             E::TooManyInvitations => "wait until some of them are used or expire",

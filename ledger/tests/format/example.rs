@@ -1,5 +1,6 @@
 //! The histories of section 11.
 
+use data_encoding::HEXLOWER;
 use ledger::history::door::finality::final_point;
 use ledger::history::{
     Acknowledged, AdoptionBegun, Applied, AumsAdded, AuthKeyHash, AuthKeyId, AuthKeyUse,
@@ -46,7 +47,7 @@ impl Example {
     fn seen(&mut self, verdict: Verdict) {
         let Verdict::Sealed(record) = verdict else { panic!("not recorded: {verdict:?}") };
         let fold = &self.group.fold;
-        let (fold_hash, merkle_root) = (fold.fold_hash().to_string(), fold.merkle_root());
+        let (fold_hash, merkle_root) = (HEXLOWER.encode(&fold.fold_hash().0), fold.merkle_root());
         let now = fold.authority();
         let final_aum = now.map(|now| final_point(&self.group.rows, now).unwrap().at);
         let final_aum = final_aum.map(|at| (at.hash, at.height));

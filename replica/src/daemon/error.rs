@@ -99,9 +99,16 @@ impl ServeError {
     /// error does not say itself.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            ServeError::Io { .. } => {
-                Some("make the place writable for the daemon, or choose another")
-            }
+            ServeError::Io { source, .. } => Some(match source.kind() {
+                io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => {
+                    "choose another address (--peer-listen, --health-listen), or stop what listens \
+                     there"
+                }
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    "name a directory with --data-dir"
+                }
+                _ => "make the place writable for the daemon, or choose another",
+            }),
             ServeError::DataDir { .. } => {
                 Some("make it the daemon's own (chown) and nobody else's (chmod 0700)")
             }
@@ -115,15 +122,16 @@ impl ServeError {
             ServeError::Replica(_) => Some(
                 "nothing that was acknowledged is lost; look after the disk and start it again",
             ),
-            ServeError::Invitation { .. } => {
-                Some("put what 'lockstep cluster invite' printed into a file of your own, whole")
-            }
+            ServeError::Invitation { .. } => Some(
+                "put what 'lockstep cluster invite' printed on a member into a file of your \
+                     own, whole",
+            ),
             ServeError::NotLetIn(_) => {
                 Some("ask for a new invitation on a member: lockstep cluster invite")
             }
             ServeError::Removed(_) => Some(
                 "its data directory can still be audited; to come back, join with an empty data \
-                 directory and a new invitation (lockstep cluster invite)",
+                 directory and a new invitation (lockstep cluster invite on a member)",
             ),
             ServeError::InUse { .. }
             | ServeError::Name(_)

@@ -41,7 +41,7 @@ pub enum KeyFileError {
     },
     /// Others may read or write the file or directory.
     #[error(
-        "{} has mode {mode:04o}, so others can get at a private key: find out who could, then \
+        "{} has mode {mode:04o}, so others can get at the secret in it: find out who could, then \
          chmod {want}",
         path.display()
     )]

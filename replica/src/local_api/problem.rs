@@ -117,15 +117,17 @@ impl From<NotPlanned> for Problem {
             | N::NoLockKey
             | N::SignerNotTrusted
             | N::UpdaterNotTrusted
+            | N::KeyNotTrusted(_)
             | N::LastKey
             | N::LastSigner { .. }
             | N::OwnKeyWhileResigning
             | N::OwnNode(_)
             | N::OwnNodeKey(_)
             | N::Refused(_) => StatusCode::CONFLICT,
-            N::SameNodeKey(_) | N::MayNotRotate { .. } | N::SignedForAnotherLock => {
-                StatusCode::CONFLICT
-            }
+            N::AmbiguousNode { .. }
+            | N::SameNodeKey(_)
+            | N::MayNotRotate { .. }
+            | N::SignedForAnotherLock => StatusCode::CONFLICT,
             // Whoever has the key at hand signs again.
             N::SignedForAnotherState => StatusCode::PRECONDITION_FAILED,
             N::OwnKeyMissing(_)

@@ -69,9 +69,12 @@ impl NotBegun {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             NotBegun::Refused { remedy, .. } => Some(remedy),
-            NotBegun::Io { .. } => {
-                Some("Make the place writable for this user, or choose another.")
-            }
+            NotBegun::Io { source, .. } => Some(match source.kind() {
+                io::ErrorKind::NotFound => "Name a file or directory that is there.",
+                io::ErrorKind::IsADirectory => "Name a file, not a directory.",
+                io::ErrorKind::AlreadyExists => "Name one that is not there yet.",
+                _ => "Make the place readable and writable for this user, or choose another.",
+            }),
             NotBegun::Fault(_) | NotBegun::Key(_) => None,
         }
     }

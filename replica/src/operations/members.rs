@@ -52,6 +52,9 @@ pub enum CannotChange {
     /// A learner that does not follow at the moment is to vote.
     #[error("replica {0} cannot be reached: it could not vote")]
     Unreachable(ReplicaId),
+    /// Nobody would be left who votes.
+    #[error("replica {0} is the only one that votes")]
+    OnlyVoter(ReplicaId),
     /// The leadership can only go to a voter.
     #[error("replica {0} does not vote, and only a voter can lead")]
     NotAVoter(ReplicaId),
@@ -69,6 +72,10 @@ impl CannotChange {
             }
             CannotChange::Unreachable(_) => {
                 "start it, or use --force: then it votes as soon as it is back and has caught up"
+            }
+            CannotChange::OnlyVoter(_) => {
+                "let another member vote first (lockstep cluster promote), and wait until it has \
+                 caught up"
             }
             CannotChange::NotAVoter(_) => "promote it first (lockstep cluster promote)",
         }
@@ -207,6 +214,9 @@ fn keeps_quorum(ground: Ground<'_>, seen: &Seen, change: Change) -> Result<(), N
             voters.push(id);
         }
     }
+    if let (Change::VotesNot(id), []) = (change, voters.as_slice()) {
+        return Err(CannotChange::OnlyVoter(id).into());
+    }
     let (here, away): (Vec<_>, Vec<_>) =
         voters.iter().copied().partition(|id| seen.reachable.contains(id));
     let needed = voters.len() / 2 + 1;
@@ -276,6 +286,19 @@ mod tests {
         let late = seen(&[1, 2], &[1, 2]);
         assert!(remove(ground, ReplicaId(3), &late, false).is_ok());
         assert!(remove(ground, ReplicaId(2), &late, false).is_ok());
+    }
+
+    #[test]
+    fn the_only_voter_stays() {
+        let history = history(1);
+        let ground = ground(&history);
+        // The second is on record, and has not caught up.
+        let alone = seen(&[1], &[1]);
+        for plan in [demote, remove] {
+            let planned = plan(ground, ReplicaId(1), &alone, false);
+            let only = CannotChange::OnlyVoter(ReplicaId(1));
+            assert!(matches!(planned, Err(NotPlanned::Group(why)) if why == only));
+        }
     }
 
     #[test]

@@ -79,12 +79,23 @@ pub enum NotPlanned {
     /// AUMs were to be signed by a key that is not trusted.
     #[error("this node does not have a trusted tailnet lock key")]
     UpdaterNotTrusted,
+    /// A key that the daemon does not hold was to sign, and is not trusted.
+    #[error("{0} is no trusted key of the lock")]
+    KeyNotTrusted(LockKey),
     /// The roster has no node with that key.
     #[error("unknown node key: {0} is not in the roster")]
     UnknownNodeKey(NodeKey),
     /// The roster has no such node.
     #[error("the roster has no node {0:?}")]
     UnknownNode(String),
+    /// Two nodes can be meant: one by its name, another one by its number.
+    #[error("node {named} is named {named_by:?}, and another node has that number")]
+    AmbiguousNode {
+        /// What was given.
+        named_by: String,
+        /// The node of that name.
+        named: NodeId,
+    },
     /// The node is the daemon's own.
     #[error("node {0} is this daemon's own machine and stays in the roster as long as it runs")]
     OwnNode(NodeId),
@@ -181,8 +192,14 @@ impl NotPlanned {
             NotPlanned::SignerNotTrusted | NotPlanned::UpdaterNotTrusted => {
                 "ask on a signing node that is trusted (lockstep lock status lists their keys)"
             }
+            NotPlanned::KeyNotTrusted(_) => {
+                "sign with one that is ('lockstep lock status' lists them)"
+            }
             NotPlanned::UnknownNodeKey(_) | NotPlanned::UnknownNode(_) => {
                 "list the nodes (lockstep node list), or add it (lockstep node add)"
+            }
+            NotPlanned::AmbiguousNode { .. } => {
+                "name it by its node key or its stable ID (lockstep node list --json)"
             }
             NotPlanned::LastKey | NotPlanned::LastSigner { .. } => {
                 "use 'lockstep lock disable' to disable tailnet lock instead, or add another \
@@ -249,13 +266,18 @@ impl<'a> Ground<'a> {
         if let Ok(key) = text.parse::<NodeKey>() {
             return self.node_by_key(key);
         }
-        if let Some(node) = roster::by_name(self.rows, text)? {
-            return Ok(node);
-        }
         // No name has a capital letter.
         let number = text.strip_prefix('n').and_then(|rest| rest.strip_suffix("CNTRL"));
-        let id = number.unwrap_or(text).parse().map(NodeId).map_err(|_| unknown())?;
-        roster::node(self.rows, id)?.ok_or_else(unknown)
+        let id = number.unwrap_or(text).parse().map(NodeId).ok();
+        let numbered = id.map(|id| roster::node(self.rows, id)).transpose()?.flatten();
+        match (roster::by_name(self.rows, text)?, numbered) {
+            (Some(named), Some(numbered)) if named.id != numbered.id => {
+                let (named_by, named) = (text.to_owned(), named.id);
+                Err(NotPlanned::AmbiguousNode { named_by, named })
+            }
+            (Some(node), _) | (None, Some(node)) => Ok(node),
+            (None, None) => Err(unknown()),
+        }
     }
 
     fn node_by_key(&self, key: NodeKey) -> Result<Node, NotPlanned> {

@@ -51,6 +51,20 @@ fn plan(
     asked: &Asked,
     context: Context<'_>,
 ) -> Result<Option<Event>, NotPlanned> {
+    plan_for(ground, asked, context).map_err(|error| match error {
+        // It is not this daemon's key.
+        NotPlanned::SignerNotTrusted | NotPlanned::UpdaterNotTrusted => {
+            NotPlanned::KeyNotTrusted(context.signer.public())
+        }
+        other => other,
+    })
+}
+
+fn plan_for(
+    ground: Ground<'_>,
+    asked: &Asked,
+    context: Context<'_>,
+) -> Result<Option<Event>, NotPlanned> {
     let Context { head, own, signer } = context;
     match asked {
         Asked::Modify(order) => {

@@ -64,6 +64,31 @@ fn add_keys(seeds: &[u8]) -> modify::Order {
     modify::Order { add: seeds.iter().map(|s| trusted(*s)).collect(), ..Default::default() }
 }
 
+/// A name of digits once shadowed another node's number: `node remove 2` removed the wrong node.
+#[test]
+fn a_name_that_is_another_nodes_number_names_nobody() {
+    let mut group = Group::new();
+    for (name, byte) in [("a", 1), ("b", 2)] {
+        group.add_node(name, byte);
+    }
+    let id = |group: &Group, name: &str| roster::by_name(&group.rows, name).unwrap().unwrap().id;
+    let (a, b) = (id(&group, "a"), id(&group, "b"));
+    let shadow = group.add_node(&a.to_string(), 3);
+    let find = |text: &str| ground(&group).node(text).map(|node| node.id);
+    assert!(matches!(find(&a.to_string()), Err(NotPlanned::AmbiguousNode { named, .. })
+        if named == shadow));
+    for (text, meant) in [
+        (format!("n{a}CNTRL"), a),
+        ("a".to_owned(), a),
+        (b.to_string(), b),
+        (format!("n{shadow}CNTRL"), shadow),
+        (node_key(2).to_string(), b),
+    ] {
+        assert_eq!(find(&text).unwrap(), meant, "{text}");
+    }
+    assert!(matches!(find("77"), Err(NotPlanned::UnknownNode(_))));
+}
+
 /// The original's bug: the genesis and its signatures were made for nodes as they once were.
 #[test]
 fn an_init_for_an_old_roster_is_refused_whole_and_planned_again() {

@@ -79,7 +79,7 @@ fn tell_of_strangers(shared: &Shared, address: IpAddr) {
         %address, incarnation,
         "somebody expects another replica here, as a member of an earlier incarnation does; none \
          of those can enter this one: stop its daemon, and let the machine join with an empty data \
-         directory and a new invitation (lockstep cluster invite)"
+         directory and a new invitation (lockstep cluster invite on a member)"
     );
 }
 

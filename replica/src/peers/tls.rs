@@ -77,7 +77,7 @@ pub enum TlsError {
         "whoever listens there holds another member key than is on record here; if the group was \
          restored or recovered meanwhile, it goes on in a new incarnation, which nobody of the \
          earlier one can enter: stop this daemon, and join with an empty data directory and a new \
-         invitation (lockstep cluster invite)"
+         invitation (lockstep cluster invite on a member)"
     )]
     OtherKey,
     /// The other end has ended the handshake, mostly because it wants to see another key.

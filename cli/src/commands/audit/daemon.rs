@@ -9,7 +9,7 @@ use audit::{
     verify_aums,
 };
 use ledger::Fault;
-use ledger::history::{FoldHash, RecordHash};
+use ledger::history::RecordHash;
 use replica::local_api::bodies::{Identity, RecordLine};
 use replica::local_api::client::{Client, ClientError};
 use tokio::runtime::Runtime;
@@ -68,11 +68,10 @@ fn ours(
 
 /// What a daemon says of its last record.
 fn claimed(identity: &Identity) -> Option<Claimed> {
-    let fold_hash = data_encoding::HEXLOWER.decode(identity.fold_hash.as_bytes()).ok()?;
     Some(Claimed {
         index: identity.record_index,
         hash: identity.record_hash.parse().ok()?,
-        fold_hash: FoldHash(fold_hash.try_into().ok()?),
+        fold_hash: identity.fold_hash.parse().ok()?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! `audit verify`: a source in, a verdict out.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use audit::accept::{self, Acceptances};
 use audit::notebook::{BadNotebook, Notebook};
 use audit::policy::{self, Policy};
 use audit::report::Report;
+use audit::source::Kind;
 use audit::trust_anchor::Anchors;
 use audit::verdict::Demands;
 use audit::{Audited, Options, Progress, compare_replicas};
@@ -37,6 +39,9 @@ pub(super) fn run(args: Verify) -> ExitCode {
         Err(failure) => return usage(failure),
     };
     let compare = !args.replica.is_empty();
+    if let Some(failure) = overwrites(&args) {
+        return usage(failure);
+    }
     let mut audited = source::audit(&args.source, beside, &options, compare);
     if compare {
         let of = |path: &std::path::PathBuf| source::audit(path, None, &options, true);
@@ -46,6 +51,13 @@ pub(super) fn run(args: Verify) -> ExitCode {
         }
     }
     let Audited { report, kept, .. } = audited;
+    let of_aums = [Kind::Tailscaled, Kind::LogJson, Kind::StateDir, Kind::Cbor];
+    if notebook.is_some() && report.kind.is_some_and(|kind| of_aums.contains(&kind)) {
+        let what =
+            "--resume: this source holds AUMs and no records, and is checked whole each time";
+        let remedy = "Leave it out. --head HASH says whether it still has what was its head once.";
+        return usage(Failure::usage(what).remedy(remedy));
+    }
     let shown = show(&report, &args).and_then(|()| {
         // Only a history that holds and is the one that was named is remembered.
         match (&mut notebook, report.end()) {
@@ -64,6 +76,19 @@ pub(super) fn run(args: Verify) -> ExitCode {
             ExitCode::from(UNDECIDABLE)
         }
     }
+}
+
+/// A report must not take the place of what it is about.
+fn overwrites(args: &Verify) -> Option<Failure> {
+    let file = |path: &Path| fs::metadata(path).ok().map(|it| (it.dev(), it.ino()));
+    let sources: Vec<_> = args.replica.iter().chain([&args.source]).map(|it| file(it)).collect();
+    let written = [&args.sarif, &args.html].into_iter().flatten();
+    let over = written.into_iter().find(|path| {
+        let there = file(path);
+        there.is_some() && sources.contains(&there)
+    })?;
+    let what = format!("{}: the report would be written over its source", over.display());
+    Some(Failure::usage(what).remedy("Give the report a file of its own."))
 }
 
 fn options<'a>(

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use audit::dates::date_time;
+use audit::dates::{date_time, rfc3339};
 use audit::notebook::Notebook;
 use audit::report::Report;
 use audit::trust_anchor::Anchors;
@@ -167,7 +167,7 @@ fn remembered(path: Option<&Path>) -> Result<Memory, Failure> {
 /// Prints an alert, and gives it to the command that was named.
 fn tell(args: &AuditWatch, alert: &Value, report: &Report, now_ms: u64) -> Result<(), Failure> {
     let mut alert = alert.clone();
-    alert["time"] = json!(date_time(now_ms));
+    alert["time"] = json!(rfc3339(now_ms));
     alert["source"] = json!(report.source);
     alert["verdict"] = json!(report.verdict.to_string());
     let line = alert.to_string();
@@ -176,7 +176,7 @@ fn tell(args: &AuditWatch, alert: &Value, report: &Report, now_ms: u64) -> Resul
         print::stdout(&format!("{line}\n"))?;
     } else {
         let what = alert["id"].as_str().unwrap_or("silence");
-        let (time, severity, message) = (text("time"), text("severity"), text("message"));
+        let (time, severity, message) = (date_time(now_ms), text("severity"), text("message"));
         print::stdout(&format!("{time} {severity} {what}: {}\n", print::line(&message)))?;
     }
     if let Some(program) = &args.exec

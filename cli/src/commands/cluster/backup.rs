@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use ledger::formats::record_stream::{End, Head};
-use ledger::history::FoldHash;
 use replica::offline::NotBegun;
 use replica::offline::backup::BackupWriter;
 use serde::Serialize;
@@ -33,6 +32,10 @@ struct Shown {
 }
 
 pub(super) fn run(args: &Backup, session: &Session) -> Result<(), Failure> {
+    if args.file.as_os_str() == "-" {
+        return Err(Failure::usage("-: a backup goes to a file, which is synced")
+            .remedy("Give its name; ./- is a file of this name."));
+    }
     let client = session.reading(args.read);
     let identity = session.wait(client.identity())?;
     let stale = session.client.was_stale();
@@ -45,8 +48,7 @@ pub(super) fn run(args: &Backup, session: &Session) -> Result<(), Failure> {
         ));
     }
     let odd = || Failure::new("the daemon says of its records what makes no sense");
-    let fold = data_encoding::HEXLOWER.decode(identity.fold_hash.as_bytes()).ok();
-    let fold = fold.and_then(|bytes| bytes.try_into().ok()).map(FoldHash).ok_or_else(odd)?;
+    let fold = identity.fold_hash.parse().map_err(|_| odd())?;
     let hash = identity.record_hash.parse().map_err(|_| odd())?;
     let cluster = identity.cluster_id.parse().map_err(|_| odd())?;
     let incarnation = identity.incarnation;

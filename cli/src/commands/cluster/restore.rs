@@ -29,7 +29,8 @@ pub(super) fn run(args: &Restore, global: Global) -> Result<(), Failure> {
     let survey = survey.map_err(|error| not_begun(&error))?;
     let undone = Undone::of(&survey, &theirs);
     let file = args.file.display().to_string();
-    let text = undone.text(&file, &survey);
+    let dir = print::line(&config.data_dir.display().to_string());
+    let text = format!("{}The new incarnation goes to {dir}.\n", undone.text(&file, &survey));
     if !agreed(&args.begin, &text, undone.document(&survey), "Restore this backup?")? {
         return Ok(());
     }

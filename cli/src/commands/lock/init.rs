@@ -56,7 +56,8 @@ fn init(args: &Init, request: &Request, session: &Session) -> Result<Option<Done
         return Ok(Some(Done { receipt, node: None }));
     }
     if status.enabled {
-        return Err(Failure::new("tailnet lock is already enabled"));
+        return Err(Failure::new("tailnet lock is already enabled")
+            .remedy("'lockstep lock status' shows it; 'lockstep lock add' adds keys."));
     }
     let plan = plan?;
     let support = plan.support.then(|| escrow(session)).transpose()?;

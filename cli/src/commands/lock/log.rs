@@ -54,6 +54,9 @@ fn no_log(session: &Session) -> Result<Failure, Failure> {
             off.remedy(format!("A past lock can be read with --epoch: '{line}'."))
         }
         Off::SetAside => set_aside(session),
-        Off::Never | Off::Untold => off,
+        Off::Never | Off::Untold => {
+            let line = format!("lockstep lock init{}", session.socket_words());
+            off.remedy(format!("Run '{line}' to turn it on."))
+        }
     })
 }

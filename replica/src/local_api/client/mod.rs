@@ -9,6 +9,7 @@ mod reading;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use http_body_util::{BodyExt, Full, Limited};
@@ -22,6 +23,10 @@ use tokio::net::UnixStream;
 use super::bodies::ErrorBody;
 use super::headers;
 
+/// How long an answer is waited for. A daemon gives up earlier whatever it waits for itself.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What may take longer: a command of the operator's puts secrets away first.
+const INIT: &str = "tka/init";
 /// Bytes of an answer, at most.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
 
@@ -166,6 +171,7 @@ pub struct Client {
     stale: Arc<AtomicBool>,
     /// Whether one was so because the daemon's disk is full.
     full: Arc<AtomicBool>,
+    patience: Duration,
 }
 
 impl Client {
@@ -177,6 +183,7 @@ impl Client {
             local: false,
             stale: Arc::default(),
             full: Arc::default(),
+            patience: PATIENCE,
         }
     }
 
@@ -300,7 +307,15 @@ impl Client {
         let request = request
             .body(Full::new(Bytes::from(body)))
             .map_err(|e| ClientError::Unexpected { path: path.to_owned(), what: e.to_string() })?;
-        let response = sender.send_request(request).await.map_err(|e| transport(&e))?;
+        let sent = sender.send_request(request);
+        let answered = if path == INIT {
+            sent.await
+        } else {
+            let answered = tokio::time::timeout(self.patience, sent).await;
+            let hangs = |_| transport(&format!("no answer within {} s", self.patience.as_secs()));
+            answered.map_err(hangs)?
+        };
+        let response = answered.map_err(|e| transport(&e))?;
 
         if response.headers().contains_key(headers::TAILSCALED) {
             self.tailscaled.store(true, Ordering::Relaxed);
@@ -366,6 +381,18 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A command waited for ever for a daemon that was stopped.
+    #[tokio::test]
+    async fn a_daemon_that_hangs_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        // The system takes the connection; nobody answers.
+        let _listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let client = Client { patience: Duration::from_millis(10), ..Client::new(&socket) };
+        let hangs = client.get::<serde_json::Value>("status").await.unwrap_err();
+        assert!(hangs.outcome_unknown() && hangs.to_string().contains("no answer"), "{hangs}");
+    }
 
     #[test]
     fn escapes_what_a_query_cannot_hold() {

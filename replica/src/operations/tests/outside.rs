@@ -128,6 +128,10 @@ fn nodes_are_signed_and_rotated_elsewhere() {
     assert!(error.ends_with("by its signature no key may"), "{error}");
     assert!(matches!(refused("b", 2, 2), NotPlanned::SameNodeKey(_)));
     assert!(matches!(refused("c", 60, 2), NotPlanned::UnknownNode(_)));
+    // It is not this daemon's key that is not trusted.
+    let asked = Asked::Sign(vec![(node_key(2), None)]);
+    let stranger = Draft::plan(ground(&group), &asked, key(8).public(), OWN, None).unwrap_err();
+    assert!(matches!(stranger, NotPlanned::KeyNotTrusted(who) if who == key(8).public()));
     // A trusted key signs directly what it may not rotate.
     let asked = Asked::Rotate("b".into(), node_key(61));
     assert_eq!(draft(&group, &asked, 2).signatures()[0].depth(), 1);
@@ -154,7 +158,7 @@ fn what_was_signed_on_another_head_is_asked_for_again_or_refused() {
     let plan = Draft::plan(ground(&group), &asked, key(2).public(), OWN, Some(nowhere));
     assert!(matches!(plan, Err(NotPlanned::SignedForAnotherLock)), "{plan:?}");
     let plan = Draft::plan(ground(&group), &asked, key(8).public(), OWN, None);
-    assert!(matches!(plan, Err(NotPlanned::UpdaterNotTrusted)), "{plan:?}");
+    assert!(matches!(plan, Err(NotPlanned::KeyNotTrusted(_))), "{plan:?}");
 }
 
 #[test]

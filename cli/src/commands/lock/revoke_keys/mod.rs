@@ -54,6 +54,10 @@ impl Which {
         let bytes = match HEXLOWER_PERMISSIVE.decode(word.as_bytes()) {
             Ok(bytes) => bytes,
             Err(_) if is_name => return Ok(Which::Name(word.to_owned())),
+            Err(_) if (1..*NAME.start()).contains(&word.len()) => {
+                return Err(Failure::new(format!("{word:?} is too short for a revocation's name"))
+                    .remedy(EXPECTED));
+            }
             Err(error) => {
                 return Err(Failure::new(format!("parsing hex: {error}")).remedy(EXPECTED));
             }
@@ -85,7 +89,7 @@ impl Which {
     }
 }
 
-const EXPECTED: &str = "Give the blob that an earlier step printed, or the first characters of a \
+const EXPECTED: &str = "Give the blob that an earlier step printed, or the first 6 characters of a \
                         revocation's name ('lockstep lock revoke-keys --cosign' lists them).";
 
 /// How far it went.
@@ -284,7 +288,7 @@ mod tests {
             assert!(name(word), "{word}");
         }
         for (word, what) in [
-            ("xyz", "parsing hex: "),
+            ("xyz", "\"xyz\" is too short for a revocation's name"),
             ("", "decoding recovery AUM: "),
             ("ffff", "decoding recovery AUM: "),
             ("a0", "decoding recovery AUM: "),

@@ -50,7 +50,9 @@ fn next_steps(revocation: &RevocationBody, session: &Session) -> String {
     );
     if revocation.state == "ready" {
         let socket = session.socket_words();
-        steps.push_str(&format!("\n\tlockstep lock revoke-keys --finish {name}{socket}"));
+        steps.push_str(&format!(
+            "\nIt can be finished:\n\tlockstep lock revoke-keys --finish {name}{socket}"
+        ));
     }
     steps
 }

@@ -11,7 +11,7 @@ use super::Session;
 use crate::args::SignWith;
 use crate::commands::change::{Done, Request};
 use crate::commands::outside::{self, With};
-use crate::commands::words::{node_key, rotation_key};
+use crate::commands::words::{node_key, pieces, rotation_key};
 use crate::exit::{Code, Failure};
 use crate::print;
 
@@ -175,6 +175,16 @@ fn json_of(one: &Signed) -> Value {
 
 /// Reads the words: a node key, then its rotation key or the next node key.
 fn pairs(words: &[Zeroizing<String>]) -> Result<Vec<Pair>, Failure> {
+    let mut all: Vec<&str> = Vec::new();
+    for word in words {
+        let before = all.len();
+        all.extend(pieces(word));
+        if all.len() == before {
+            // An empty file is no key either.
+            all.push(word);
+        }
+    }
+    let words = all;
     if words.is_empty() {
         return Err(Failure::new(
             "usage: lockstep lock sign <node-key> [<rotation-key>] [<node-key> \
@@ -228,7 +238,10 @@ mod tests {
         let pair = |node_key, rotation| Pair { node_key, rotation };
         assert_eq!(parsed(&[&a]).unwrap(), [pair(one, None)]);
         assert_eq!(parsed(&[&a, &r, &b]).unwrap(), [pair(one, Some(rotation)), pair(two, None)]);
-        assert_eq!(parsed(&[&a, &b, &r]).unwrap(), [pair(one, None), pair(two, Some(rotation))]);
+        let both = [pair(one, None), pair(two, Some(rotation))];
+        assert_eq!(parsed(&[&a, &b, &r]).unwrap(), both);
+        assert_eq!(parsed(&[&format!("{a},{b} "), &r]).unwrap(), both);
+        assert_eq!(parsed(&[&format!(" {a}, {b} {r},")]).unwrap(), both);
     }
 
     #[test]
@@ -238,6 +251,7 @@ mod tests {
         let zero = format!("tlpub:{zeros}");
         for (words, what) in [
             (vec![], "usage: "),
+            (vec![","], "decoding node-key: "),
             (vec![r.as_str()], "decoding node-key: "),
             (vec![&a, "x"], "decoding rotation-key: "),
             (vec![&a, &r, &r], "decoding node-key 2: "),
