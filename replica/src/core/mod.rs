@@ -8,6 +8,8 @@ pub mod applier;
 mod catch_up;
 mod conf_change;
 mod configuration;
+#[cfg(test)]
+mod hostile;
 mod leases;
 mod members;
 mod peers;

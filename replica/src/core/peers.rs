@@ -47,6 +47,9 @@ pub enum Misbehaviour {
     Lease,
 }
 
+/// The highest index of a snapshot. No log gets there by entries, and none behind it to the end of all
+/// numbers.
+const SNAPSHOT_INDEX: u64 = 1 << 60;
 /// Bytes of a read's name.
 const NAME_BYTES: usize = 16;
 
@@ -155,7 +158,7 @@ impl<S: Storage> Receiver<'_, S> {
 fn check_snapshot(message: &Message) -> Result<(), Misbehaviour> {
     let meta = message.get_snapshot().get_metadata();
     let group = configuration::group_of(meta.get_conf_state());
-    let sound = meta.index > 0
+    let sound = (1..=SNAPSHOT_INDEX).contains(&meta.index)
         && (1..=message.term).contains(&meta.term)
         && catch_up::target(message).is_some()
         && configuration::check(&group).is_ok();

@@ -331,6 +331,9 @@ impl Core {
         // Nobody else can vote or lead: there is nothing to wait for.
         let alone = self.raft.raft.prs().is_singleton() && self.raft.raft.promotable();
         if alone && self.raft.raft.state == StateRole::Follower {
+            if self.is_unwritten() {
+                return Ok(());
+            }
             self.raft.campaign().map_err(|e| Fault::from_error("stand for election", e))?;
         } else {
             self.raft.tick();
@@ -344,6 +347,13 @@ impl Core {
             out.push(Output::CatchUp(None, ahead));
         }
         self.follow_records()
+    }
+
+    /// Whether entries of this member's log are not written yet. raft-rs stops with a panic if it is
+    /// elected meanwhile: it asks for votes only behind that write.
+    fn is_unwritten(&self) -> bool {
+        let log = &self.raft.raft.raft_log;
+        log.persisted < log.last_index()
     }
 
     fn give_up_snapshots(&mut self) {
@@ -393,6 +403,14 @@ impl Core {
             }
         }
         match message.get_msg_type() {
+            // Nobody has been asked for a vote yet.
+            MessageType::MsgTimeoutNow
+            | MessageType::MsgRequestVoteResponse
+            | MessageType::MsgRequestPreVoteResponse
+                if self.is_unwritten() =>
+            {
+                return Ok(());
+            }
             // Whoever sends it follows an older leader than we do.
             MessageType::MsgReadIndexResp if raft.leader_id != from.0 => return Ok(()),
             // Its entries would have to be applied before the records are complete.
