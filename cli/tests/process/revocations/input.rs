@@ -59,7 +59,8 @@ fn hostile_blobs_are_neither_signed_nor_finished() {
         (forged, "invalid signature"),
         (strange, "not trusted at its fork point"),
         ("FF".repeat(40), "decoding recovery AUM: "),
-        ("xyz".into(), "parsing hex: "),
+        ("xyz".into(), "too short for a revocation's name"),
+        ("not-a-name".into(), "parsing hex: "),
         ("NOSUCHNAME".into(), "no revocation that waits for signatures begins with"),
     ];
     for (word, what) in &cases {
