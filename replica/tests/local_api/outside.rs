@@ -178,7 +178,7 @@ async fn what_was_not_signed_for_this_is_refused() {
     let stranger = order(&key(8), add(&[key(3).public()]));
     let (status, text) = refused(daemon.client.unsigned(&stranger, &Asked::default()).await);
     assert_eq!(status, 409);
-    assert!(text.contains("does not have a trusted tailnet lock key"), "{text}");
+    assert!(text.contains("is no trusted key of the lock"), "{text}");
     let mut forged = request;
     forged.signer = key(8).public().to_tlpub();
     let forged = forged.sign(&key(8)).unwrap();
