@@ -15,7 +15,7 @@ use super::tls::TlsError;
 /// What happens on the links.
 ///
 /// Events wait without a bound of their own, but what causes them has one: messages by
-/// [`Limits::inbox_kib`] of each peer, the others by the pauses between tries and by the places
+/// [`Limits::inbox_kib`](super::Limits::inbox_kib) of each peer, the others by the pauses between tries and by the places
 /// that connections have.
 #[derive(Debug)]
 pub enum Event {
@@ -33,7 +33,7 @@ pub enum Event {
     /// A peer broke the protocol. Its connection is closed; it may come back.
     Misbehaved(ReplicaId, Violation),
     /// Somebody wants to join, and knows no more than where. Drop it to turn it away; it has its
-    /// place among [`Limits::joiners`] until then, so let it prove soon that it was invited.
+    /// place among [`Limits::joiners`](super::Limits::joiners) until then, so let it prove soon that it was invited.
     Joiner(Box<JoinStream>),
 }
 
