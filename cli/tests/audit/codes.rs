@@ -153,8 +153,7 @@ fn what_cannot_be_read_is_undecided() {
 fn an_export_cannot_be_resumed() {
     let files = Files::new();
     let export = files.export("chain-small.json");
-    let memory = files.write("memory", b"");
-    std::fs::remove_file(&memory).unwrap();
+    let memory = export.with_file_name("memory");
     let output = verify([Path::new("--resume"), &memory, &export]);
     assert_eq!(code(&output), 2);
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -45,7 +45,7 @@ pub(super) struct Kept {
     pub(super) requests: u64,
     /// Ticks since the start.
     pub(super) ticks: u64,
-    /// When each member's wish that another replica leads was followed last.
+    /// When each member's wish that another replica leads was followed, lately.
     pub(super) wished: BTreeMap<ReplicaId, u64>,
     /// The tick at which it was last said that the clock is too far from the leader's.
     pub(super) clock_told: Option<u64>,

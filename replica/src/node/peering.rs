@@ -235,8 +235,8 @@ impl<D: Disk> Loop<D> {
     /// over nothing is proposed: so only now and then, and only to one that is there.
     fn may_hand_over(&mut self, from: ReplicaId, to: Option<ReplicaId>) -> bool {
         let ticks = self.kept.ticks;
-        let lately = self.kept.wished.get(&from);
-        if lately.is_some_and(|at| ticks.saturating_sub(*at) < WISH_TICKS)
+        self.kept.wished.retain(|_, at| ticks.saturating_sub(*at) < WISH_TICKS);
+        if self.kept.wished.contains_key(&from)
             || to.is_some_and(|to| !self.core.status().active.contains(&to))
         {
             tracing::debug!(%from, "a wish that another replica leads is not followed");

@@ -337,20 +337,7 @@ mod tests {
     }
 
     fn raft() -> impl Strategy<Value = Message> {
-        let kinds = [
-            MessageType::MsgAppend,
-            MessageType::MsgAppendResponse,
-            MessageType::MsgRequestVote,
-            MessageType::MsgRequestVoteResponse,
-            MessageType::MsgSnapshot,
-            MessageType::MsgHeartbeat,
-            MessageType::MsgHeartbeatResponse,
-            MessageType::MsgTimeoutNow,
-            MessageType::MsgReadIndex,
-            MessageType::MsgReadIndexResp,
-            MessageType::MsgRequestPreVote,
-            MessageType::MsgRequestPreVoteResponse,
-        ];
+        let kinds = raft_codec::KINDS.map(|(kind, _)| kind);
         let numbers = prop::array::uniform7(any::<u64>());
         let rest = (any::<bool>(), any::<i64>(), bytes(64), prop::collection::vec(entry(), 0..4));
         let group = (members(), members(), members(), members(), any::<bool>());

@@ -24,7 +24,7 @@ const GROUP_MEMBERS: usize = 4096;
 const CONTEXT_BYTES: usize = 64;
 
 /// What members send each other, and its number.
-const KINDS: [(MessageType, u64); 12] = [
+pub(super) const KINDS: [(MessageType, u64); 12] = [
     (MessageType::MsgAppend, 3),
     (MessageType::MsgAppendResponse, 4),
     (MessageType::MsgRequestVote, 5),
