@@ -80,13 +80,12 @@ impl LogTail {
     /// entries from which they came, they come from those after that.
     pub(crate) fn skip_to(&mut self, records: impl Iterator<Item = Record>) {
         for record in records {
+            if self.is_from_others(&record) {
+                self.stop();
+                return;
+            }
             match self.next_in_row(&record) {
                 Some(place) => self.matched(place, &record),
-                None if self.is_certain() && self.log.ahead().is_some() => {
-                    // From there on they came from the others.
-                    self.stop();
-                    return;
-                }
                 None => {}
             }
         }
@@ -101,23 +100,24 @@ impl LogTail {
         record: &Record,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
-        match self.standing {
-            Standing::Silent => return Ok(()),
-            Standing::InRow(_) => return self.attempt(fold, rows, record, findings),
-            Standing::Certain => {}
-        }
-        let place = self.place(record);
-        if self.log.ahead().is_some() && !place.is_some_and(|place| self.log.is_applied(place)) {
-            // From here on the records came from the others. What was applied is accounted for.
-            for passed in self.next..self.log.len() {
-                if self.log.is_applied(passed) {
-                    self.passed_over(passed, fold, rows, findings)?;
+        if self.is_from_others(record) {
+            // What was applied is accounted for.
+            if self.is_certain() {
+                for passed in self.next..self.log.len() {
+                    if self.log.is_applied(passed) {
+                        self.passed_over(passed, fold, rows, findings)?;
+                    }
                 }
             }
             self.stop();
             return Ok(());
         }
-        let Some(place) = place else {
+        match self.standing {
+            Standing::Silent => return Ok(()),
+            Standing::InRow(_) => return self.attempt(fold, rows, record, findings),
+            Standing::Certain => {}
+        }
+        let Some(place) = self.place(record) else {
             let message =
                 "the replica's log has no entry from which this record came, in its place";
             findings.push(Finding::new(&RECORD_UNLOGGED, message).record(record.index()));
@@ -225,6 +225,11 @@ impl LogTail {
         places.get(places.partition_point(|place| *place < self.next)).copied()
     }
 
+    /// Whether this record came from the others, ahead of the log, as all behind it did.
+    fn is_from_others(&self, record: &Record) -> bool {
+        self.log.ahead().is_some_and(|ahead| record.index() > ahead.record)
+    }
+
     fn is_certain(&self) -> bool {
         self.standing == Standing::Certain
     }
@@ -242,7 +247,7 @@ impl LogTail {
         rows: &dyn Rows,
         findings: &mut Vec<Finding>,
     ) -> Result<Rest, Fault> {
-        let fetching = self.log.ahead().map(|ahead| ahead.record.record);
+        let fetching = self.log.ahead().map(|ahead| ahead.record);
         let fetching = fetching.filter(|last| *last >= fold.next_index());
         let rest = Rest { waiting: self.log.waiting(), fetching };
         if fetching.is_some() {

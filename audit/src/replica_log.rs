@@ -153,7 +153,7 @@ impl ReplicaLog {
         self.whole && !self.entries.is_empty()
     }
 
-    /// How far the records are, or will be, ahead of the log.
+    /// What the log has led to, if that is not the last record.
     pub(crate) fn ahead(&self) -> Option<Ahead> {
         self.ahead
     }

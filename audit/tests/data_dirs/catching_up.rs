@@ -4,19 +4,15 @@
 use audit::verdict::Verdict;
 use audit::{Options, verify_data_dir};
 use ledger::history::Record;
-use ledger::rows::raft::{
-    AHEAD, APPLIED, Ahead, RAFT_LOG, RAFT_STATE, RecordPointer, applied_row, log_key,
-};
+use ledger::rows::raft::{AHEAD, APPLIED, Ahead, RAFT_LOG, RAFT_STATE, applied_row, log_key};
 use ledger::testing::Group;
 
 use super::directory::{Directory, Row, entry_of, last_entry, log_rows};
 use super::history::history;
 
-/// The row that says that records up to the last one of a group are in its place, or will be.
-pub(super) fn ahead(group: &Group, last: &Record) -> Row {
-    let (record, hash, fold) = (last.index(), last.hash().0, group.fold.fold_hash().0);
-    let record = RecordPointer { record, hash, fold };
-    let row = Ahead { index: entry_of(last.index()), record }.to_row();
+/// The row that says that a log, applied up to that entry, has led to that record and no further.
+pub(super) fn ahead(index: u64, last: &Record) -> Row {
+    let row = Ahead { index, record: last.index(), hash: last.hash().0 }.to_row();
     (RAFT_STATE, AHEAD.to_vec(), Some(row))
 }
 
@@ -45,7 +41,7 @@ fn records_that_came_from_the_others_need_no_log() {
     // Without a word about it somebody has put them there.
     let (verdict, code, ids) = found(&directory);
     assert_eq!((verdict, code, ids), (Verdict::Broken, 1, vec!["record.unlogged"]));
-    directory.write(&[ahead(&group, last)]);
+    directory.write(&[ahead(entry_of(applied as u64), &records[applied])]);
     assert_eq!(found(&directory), (Verdict::Holds, 0, vec![]));
     // The log may have some of their entries, which are never applied again.
     let not_applied = (RAFT_STATE, APPLIED.to_vec(), Some(applied_row(entry_of(applied as u64))));
@@ -70,7 +66,7 @@ fn records_that_are_yet_to_be_fetched_were_not_taken_out() {
     directory.write_files(last_entry(&group));
     let (verdict, code, ids) = found(&directory);
     assert_eq!((verdict, code, ids), (Verdict::Broken, 1, vec!["record.missing"]));
-    directory.write(&[ahead(&group, records.last().unwrap())]);
+    directory.write(&[ahead(last_entry(&group), records.last().unwrap())]);
     let (verdict, code, ids) = found(&directory);
     assert_eq!((verdict, code, ids), (Verdict::Undecidable, 3, vec!["source.unreadable"]));
     let report = verify_data_dir("dir", directory.path(), &Options::default());

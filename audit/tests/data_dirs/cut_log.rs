@@ -229,8 +229,7 @@ fn what_was_refused_before_the_others_went_on_is_not_missing() {
     let (first, second) = (*first, *second);
     let directory = Directory::of(&group);
     write_log(&directory, &group, &[first, refused, second, refused]);
-    let last = group.records().last().unwrap().clone();
-    directory.write(&[ahead(&group, &last)]);
+    directory.write(&[ahead(entry_of(FROM) + 3, before.last().unwrap())]);
     let report = audit(&directory);
     assert_eq!(report.exit_code, 0, "{:?}", report.findings);
     let report = desk.audit(&directory);
@@ -239,8 +238,7 @@ fn what_was_refused_before_the_others_went_on_is_not_missing() {
     group.apply(node("next".into(), 1000));
     let directory = Directory::of(&group);
     write_log(&directory, &group, &[first, refused, second, refused]);
-    let last = group.records().last().unwrap().clone();
-    directory.write(&[ahead(&group, &last)]);
+    directory.write(&[ahead(entry_of(FROM) + 3, before.last().unwrap())]);
     let report = desk.audit(&directory);
     assert_eq!(report.exit_code, 0, "{:?}", report.findings);
 }

@@ -11,7 +11,7 @@
 //! | | `neighbours` | [[replica ID, member key, address or null]...]: whom a replica that has just joined can ask |
 //! | | `writes` | how many writes to the log were synced, in all the replica's life; written with each |
 //! | | `heads` | [[replica ID, head]...]: the newest signed head of each of the others, bytes as on the wire |
-//! | | `ahead` | [log index, record index, record hash, fold hash]; there while records are ahead of the log |
+//! | | `ahead` | [applied index, record index, record hash]: the last record that the log has led to; there while that is not the last one |
 //!
 //! These tables are this replica's own: they are neither derived from the records nor part of
 //! the history.
@@ -261,32 +261,35 @@ impl RecordPointer {
     }
 }
 
-/// How far records are ahead of the log: a replica that had fallen behind took them from its peers.
+/// What a log, applied up to there, has led to, while that is not what the records are.
 ///
-/// What entries up to `index` did is in the records up to `record`. So they are never applied
-/// again, and none behind them before the records are complete.
+/// Records are ahead of the log if a replica that had fallen behind took them from its peers: the
+/// entries from which they came are counted then, and not applied again. They are missing if damaged
+/// ones could not be read: they are fetched before anything is applied on top of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ahead {
-    /// The log index.
+    /// The log index, which is the applied one.
     pub index: u64,
-    /// The last record of it.
-    pub record: RecordPointer,
+    /// The last record that came from the log up to there.
+    pub record: u64,
+    /// Its hash.
+    pub hash: [u8; 32],
 }
 
 impl Ahead {
     /// As a row.
     pub fn to_row(&self) -> Vec<u8> {
         let mut out = Writer::new();
-        out.array(4).uint(self.index);
-        self.record.write(&mut out);
+        out.array(3).uint(self.index).uint(self.record).bytes(&self.hash);
         out.into_bytes()
     }
 
     /// From a row.
     pub fn from_row(row: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(row);
-        reader.array_of(4)?;
-        let ahead = Ahead { index: reader.uint()?, record: RecordPointer::read(&mut reader)? };
+        reader.array_of(3)?;
+        let (index, record) = (reader.uint()?, reader.uint()?);
+        let ahead = Ahead { index, record, hash: reader.fixed()? };
         reader.close();
         reader.finish()?;
         Ok(ahead)
@@ -430,7 +433,7 @@ mod tests {
         assert_eq!(Neighbour::from_row(&Neighbour::to_row(&neighbours)), Ok(neighbours));
         let heads = vec![PeerHead { replica: 3, head: vec![1, 2] }];
         assert_eq!(PeerHead::from_row(&PeerHead::to_row(&heads)), Ok(heads));
-        let ahead = Ahead { index: 12, record };
+        let ahead = Ahead { index: 12, record: 7, hash: [7; 32] };
         assert_eq!(Ahead::from_row(&ahead.to_row()), Ok(ahead));
         assert_eq!(applied_from_row(&applied_row(9)), Ok(9));
         let position = Position { index: 5, term: 2 };

@@ -2,233 +2,212 @@
 //!
 //! A leader whose window does not reach back to what a member lacks sends a snapshot: the place of
 //! a record and the log index that led to it. raft-rs replaces log and configuration the moment
-//! that it steps such a message, so it is held back until the records are there. They are written
-//! as they come; from the first of them on, what the log up to that index says must not be applied
-//! again, which a row beside them says as well ([`Ahead`]).
+//! that it steps such a message, so it is held back until the records are there. Its index is one
+//! member's word, which counts for nothing before it is stepped: records are written as they come,
+//! and which entries of the log they came from is seen by comparing them. Whatever is held back, this
+//! member goes on by the log that it has.
 
 use std::collections::VecDeque;
 
+use ledger::history::ReplicaId;
 use ledger::rows::raft::{Ahead, RecordPointer};
 use raft::eraftpb::{Entry, Message};
+
+/// A record up to which a member needs them, and what it must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Its index.
+    pub record: u64,
+    /// Its hash.
+    pub hash: [u8; 32],
+    /// The fold hash behind it, as a leader says; none of a record that was lost here.
+    pub fold: Option<[u8; 32]>,
+}
+
+impl From<RecordPointer> for Target {
+    fn from(RecordPointer { record, hash, fold }: RecordPointer) -> Self {
+        Target { record, hash, fold: Some(fold) }
+    }
+}
 
 /// What is held back.
 #[derive(Debug, Default)]
 pub(super) struct CatchUp {
-    /// The leader's snapshot, and where it leads.
-    held: Option<(Message, Ahead)>,
-    /// How far records are, or are about to be, ahead of the log.
-    ahead: Option<Ahead>,
-    /// Whether they are all there.
-    complete: bool,
-    /// Somebody has to be asked for them, and nobody is yet.
+    /// A leader's snapshot, and where it leads.
+    held: Option<(Message, Target)>,
+    /// What the log has led to, while it is not here: damaged records could not be read.
+    missing: Option<Target>,
+    /// Somebody has to be asked for records, and nobody is yet.
     to_ask: bool,
-    /// Committed entries behind the index that the records are ahead to.
+    /// Committed entries that wait for what is missing.
     stash: VecDeque<Entry>,
-}
-
-/// What to do with a committed entry.
-#[derive(Debug, PartialEq)]
-pub(super) enum Turn {
-    /// Apply it.
-    Apply(Entry),
-    /// Only count it: what it did is on record.
-    Recorded(Entry),
 }
 
 impl CatchUp {
     /// As the disk remembers it; `record` is the last one there.
     pub(super) fn new(ahead: Option<Ahead>, record: Option<RecordPointer>) -> Self {
-        let complete = ahead
-            .is_some_and(|ahead| record.is_some_and(|record| record.record >= ahead.record.record));
-        let to_ask = ahead.is_some() && !complete;
-        CatchUp { ahead, complete, to_ask, ..CatchUp::default() }
+        let is_here = |ahead: &Ahead| record.is_some_and(|last| last.record >= ahead.record);
+        let missing = ahead
+            .filter(|ahead| !is_here(ahead))
+            .map(|Ahead { record, hash, .. }| Target { record, hash, fold: None });
+        CatchUp { missing, to_ask: missing.is_some(), ..CatchUp::default() }
     }
 
-    /// Whether what the leader sends now has no place to go.
-    pub(super) fn is_busy(&self) -> bool {
-        self.held.is_some() || (self.ahead.is_some() && !self.complete)
+    /// Whether the records are less than what the log has led to: nothing can be applied to them, or
+    /// read from them.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.missing.is_some()
     }
 
-    /// Holds a snapshot back; says what is to be fetched, unless it is being fetched. One that leads
-    /// less far than the records that are being fetched comes too late.
-    pub(super) fn hold(&mut self, message: Message, target: Ahead) -> Option<Ahead> {
-        let fetching = self.ahead.filter(|_| !self.complete);
-        if fetching.is_some_and(|ahead| target.index < ahead.index) {
+    /// Up to where records are needed.
+    pub(super) fn awaited(&self) -> Option<Target> {
+        self.missing.or(self.held.as_ref().map(|(_, target)| *target))
+    }
+
+    /// Holds a snapshot back in the place of one before, wherever that one leads.
+    pub(super) fn hold(&mut self, message: Message, target: Target) {
+        let before = self.awaited();
+        self.held = Some((message, target));
+        self.to_ask |= self.awaited() != before;
+    }
+
+    /// That member leads: what another one has sent is of no use.
+    pub(super) fn follow(&mut self, leader: u64) {
+        self.held.take_if(|(message, _)| message.from != leader);
+    }
+
+    /// What is to be fetched, once, and whoever offers to go on from there.
+    pub(super) fn unasked(&mut self) -> Option<(Option<ReplicaId>, Target)> {
+        let asked = std::mem::take(&mut self.to_ask);
+        let target = self.awaited().filter(|_| asked)?;
+        let held = self.held.as_ref().filter(|(_, held)| *held == target);
+        Some((held.map(|(message, _)| ReplicaId(message.from)), target))
+    }
+
+    /// All records up to that one are there: gives the snapshot that may be stepped now.
+    pub(super) fn reached(&mut self, target: Target) -> Option<Message> {
+        if self.missing.take_if(|missing| *missing == target).is_some() {
+            self.to_ask = self.held.is_some();
             return None;
         }
-        let asked = self.held.as_ref().map(|(_, target)| *target);
-        self.held = Some((message, target));
-        if asked == Some(target) {
+        self.failed(target)
+    }
+
+    /// They cannot be had, or are not what they should be: whoever said so is not heard.
+    pub(super) fn failed(&mut self, target: Target) -> Option<Message> {
+        if self.is_incomplete() {
             return None;
         }
-        // Records never go back, so neither does the index that they stand for.
-        if self.ahead.is_none_or(|ahead| ahead.index < target.index) {
-            self.ahead = Some(target);
-            self.complete = false;
-        }
-        self.to_ask = false;
-        Some(target)
+        self.held.take_if(|(_, held)| *held == target).map(|(message, _)| message)
     }
 
-    /// What was to be fetched since the start, once.
-    pub(super) fn unasked(&mut self) -> Option<Ahead> {
-        std::mem::take(&mut self.to_ask).then_some(self.ahead).flatten()
-    }
-
-    /// All records up to `record` are there: gives the snapshot that may be stepped now.
-    pub(super) fn reached(&mut self, record: RecordPointer) -> Option<Message> {
-        if let Some(ahead) = &self.ahead {
-            self.complete |= record.record >= ahead.record.record;
-        }
-        let (message, target) = self.held.take()?;
-        if target.record == record {
-            return Some(message);
-        }
-        self.held = Some((message, target));
-        None
-    }
-
-    /// They cannot be had, and are forgotten, but for what was written: that stays ahead of the log.
-    pub(super) fn failed(&mut self, written: Option<(Ahead, bool)>) {
-        self.held = None;
-        self.ahead = written.map(|(ahead, _)| ahead);
-        self.complete = written.is_some_and(|(_, complete)| complete);
-        self.to_ask = self.is_busy();
-    }
-
-    /// The log has been replaced up to this index, or applied.
-    pub(super) fn passed(&mut self, index: u64) {
-        if self.complete && self.ahead.is_some_and(|ahead| ahead.index <= index) {
-            (self.ahead, self.complete) = (None, false);
-        }
-    }
-
-    /// Whether the records are ahead of the log at that index, so that they are not its result.
-    pub(super) fn is_ahead(&self) -> bool {
-        self.ahead.is_some()
-    }
-
-    /// Puts committed entries in their turn; those that must wait are kept.
-    pub(super) fn turns(&mut self, committed: Vec<Entry>) -> Vec<Turn> {
+    /// The committed entries whose turn it is; those that must wait are kept.
+    pub(super) fn turns(&mut self, committed: Vec<Entry>) -> Vec<Entry> {
         self.stash.extend(committed);
-        let mut turns = Vec::with_capacity(self.stash.len());
-        while let Some(entry) = self.stash.pop_front() {
-            match &self.ahead {
-                Some(ahead) if entry.index <= ahead.index => turns.push(Turn::Recorded(entry)),
-                Some(_) if !self.complete => {
-                    self.stash.push_front(entry);
-                    break;
-                }
-                _ => turns.push(Turn::Apply(entry)),
-            }
-        }
-        turns
+        if self.is_incomplete() { Vec::new() } else { self.stash.drain(..).collect() }
     }
 }
 
 /// Where a snapshot message leads; none if it is no pointer to a record.
-pub(super) fn target(message: &Message) -> Option<Ahead> {
-    let snapshot = message.get_snapshot();
-    let record = RecordPointer::from_bytes(&snapshot.data).ok()?;
-    Some(Ahead { index: snapshot.get_metadata().index, record })
+pub(super) fn target(message: &Message) -> Option<Target> {
+    RecordPointer::from_bytes(&message.get_snapshot().data).ok().map(Target::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(index: u64, record: u64) -> Ahead {
-        let byte = record as u8;
-        Ahead { index, record: RecordPointer { record, hash: [byte; 32], fold: [byte; 32] } }
+    fn record(record: u64) -> RecordPointer {
+        RecordPointer { record, hash: [record as u8; 32], fold: [record as u8; 32] }
+    }
+
+    fn at(number: u64) -> Target {
+        record(number).into()
     }
 
     fn entry(index: u64) -> Entry {
         Entry { index, term: 1, ..Entry::default() }
     }
 
-    fn message(index: u64) -> Message {
-        Message { index, ..Message::default() }
+    fn snapshot(from: u64, index: u64) -> Message {
+        let mut message = Message { from, term: 1, ..Message::default() };
+        message.mut_snapshot().mut_metadata().index = index;
+        message
     }
+
+    const FROM_1: Option<ReplicaId> = Some(ReplicaId(1));
 
     #[test]
     fn a_snapshot_waits_for_its_records() {
         let mut catch_up = CatchUp::new(None, None);
-        assert!(!catch_up.is_busy());
-        assert_eq!(catch_up.hold(message(1), at(50, 20)), Some(at(50, 20)));
-        assert!(catch_up.is_busy());
-        assert_eq!(catch_up.hold(message(2), at(50, 20)), None, "it is being fetched");
-        assert_eq!(catch_up.reached(at(9, 10).record), None, "not all of them");
-        assert_eq!(catch_up.hold(message(3), at(60, 25)), Some(at(60, 25)), "a newer one");
-        assert_eq!(catch_up.reached(at(50, 20).record), None);
-        assert_eq!(catch_up.reached(at(60, 25).record), Some(message(3)));
-        assert!(!catch_up.is_busy());
-        assert!(catch_up.is_ahead());
-        catch_up.passed(60);
-        assert!(!catch_up.is_ahead());
+        assert_eq!((catch_up.awaited(), catch_up.unasked()), (None, None));
+        catch_up.hold(snapshot(1, 50), at(20));
+        assert_eq!(catch_up.unasked(), Some((FROM_1, at(20))));
+        catch_up.hold(snapshot(1, 50), at(20));
+        assert_eq!(catch_up.unasked(), None, "it is being fetched");
+        assert_eq!(catch_up.reached(at(10)), None, "not all of them");
+        catch_up.hold(snapshot(1, 60), at(25));
+        assert_eq!(catch_up.unasked(), Some((FROM_1, at(25))), "a newer one");
+        assert_eq!(catch_up.reached(at(20)), None);
+        assert_eq!(catch_up.turns(vec![entry(41)]), [entry(41)], "the log goes on meanwhile");
+        assert_eq!(catch_up.reached(at(25)), Some(snapshot(1, 60)));
+        assert_eq!(catch_up.awaited(), None);
     }
 
     #[test]
-    fn what_is_on_record_is_not_applied_again() {
-        let mut catch_up = CatchUp::new(Some(at(5, 9)), Some(at(0, 3).record));
-        assert!(catch_up.is_busy());
-        assert_eq!(catch_up.unasked(), Some(at(5, 9)));
+    fn nothing_is_applied_before_records_that_were_lost_are_back() {
+        let ahead = Ahead { index: 5, record: 9, hash: [9; 32] };
+        let lost = Target { fold: None, ..at(9) };
+        assert!(!CatchUp::new(Some(ahead), Some(record(9))).is_incomplete());
+        assert!(!CatchUp::new(Some(ahead), Some(record(12))).is_incomplete(), "ahead of the log");
+        assert!(CatchUp::new(Some(ahead), None).is_incomplete());
+        let mut catch_up = CatchUp::new(Some(ahead), Some(record(3)));
+        assert!(catch_up.is_incomplete());
+        assert_eq!(catch_up.unasked(), Some((None, lost)));
         assert_eq!(catch_up.unasked(), None);
-        let turns = catch_up.turns(vec![entry(4), entry(5), entry(6)]);
-        assert_eq!(turns, [Turn::Recorded(entry(4)), Turn::Recorded(entry(5))]);
-        assert_eq!(catch_up.turns(vec![entry(7)]), []);
-        catch_up.passed(5);
-        assert!(catch_up.is_ahead(), "records are missing");
-        assert_eq!(catch_up.reached(at(5, 9).record), None);
-        assert_eq!(catch_up.turns(Vec::new()), [Turn::Apply(entry(6)), Turn::Apply(entry(7))]);
-        catch_up.passed(7);
-        assert!(!catch_up.is_ahead());
-    }
-
-    #[test]
-    fn a_snapshot_that_leads_back_does_not_take_records_back() {
-        let mut catch_up = CatchUp::new(Some(at(50, 20)), Some(at(50, 20).record));
-        assert_eq!(catch_up.hold(message(1), at(40, 15)), Some(at(40, 15)));
-        assert_eq!(catch_up.reached(at(40, 15).record), Some(message(1)));
-        catch_up.passed(40);
-        assert_eq!(catch_up.turns(vec![entry(41)]), [Turn::Recorded(entry(41))]);
+        assert_eq!(catch_up.turns(vec![entry(6)]), []);
+        // A leader offers to go on meanwhile.
+        catch_up.hold(snapshot(1, 50), at(20));
+        assert_eq!((catch_up.awaited(), catch_up.unasked()), (Some(lost), None));
+        assert_eq!(catch_up.reached(at(20)), None);
+        assert_eq!(catch_up.reached(lost), None);
+        assert!(!catch_up.is_incomplete());
+        assert_eq!(catch_up.turns(vec![entry(7)]), [entry(6), entry(7)]);
+        assert_eq!(catch_up.unasked(), Some((FROM_1, at(20))));
+        assert_eq!(catch_up.reached(at(20)), Some(snapshot(1, 50)));
     }
 
     /// A snapshot was delivered twice, the second time after a newer one: the replica gave up
     /// fetching what the newer one had promised, and took in nothing any more.
     #[test]
-    fn an_older_snapshot_that_comes_late_does_not_end_the_fetching_of_newer_records() {
+    fn a_snapshot_that_comes_late_is_as_good_as_any() {
         let mut catch_up = CatchUp::new(None, None);
-        assert_eq!(catch_up.hold(message(1), at(40, 15)), Some(at(40, 15)));
-        assert_eq!(catch_up.hold(message(2), at(50, 20)), Some(at(50, 20)));
-        assert_eq!(catch_up.hold(message(1), at(40, 15)), None);
-        assert_eq!(catch_up.reached(at(50, 20).record), Some(message(2)));
-        assert!(!catch_up.is_busy());
-        // One that leads as far as records have been written, which are not complete, is fetched on.
-        let mut catch_up = CatchUp::new(Some(at(50, 20)), Some(at(0, 16).record));
-        assert_eq!(catch_up.hold(message(1), at(40, 15)), None);
-        assert_eq!(catch_up.unasked(), Some(at(50, 20)));
+        catch_up.hold(snapshot(1, 40), at(15));
+        catch_up.hold(snapshot(1, 50), at(20));
+        catch_up.hold(snapshot(1, 40), at(15));
+        assert_eq!(catch_up.unasked(), Some((FROM_1, at(15))));
+        assert_eq!(catch_up.reached(at(15)), Some(snapshot(1, 40)));
+        catch_up.hold(snapshot(1, 50), at(20));
+        assert_eq!(catch_up.unasked(), Some((FROM_1, at(20))));
+        assert_eq!(catch_up.reached(at(20)), Some(snapshot(1, 50)));
     }
 
+    /// A member that did not lead had pointed far beyond all records: what the leader offered
+    /// afterwards was taken for older, and not heard.
     #[test]
-    fn records_that_cannot_be_had_are_asked_for_again() {
-        let mut catch_up = CatchUp::new(None, None);
-        catch_up.hold(message(1), at(50, 20));
-        catch_up.failed(Some((at(50, 20), false)));
-        assert!(catch_up.is_busy(), "some are there");
-        assert_eq!(catch_up.unasked(), Some(at(50, 20)));
-        catch_up.failed(Some((at(50, 20), true)));
-        assert!(!catch_up.is_busy() && catch_up.is_ahead());
-    }
-
-    /// A leader named another record than the last one here. What came of it was that the member
-    /// waited for records of which none was missing, and took no entries meanwhile.
-    #[test]
-    fn a_lie_of_which_nothing_was_written_leaves_nothing_to_wait_for() {
-        let mut catch_up = CatchUp::new(None, Some(at(0, 20).record));
-        catch_up.hold(message(1), at(50, 20));
-        catch_up.failed(None);
-        assert!(!catch_up.is_busy() && !catch_up.is_ahead());
-        assert_eq!(catch_up.unasked(), None);
-        assert_eq!(catch_up.turns(vec![entry(41)]), [Turn::Apply(entry(41))]);
+    fn a_lie_ends_with_the_next_leader() {
+        for lie in [at(15), at(1 << 60)] {
+            let mut catch_up = CatchUp::new(None, None);
+            catch_up.hold(snapshot(3, 1 << 60), lie);
+            catch_up.hold(snapshot(1, 40), at(15));
+            assert_eq!(catch_up.reached(at(15)), Some(snapshot(1, 40)));
+            catch_up.hold(snapshot(3, 1 << 60), lie);
+            catch_up.follow(1);
+            assert_eq!((catch_up.awaited(), catch_up.unasked()), (None, None));
+            catch_up.hold(snapshot(1, 40), at(15));
+            catch_up.follow(1);
+            assert_eq!(catch_up.failed(at(14)), None);
+            assert_eq!(catch_up.failed(at(15)), Some(snapshot(1, 40)));
+        }
     }
 }

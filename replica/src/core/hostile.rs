@@ -8,8 +8,8 @@ use raft::CAMPAIGN_TRANSFER;
 use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType};
 
 use super::{
-    Core, Input, LogEntry, Output, PeerMessage, ProposalId, ReadId, Saved, Wanted, WantedRole,
-    WindowLimits,
+    Core, Input, LogEntry, Output, PeerMessage, ProposalId, ReadId, Saved, Target, Wanted,
+    WantedRole, WindowLimits,
 };
 
 const SELF: u64 = 2;
@@ -164,7 +164,11 @@ fn saved() -> impl Strategy<Value = Saved> {
                 applied,
                 group: Group { voters: group.0, learners: group.1, ..Group::default() },
                 record: Some(at(1)),
-                ahead: (how == 1).then(|| Ahead { index: applied, record: at(3) }),
+                ahead: (how < 3).then_some(Ahead {
+                    index: applied,
+                    record: how.into(),
+                    hash: [1; 32],
+                }),
                 ..Saved::founded(ReplicaId(SELF))
             }
         },
@@ -174,7 +178,7 @@ fn saved() -> impl Strategy<Value = Saved> {
 /// A shell around a core, which does what it says, in its order, as the daemon's loop does.
 struct Shell {
     core: Core,
-    fetching: Option<RecordPointer>,
+    fetching: Option<Target>,
     sent: Vec<Message>,
     next: u64,
 }
@@ -196,7 +200,7 @@ impl Shell {
                         let record = RecordPointer { record: last, hash: [1; 32], fold: [1; 32] };
                         inputs.push(Input::Applied(last, Some(record)));
                     }
-                    Output::CatchUp(_, target) => self.fetching = Some(target.record),
+                    Output::CatchUp(_, target) => self.fetching = Some(target),
                     Output::Send(_, PeerMessage(message)) => self.sent.push(message),
                     Output::Halt(fault) => panic!("halted: {fault}"),
                     _ => {}
@@ -246,10 +250,11 @@ impl Shell {
                 self.feed(Input::Read(ReadId(self.next)));
             }
             Action::Fetches(agrees) => {
-                if let Some(record) = self.fetching.take() {
-                    self.feed(match agrees {
-                        true => Input::CaughtUp(record),
-                        false => Input::CatchUpFailed(None),
+                if let Some(target) = self.fetching.take() {
+                    // Whoever finds another record in the place of a lost one goes no further.
+                    self.feed(match agrees || target.fold.is_none() {
+                        true => Input::CaughtUp(target),
+                        false => Input::CatchUpFailed(target),
                     });
                 }
             }

@@ -24,6 +24,7 @@ use ledger::history::ReplicaId;
 use ledger::rows::raft::{Ahead, EntryKind, Group, HardState, Position};
 use ledger::rows::watermark::Watermark;
 
+pub use catch_up::Target;
 pub(crate) use conf_change::ConfChange;
 pub use ledger::rows::raft::RecordPointer;
 pub use members::{Wanted, WantedRole};
@@ -59,15 +60,14 @@ pub enum Input {
     /// The write of this ticket is done, and synced if it asked for that.
     Persisted(Ticket),
     /// Everything up to this log index has been applied, and what it changed is written: the
-    /// records now end there. None before record 0.
+    /// records now end there. None before record 0, and where records are ahead of the log.
     Applied(u64, Option<RecordPointer>),
     /// Who is to be a member, as the records say by now.
     Members(Wanted),
     /// All records up to this one, which [`Output::CatchUp`] named, are on disk.
-    CaughtUp(RecordPointer),
-    /// The records that [`Output::CatchUp`] named cannot be had, or are not what it said. So far ahead
-    /// of the log are those that are written, if any are, and whether all of them are there.
-    CatchUpFailed(Option<(Ahead, bool)>),
+    CaughtUp(Target),
+    /// The records up to this one, which [`Output::CatchUp`] named, are not what it said.
+    CatchUpFailed(Target),
     /// What was sent to this peer lately is perhaps lost.
     Unreachable(ReplicaId),
     /// That member, or whichever is closest, is to lead in this one's place.
@@ -83,13 +83,13 @@ pub enum Output {
     Send(ReplicaId, PeerMessage),
     /// Write this to the log and answer with [`Input::Persisted`]. Writes keep their order.
     Persist(Ticket, LogWrite),
-    /// Apply these, which are committed, in their order and after the writes before, and answer
-    /// with [`Input::Applied`].
+    /// Apply these, which are committed, in their order and after the writes before, but for those
+    /// from which records came that are here already; and answer with [`Input::Applied`].
     Apply(Vec<Committed>),
-    /// This peer offers to go on from that record, or one did before the last start: get the
-    /// records up to it, from anybody, and write this row with the first of them; then answer with
-    /// [`Input::CaughtUp`] or [`Input::CatchUpFailed`]. A later one takes an earlier one's place.
-    CatchUp(Option<ReplicaId>, Ahead),
+    /// This peer offers to go on from that record, or it was lost here: get the records up to it,
+    /// from anybody, and answer with [`Input::CaughtUp`] or [`Input::CatchUpFailed`]. A later one
+    /// takes an earlier one's place; whether it still counts says [`Core::awaited`].
+    CatchUp(Option<ReplicaId>, Target),
     /// What was committed when this read was asked for has been applied.
     Readable(ReadId),
     /// This proposal was not appended, or lost its place to another one: it will not be applied.
@@ -136,11 +136,21 @@ pub struct LogWrite {
     pub hard: Option<HardState>,
     /// The log starts behind this position from now on; it moved on from the first index.
     pub base: Option<(u64, Position)>,
-    /// The log is empty from now on and everything in it applied, up to this position, with that
-    /// group. The records that it stands for are on disk. Comes before the entries.
-    pub installed: Option<(Position, Group)>,
+    /// The log begins anew. Comes before the entries.
+    pub installed: Option<Installed>,
     /// Whether it must be synced before it is reported as persisted.
     pub must_sync: bool,
+}
+
+/// A log that is empty, and everything in it applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// Up to there.
+    pub at: Position,
+    /// The group there.
+    pub group: Group,
+    /// The last record that came of it, which is on disk, as are all before it.
+    pub record: RecordPointer,
 }
 
 /// A committed entry.
@@ -150,8 +160,6 @@ pub struct Committed {
     pub entry: LogEntry,
     /// The proposal that this member's shell made of it, if it was made here and in this run.
     pub proposal: Option<ProposalId>,
-    /// What it did is on record already: nothing is to be applied but its index.
-    pub recorded: bool,
     /// The group from here on, if the entry changes it.
     pub group: Option<Group>,
 }
@@ -169,9 +177,9 @@ pub struct Saved {
     pub applied: u64,
     /// The group as of that index.
     pub group: Group,
-    /// The last record, which is what that index has led to or lies ahead of it.
+    /// The last record.
     pub record: Option<RecordPointer>,
-    /// How far records are ahead of the log, if they are.
+    /// What that index has led to, where that is not the last record.
     pub ahead: Option<Ahead>,
 }
 
@@ -253,6 +261,9 @@ impl Saved {
                 "it starts at {}, is applied to {}, committed to {commit}, and ends at {}",
                 self.base.index, self.applied, before.index
             ));
+        }
+        if self.ahead.is_some_and(|ahead| ahead.index != self.applied) {
+            return fault("it is not applied to where records are said to be ahead of it".into());
         }
         if fresh {
             return if self.entries.is_empty() {

@@ -16,7 +16,8 @@ use super::proposals::Proposals;
 use super::reads::Reads;
 use super::window::{Window, WindowLimits};
 use super::{
-    Input, Misbehaviour, Output, PeerMessage, ProposalId, ReadId, Rejection, Saved, Ticket, Wanted,
+    Input, Misbehaviour, Output, PeerMessage, ProposalId, ReadId, Rejection, Saved, Target, Ticket,
+    Wanted,
 };
 
 /// Ticks between a leader's heartbeats.
@@ -193,6 +194,11 @@ impl Core {
         }
     }
 
+    /// Up to where this member needs records that it lacks.
+    pub fn awaited(&self) -> Option<Target> {
+        self.catch_up.awaited()
+    }
+
     /// The term, and whom this member takes for the leader.
     pub fn leads(&self) -> (u64, Option<ReplicaId>) {
         let raft = &self.raft.raft;
@@ -254,18 +260,15 @@ impl Core {
                 self.wanted = wanted;
                 self.follow_records()?;
             }
-            Input::CaughtUp(record) => {
-                if let Some(message) = self.catch_up.reached(record) {
+            Input::CaughtUp(target) => {
+                if let Some(message) = self.catch_up.reached(target) {
                     self.step_raft(message)?;
                 }
                 let turns = self.catch_up.turns(Vec::new());
                 self.hand_out(turns, out)?;
+                self.ask_for_records(out);
             }
-            Input::CatchUpFailed(written) => {
-                self.catch_up.failed(written);
-                let turns = self.catch_up.turns(Vec::new());
-                self.hand_out(turns, out)?;
-            }
+            Input::CatchUpFailed(target) => drop(self.catch_up.failed(target)),
             Input::Unreachable(peer) => {
                 self.raft.report_unreachable(peer.0);
                 self.raft.report_snapshot(peer.0, SnapshotStatus::Failure);
@@ -302,7 +305,7 @@ impl Core {
     /// Brings Raft's configuration closer to what the records want.
     pub(super) fn follow_records(&mut self) -> Result<(), Fault> {
         // Records that are not complete do not say who the members are.
-        if self.catch_up.is_busy() {
+        if self.catch_up.is_incomplete() {
             return Ok(());
         }
         match members::missing(self.id, &self.raft, &self.wanted) {
@@ -343,10 +346,14 @@ impl Core {
             self.snapshot_ticks = 0;
             self.give_up_snapshots();
         }
-        if let Some(ahead) = self.catch_up.unasked() {
-            out.push(Output::CatchUp(None, ahead));
-        }
+        self.ask_for_records(out);
         self.follow_records()
+    }
+
+    fn ask_for_records(&mut self, out: &mut Vec<Output>) {
+        if let Some((from, target)) = self.catch_up.unasked() {
+            out.push(Output::CatchUp(from, target));
+        }
     }
 
     /// Whether entries of this member's log are not written yet. raft-rs stops with a panic if it is
@@ -414,7 +421,7 @@ impl Core {
             // Whoever sends it follows an older leader than we do.
             MessageType::MsgReadIndexResp if raft.leader_id != from.0 => return Ok(()),
             // Its entries would have to be applied before the records are complete.
-            MessageType::MsgAppend if self.catch_up.is_busy() => return Ok(()),
+            MessageType::MsgAppend if self.catch_up.is_incomplete() => return Ok(()),
             MessageType::MsgSnapshot => {
                 let Some(target) = catch_up::target(&message) else { return Ok(()) };
                 let meta = message.get_snapshot().get_metadata();
@@ -423,9 +430,8 @@ impl Core {
                     && !raft.raft_log.match_term(meta.index, meta.term)
                     && !planted!(SnapshotEarly);
                 if needed {
-                    if let Some(target) = self.catch_up.hold(message, target) {
-                        out.push(Output::CatchUp(Some(from), target));
-                    }
+                    self.catch_up.hold(message, target);
+                    self.ask_for_records(out);
                     return Ok(());
                 }
             }

@@ -10,11 +10,10 @@ use ledger::rows::raft::{EntryKind, Group, HardState, Position, RecordPointer};
 use raft::eraftpb::{Entry, Message};
 use raft::{Ready, StateRole, Storage};
 
-use super::catch_up::Turn;
 use super::proposals::Fate;
 use super::raft_group::{Core, Pending};
 use super::window::from_raft;
-use super::{Committed, LogWrite, Output, PeerMessage, ReadId, Rejection, Ticket};
+use super::{Committed, Installed, LogWrite, Output, PeerMessage, ReadId, Rejection, Ticket};
 use super::{configuration, members};
 
 impl Core {
@@ -46,13 +45,11 @@ impl Core {
             return Err(Fault::new(format!("log index {index} was reported as applied")));
         }
         self.applied = index;
-        self.catch_up.passed(index);
         while self.groups.front().is_some_and(|(at, _)| *at <= index) {
             if let Some((_, group)) = self.groups.pop_front() {
                 self.raft.mut_store().set_group(group);
             }
         }
-        let record = record.filter(|_| !self.catch_up.is_ahead());
         self.raft.mut_store().set_applied(index, record);
         self.raft.advance_apply_to(index);
         self.follow_records()?;
@@ -72,6 +69,10 @@ impl Core {
             self.led = led;
             self.reads.restart();
         }
+        let raft = &self.raft.raft;
+        if raft.leader_id != raft::INVALID_ID && raft.election_elapsed < raft.election_timeout() {
+            self.catch_up.follow(raft.leader_id);
+        }
         // A leader that has committed nothing in its term would drop the question.
         let can_ask = match self.raft.raft.state {
             StateRole::Leader => self.raft.raft.commit_to_current_term(),
@@ -90,7 +91,7 @@ impl Core {
     }
 
     fn handle(&mut self, mut ready: Ready, out: &mut Vec<Output>) -> Result<(), Fault> {
-        let installed = self.install(&ready);
+        let installed = self.install(&ready)?;
         // A leader's messages may overtake its own sync (Raft thesis 10.2.1).
         send(ready.take_messages(), out);
         for state in ready.take_read_states() {
@@ -98,7 +99,7 @@ impl Core {
         }
         let entries = ready.take_entries();
         self.raft.mut_store().append(&entries);
-        let put_at = installed.as_ref().map(|(at, _)| at.index);
+        let put_at = installed.as_ref().map(|installed| installed.at.index);
         let write = self.write(&entries, &ready, installed);
         let messages = ready.take_persisted_messages();
         let committed = ready.take_committed_entries();
@@ -128,29 +129,28 @@ impl Core {
     }
 
     /// Takes in a snapshot whose records are there: the log starts anew behind it.
-    fn install(&mut self, ready: &Ready) -> Option<(Position, Group)> {
+    fn install(&mut self, ready: &Ready) -> Result<Option<Installed>, Fault> {
         if ready.snapshot().is_empty() {
-            return None;
+            return Ok(None);
         }
         let meta = ready.snapshot().get_metadata();
         let at = Position { index: meta.index, term: meta.term };
         let group = configuration::group_of(meta.get_conf_state());
-        let record = RecordPointer::from_bytes(&ready.snapshot().data).ok();
+        let record = RecordPointer::from_bytes(&ready.snapshot().data)
+            .map_err(|e| Fault::from_error("begin a log anew", e))?;
         self.raft.mut_store().install(at, group.clone());
         self.groups.clear();
         self.cut = None;
         (self.applied, self.written) = (at.index, at.index);
-        self.catch_up.passed(at.index);
-        let record = record.filter(|_| !self.catch_up.is_ahead());
-        self.raft.mut_store().set_applied(at.index, record);
-        Some((at, group))
+        self.raft.mut_store().set_applied(at.index, Some(record));
+        Ok(Some(Installed { at, group, record }))
     }
 
     fn write(
         &mut self,
         entries: &[Entry],
         ready: &Ready,
-        installed: Option<(Position, Group)>,
+        installed: Option<Installed>,
     ) -> LogWrite {
         let previous_last = self.written;
         if let Some(last) = entries.last() {
@@ -173,15 +173,11 @@ impl Core {
     /// Hands committed entries out to be applied.
     pub(super) fn hand_out(
         &mut self,
-        turns: Vec<Turn>,
+        turns: Vec<Entry>,
         out: &mut Vec<Output>,
     ) -> Result<(), Fault> {
         let mut batch = Vec::with_capacity(turns.len());
-        for turn in turns {
-            let (entry, recorded) = match turn {
-                Turn::Apply(entry) => (entry, false),
-                Turn::Recorded(entry) => (entry, true),
-            };
+        for entry in turns {
             let entry = from_raft(&entry);
             let group = match entry.kind {
                 EntryKind::Proposal => None,
@@ -199,7 +195,7 @@ impl Core {
                     None
                 }
             };
-            batch.push(Committed { entry, proposal, recorded, group });
+            batch.push(Committed { entry, proposal, group });
         }
         if !batch.is_empty() {
             out.push(Output::Apply(batch));
@@ -220,7 +216,7 @@ impl Core {
 
     fn release_reads(&mut self, out: &mut Vec<Output>) {
         // What the log has led to may be missing among the records.
-        if self.catch_up.is_busy() {
+        if self.catch_up.is_incomplete() {
             return;
         }
         let readable: Vec<ReadId> = self.reads.applied(self.applied);

@@ -51,7 +51,8 @@ impl Window {
         let entries: VecDeque<_> = entries.into_iter().map(to_raft).collect();
         let bytes = entries.iter().map(|e| e.data.len()).sum();
         let mut window = Window { limits, base, entries, bytes, hard, group, applied: None };
-        if ahead.is_none() {
+        // The log of one that has just joined has led to nothing, whatever records there are.
+        if ahead.is_none() && applied > 0 {
             window.set_applied(applied, record);
         }
         window

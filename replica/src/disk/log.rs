@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use ledger::Fault;
 use ledger::cbor::Malformed;
 use ledger::history::{ClusterId, ReplicaId};
 use ledger::rows::raft::{
@@ -11,14 +10,15 @@ use ledger::rows::raft::{
     applied_from_row, applied_row, entry_from_row, entry_row, log_index, log_key,
 };
 use ledger::rows::{Rows, prefix_end};
+use ledger::{Ailment, Fault};
 
 use super::Batch;
-use crate::core::{LogEntry, LogWrite, Saved};
+use crate::core::{Installed, LogEntry, LogWrite, Saved};
 
 /// The rows of a write to the log.
 pub fn write(write: &LogWrite) -> Batch {
     let mut batch = Batch::new();
-    if let Some((at, group)) = &write.installed {
+    if let Some(Installed { at, group, .. }) = &write.installed {
         if !planted!(KeepOldLog) {
             // Behind every index.
             batch.delete_range(RAFT_LOG, log_key(0), [0xff; 9]);
@@ -63,12 +63,19 @@ pub fn group(batch: &mut Batch, group: &Group) {
     batch.put(RAFT_STATE, GROUP, group.to_row());
 }
 
-/// Adds the row that says how far records are ahead of the log, or removes it.
+/// Adds the row that says what the log has led to where that is not the last record, or removes it.
+/// It belongs into the batch of what was applied, or of the records that are ahead.
 pub fn ahead(batch: &mut Batch, ahead: Option<&Ahead>) {
     match ahead {
         Some(ahead) => batch.put(RAFT_STATE, AHEAD, ahead.to_row()),
         None => batch.delete(RAFT_STATE, AHEAD),
     }
+}
+
+/// What the log has led to is another record than stands there, or than others have.
+pub fn another_record(record: u64) -> Fault {
+    let what = format!("record {record} is another one than the replica's log has led to");
+    Fault::new(what).of(Ailment::Damaged)
 }
 
 /// The rows of a member that has done nothing yet.
@@ -209,14 +216,18 @@ mod tests {
 
         // Records go ahead of the log, which then begins anew behind them.
         let record = RecordPointer { record: 70, hash: [1; 32], fold: [2; 32] };
-        let far = Ahead { index: 90, record };
+        let far = Ahead { index: 4, record: 2, hash: [3; 32] };
         let mut batch = Batch::new();
         ahead(&mut batch, Some(&far));
         disk.commit(batch, Durable::Now).unwrap();
         assert_eq!(load(&disk.view(), Some(record)).unwrap().ahead, Some(far));
         let grown = Group { voters: vec![1, 2], ..Group::default() };
         let third = LogWrite {
-            installed: Some((Position { index: 90, term: 7 }, grown.clone())),
+            installed: Some(Installed {
+                at: Position { index: 90, term: 7 },
+                group: grown.clone(),
+                record,
+            }),
             ..LogWrite::default()
         };
         let mut batch = write(&third);

@@ -18,6 +18,7 @@ pub(crate) mod ailment;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod framing;
+pub mod from_log;
 pub mod identity;
 pub mod local_disable;
 pub mod log;

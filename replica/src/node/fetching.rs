@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use ledger::history::ReplicaId;
-use ledger::rows::raft::Ahead;
+
+use crate::core::Target;
 
 /// How long a peer may take to send the next records.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -12,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Records to be fetched, and from whom.
 #[derive(Debug)]
 pub(super) struct Fetching {
-    pub(super) target: Ahead,
+    pub(super) target: Target,
     /// Whoever offered to lead further.
     offered: Option<ReplicaId>,
     /// Whom the request under way is with, and until when it may be silent.
@@ -36,7 +37,7 @@ pub(super) struct Ask {
 
 impl Fetching {
     /// Records up to a target. `request` is a name that was never used before.
-    pub(super) fn new(target: Ahead, offered: Option<ReplicaId>, request: u64) -> Self {
+    pub(super) fn new(target: Target, offered: Option<ReplicaId>, request: u64) -> Self {
         Fetching { target, offered, with: None, request, asked: 0, failed: BTreeSet::new() }
     }
 
@@ -62,7 +63,7 @@ impl Fetching {
         self.with = Some((peer, now + PATIENCE));
         self.request = self.request.wrapping_add(1);
         self.asked = next_record;
-        let (request, upto) = (self.request, self.target.record.record);
+        let (request, upto) = (self.request, self.target.record);
         Some(Ask { peer, request, from: next_record, upto })
     }
 
@@ -104,17 +105,15 @@ impl Fetching {
 
 #[cfg(test)]
 mod tests {
-    use ledger::rows::raft::RecordPointer;
-
     use super::*;
 
     #[test]
     fn whoever_is_silent_gives_way_to_the_next() {
-        let record = RecordPointer { record: 99, hash: [1; 32], fold: [2; 32] };
+        let target = Target { record: 99, hash: [1; 32], fold: None };
         let (two, three) = (ReplicaId(2), ReplicaId(3));
         let up = BTreeSet::from([two, three]);
         let mut now = Instant::now();
-        let mut fetching = Fetching::new(Ahead { index: 200, record }, Some(three), 40);
+        let mut fetching = Fetching::new(target, Some(three), 40);
         let ask = fetching.next(10, &up, now).unwrap();
         assert_eq!(ask, Ask { peer: three, request: 41, from: 10, upto: 99 });
         assert_eq!(fetching.next(10, &up, now), None, "one at a time");

@@ -61,7 +61,8 @@ impl Keeper {
 
 /// Term and index of the last entry behind a write, if it changes that.
 fn ends_at(write: &LogWrite) -> Option<(u64, u64)> {
-    let installed = write.installed.as_ref().map(|(at, _)| (at.term, at.index));
+    let installed =
+        write.installed.as_ref().map(|installed| (installed.at.term, installed.at.index));
     let appended = write.entries.last().map(|last| (last.position.term, last.position.index));
     appended.or(installed)
 }

@@ -104,8 +104,8 @@ fn make(dir: &Path, making: &Path, known: KnownRules) -> Result<Mended, Fault> {
     }
     let (fold, whole) = replay(&old, &new, known)?;
     let kept = fold.next_index();
-    let target = target(&old, &saved, &fold, whole, known)?;
-    let missing = target.map_or(0, |target| (target.record.record + 1).saturating_sub(kept));
+    let target = target((&old, &new.view()), &saved, &fold, whole, known)?;
+    let missing = target.map_or(0, |ahead| ahead.record.saturating_add(1).saturating_sub(kept));
     let mut batch = Batch::new();
     if let Some(target) = target
         && missing > 0
@@ -165,15 +165,22 @@ fn replay_batch(fold: &mut Fold, draft: &mut Draft<'_>, batch: Vec<Record>) -> R
 
 /// Up to where the records have to be there.
 fn target(
-    old: &RocksView,
+    (old, new): (&RocksView, &RocksView),
     saved: &Saved,
     fold: &Fold,
     whole: bool,
     known: KnownRules,
 ) -> Result<Option<Ahead>, Fault> {
-    // They were being fetched already.
-    if saved.ahead.is_some() {
-        return Ok(saved.ahead);
+    // Nothing has come from the log of one that has just joined.
+    if saved.applied == 0 {
+        return Ok(None);
+    }
+    if let Some(ahead) = saved.ahead {
+        let record = records::record(new, ahead.record)?;
+        return match record {
+            Some(record) if record.hash().0 != ahead.hash => Err(log::another_record(ahead.record)),
+            _ => Ok(Some(ahead)),
+        };
     }
     let said = Fold::open_knowing(old, known).ok().and_then(|fold| pointer(&fold));
     let reached = pointer(fold);
@@ -184,7 +191,7 @@ fn target(
     if reached.is_some_and(|reached| reached.record == said.record && reached != said) {
         return Err(Fault::new("the records do not come to what was written beside them"));
     }
-    Ok(Some(Ahead { index: saved.applied, record: said }))
+    Ok(Some(Ahead { index: saved.applied, record: said.record, hash: said.hash }))
 }
 
 fn neighbours(old: &RocksView) -> Result<Vec<Neighbour>, Fault> {

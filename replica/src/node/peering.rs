@@ -10,7 +10,7 @@ use ledger::history::{
 use ledger::limits::MEMBERS_AT_ONCE;
 use ledger::lock::signatures::{Unverified, verify_all};
 use ledger::rows::Draft;
-use ledger::rows::raft::{Ahead, PeerHead};
+use ledger::rows::raft::PeerHead;
 use ledger::{Ailment, Fault};
 
 use super::fetching::{Ask, Fetching};
@@ -20,8 +20,8 @@ use super::librarian;
 use super::run::{Loop, changes_members};
 use super::{GroupView, Outcome, View, group};
 use crate::core::applier::pointer;
-use crate::core::{Input, ProposalId, Rejection};
-use crate::disk::{Batch, Disk, Durable, log};
+use crate::core::{Input, ProposalId, Rejection, Target};
+use crate::disk::{Disk, Durable, log};
 use crate::peers::{Answer, Event, Head, Message, Peer};
 
 /// Ticks between two heads that this replica tells the others.
@@ -306,13 +306,13 @@ impl<D: Disk> Loop<D> {
     pub(super) fn catch_up(
         &mut self,
         from: Option<ReplicaId>,
-        target: Ahead,
+        target: Target,
     ) -> Result<Option<Input>, Fault> {
         let next = self.view().fold().next_index();
-        if target.record.record < next {
+        if target.record < next {
             return Ok(Some(self.reached(&target)?));
         }
-        let behind = target.record.record - next + 1;
+        let behind = (target.record - next).saturating_add(1);
         tracing::info!(behind, "fetching the records that this replica lacks");
         self.kept.requests =
             self.fetching.as_ref().map_or(self.kept.requests, Fetching::last_request);
@@ -322,31 +322,37 @@ impl<D: Disk> Loop<D> {
     }
 
     /// All records up to the target are there. Are they those that it names?
-    fn reached(&mut self, target: &Ahead) -> Result<Input, Fault> {
+    fn reached(&mut self, target: &Target) -> Result<Input, Fault> {
         let view = self.view();
-        let record = ledger::history::records::record(view.rows(), target.record.record)?;
-        let same_record = record.is_some_and(|record| record.hash().0 == target.record.hash);
-        let last = pointer(view.fold());
-        let same_fold = last.is_none_or(|last| {
-            last.record != target.record.record || last.fold == target.record.fold
-        });
+        let record = ledger::history::records::record(view.rows(), target.record)?;
+        let same_record = record.is_some_and(|record| record.hash().0 == target.hash);
+        let last = pointer(view.fold()).filter(|last| last.record == target.record);
+        let folds = last.map(|last| last.fold).zip(target.fold);
+        let same_fold = folds.is_none_or(|(ours, theirs)| ours == theirs);
         let agreed = (same_record && same_fold) || planted!(SkipRecord);
         if agreed || planted!(RecordsUnchecked) {
-            return Ok(Input::CaughtUp(target.record));
+            return Ok(Input::CaughtUp(*target));
+        }
+        if target.fold.is_none() {
+            return Err(log::another_record(target.record));
         }
         tracing::error!(
-            record = target.record.record,
+            record = target.record,
             "a leader offers to go on from a record that is not the one here"
         );
-        let next = view.fold().next_index();
-        Ok(Input::CatchUpFailed(self.ahead.map(|ahead| (ahead, ahead.record.record < next))))
+        Ok(Input::CatchUpFailed(*target))
     }
 
     /// Asks for the next records, if some are to be fetched and none are asked for.
     pub(super) fn fetch_on(&mut self, now: Instant) -> Result<(), Fault> {
         let next = self.view().fold().next_index();
         let Some(fetching) = &mut self.fetching else { return Ok(()) };
-        if fetching.target.record.record < next + u64::from(planted!(SkipRecord)) {
+        if self.core.awaited() != Some(fetching.target) {
+            self.kept.requests = fetching.last_request();
+            self.fetching = None;
+            return Ok(());
+        }
+        if fetching.target.record < next + u64::from(planted!(SkipRecord)) {
             let target = fetching.target;
             self.kept.requests = fetching.last_request();
             self.fetching = None;
@@ -382,23 +388,18 @@ impl<D: Disk> Loop<D> {
             return Ok(());
         }
         let target = fetching.target;
-        let (fold, changes, wrong) =
-            replay(&view, records, target.record.record, self.foresight.cores())?;
+        let (fold, changes, wrong) = replay(&view, records, target.record, self.foresight.cores())?;
         if let Some(wrong) = wrong {
             tracing::warn!(%from, wrong, "a peer sent records that do not verify");
             fetching.give_up(from);
         }
         if fold.next_index() > first {
             let members_changed = changes_members(&changes);
-            let mut batch = Batch::new();
-            // With the first of them: from now on the log must not be applied as before.
-            if self.ahead.is_none_or(|ahead| ahead.index < target.index) {
-                if !planted!(ForgetAhead) {
-                    log::ahead(&mut batch, Some(&target));
-                }
-                self.ahead = Some(target);
-            }
+            let mut batch = std::mem::take(&mut self.later);
             batch.absorb(changes);
+            // From the first of them on the log must not be applied as before.
+            let records = fold.next_index();
+            self.from_log.mark(&mut batch, view.rows(), view.applied(), records)?;
             self.disk.commit(batch, Durable::Later)?;
             let view = self.publish(view.applied(), fold);
             self.answer_recorded(&view)?;
@@ -503,7 +504,7 @@ impl<D: Disk> Loop<D> {
             lonely: self.kept.reach.lonely,
             heads: self.kept.agreement.heads().clone(),
             disagreements: self.kept.agreement.disagreements().clone(),
-            fetching: self.fetching.as_ref().map(|fetching| fetching.target.record.record),
+            fetching: self.fetching.as_ref().map(|fetching| fetching.target.record),
             silent: self.silent(),
             full: None,
             mending: None,

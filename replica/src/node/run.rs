@@ -20,7 +20,8 @@ use super::librarian::Librarian;
 use super::scrub::Scrub;
 use super::{Outcome, View, group};
 use crate::core::applier::{Applied, pointer};
-use crate::core::{Committed, Core, Input, LogWrite, Output, ReadId, Role};
+use crate::core::{Committed, Core, Input, Installed, LogWrite, Output, ReadId, Role};
+use crate::disk::from_log::FromLog;
 use crate::disk::{Batch, Disk, Durable, log};
 use crate::peers::Message;
 use crate::security_log::Denial;
@@ -56,8 +57,8 @@ pub(super) struct Loop<D: Disk> {
     pub(super) scrub: Option<Scrub>,
     /// The Raft group, as it is applied here.
     pub(super) group: Group,
-    /// How far records are ahead of the log, as the row says.
-    pub(super) ahead: Option<Ahead>,
+    /// Which records are not ahead of the log.
+    pub(super) from_log: FromLog,
     /// Term and leader that proposals were handed to last.
     pub(super) led: (u64, Option<ReplicaId>),
     /// Whether the core's outputs are being carried out.
@@ -74,6 +75,10 @@ impl<D: Disk> Loop<D> {
         foresight: Foresight,
         ahead: Option<Ahead>,
     ) -> Self {
+        let from_log = {
+            let view = kept.tells.views.borrow();
+            FromLog::new(view.applied(), ahead, view.fold().next_index())
+        };
         Loop {
             group: core.status().group,
             kept,
@@ -85,7 +90,7 @@ impl<D: Disk> Loop<D> {
             foresight,
             fetching: None,
             scrub: None,
-            ahead,
+            from_log,
             led: (0, None),
             stepping: false,
         }
@@ -340,8 +345,11 @@ impl<D: Disk> Loop<D> {
     fn persist(&mut self, write: &LogWrite) -> Result<(), Fault> {
         self.foresight.ahead(&write.entries, &self.view())?;
         self.later.append(log::write(write));
-        if let Some((at, _)) = &write.installed {
-            self.passed(at.index);
+        if let Some(Installed { at, record, .. }) = &write.installed {
+            let view = self.view();
+            self.from_log.installed(record);
+            let records = view.fold().next_index();
+            self.from_log.mark(&mut self.later, view.rows(), at.index, records)?;
         }
         if !write.must_sync {
             return Ok(());
@@ -354,7 +362,7 @@ impl<D: Disk> Loop<D> {
         self.disk.commit(std::mem::take(&mut self.later), durable)?;
         self.writes += 1;
         self.keeper.synced(write)?;
-        if let Some((at, group)) = &write.installed {
+        if let Some(Installed { at, group, .. }) = &write.installed {
             let fold = self.view().fold().clone();
             let rows: Box<dyn Rows + Send + Sync> = Box::new(self.disk.view());
             self.kept.tells.views.send_replace(Arc::new(View::new(at.index, fold, rows)));
@@ -364,40 +372,24 @@ impl<D: Disk> Loop<D> {
         Ok(())
     }
 
-    /// The log is applied up to that index: are records still ahead of it?
-    fn passed(&mut self, index: u64) {
-        let records = self.view().fold().next_index();
-        if let Some(ahead) = &self.ahead
-            && ahead.index <= index
-            && ahead.record.record < records
-        {
-            log::ahead(&mut self.later, None);
-            self.ahead = None;
-        }
-    }
-
-    /// Applies committed entries; says what the core is to hear of it.
+    /// Applies committed entries, but for those from which records came that are here already; says
+    /// what the core is to hear of it.
     fn apply(&mut self, entries: &[Committed]) -> Result<Vec<Input>, Fault> {
         let newest = self.view();
         let index = entries.last().map_or(newest.applied(), |last| last.entry.position.index);
-        let fresh = entries.iter().filter(|committed| !committed.recorded);
-        let committed: Vec<_> = fresh.map(|committed| &committed.entry).collect();
+        let all = entries.iter().map(|committed| &committed.entry);
+        let counted = self.from_log.count(newest.rows(), newest.fold().next_index(), all)?;
+        let committed: Vec<_> = entries[counted..].iter().map(|fresh| &fresh.entry).collect();
         let Applied { fold, changes, verdicts } = self.foresight.apply(&newest, &committed)?;
         self.foresight.forget(index);
         let members_changed = changes_members(&changes);
-        self.passed(index);
+        let records = fold.next_index();
+        if !committed.is_empty() {
+            self.from_log.applied(records);
+        }
         let mut batch = std::mem::take(&mut self.later);
         batch.absorb(changes);
-        // Entries that are only counted, since their records are on their way: whoever starts again
-        // must not take the log to have led to what is there now.
-        let target = self.fetching.as_ref().map(|fetching| fetching.target);
-        if let Some(target) = target.filter(|_| entries.iter().any(|entry| entry.recorded))
-            && self.ahead.is_none_or(|ahead| ahead.index < target.index)
-            && !planted!(ForgetAhead)
-        {
-            log::ahead(&mut batch, Some(&target));
-            self.ahead = Some(target);
-        }
+        self.from_log.mark(&mut batch, newest.rows(), index, records)?;
         let group = entries.iter().rev().find_map(|entry| entry.group.as_ref());
         if let Some(group) = group {
             if !planted!(ConfFromElsewhere) {
@@ -410,7 +402,7 @@ impl<D: Disk> Loop<D> {
         }
         // The log that says the same is synced already.
         self.disk.commit(batch, Durable::Later)?;
-        let record = pointer(&fold);
+        let record = pointer(&fold).filter(|_| self.from_log.records() == records);
         let view = self.publish(index, fold);
         let mut answers = vec![Input::Applied(index, record)];
         // Whoever hears that somebody is invited, or a member, finds that it is so.
@@ -427,7 +419,7 @@ impl<D: Disk> Loop<D> {
             let outcome = outcome(verdict);
             self.kept.proposals.applied(*proposal, &entry.data, position.term, outcome);
         }
-        if entries.iter().any(|entry| entry.recorded) {
+        if counted > 0 {
             self.answer_recorded(&view)?;
         }
         Ok(answers)

@@ -8,7 +8,7 @@ use std::thread;
 
 use ledger::history::{
     ClusterId, Event, Fold, Founder, KnownRules, MemberDetails, MemberKey, ReplicaId, RequestId,
-    Who,
+    Who, records,
 };
 use ledger::lock::signatures::Signer;
 use ledger::rows::Rows;
@@ -469,6 +469,12 @@ fn found<D: Disk, M: Marks + 'static>(
     let fold = Fold::open_knowing(&*rows, known)?;
     let writes = log::written(&*rows)?;
     let (applied, ahead) = (saved.applied, saved.ahead);
+    if let Some(ahead) = &ahead
+        && let Some(record) = records::record(&*rows, ahead.record)?
+        && record.hash().0 != ahead.hash
+    {
+        return Err(log::another_record(ahead.record).into());
+    }
     let membership = Arc::new(group::membership(&*rows, replica, &saved.group, &BTreeMap::new())?);
     let core = Core::with_window(replica, saved, seed, window)?;
     let view = Arc::new(View::new(applied, fold, rows));

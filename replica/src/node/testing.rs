@@ -191,7 +191,7 @@ impl<D: Disk> Machine<D> {
 
     /// The last of the records that it is fetching, while it is.
     pub fn fetching(&self) -> Option<u64> {
-        self.work.fetching.as_ref().map(|fetching| fetching.target.record.record)
+        self.work.fetching.as_ref().map(|fetching| fetching.target.record)
     }
 
     /// Whether that request's proposal still waits for an outcome here.

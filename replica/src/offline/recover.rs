@@ -4,10 +4,7 @@
 //! Which entries were acknowledged cannot be told any more. Of the survivors the one whose log ends
 //! last (by term, then by index) has everything that was, if any of them has: so all of that log is
 //! applied, committed or not. What somebody may have been told is done stays done; in exchange
-//! something may come to be recorded of which nobody was told. That can also be an entry which the
-//! group has refused, if the survivor whose records reach furthest was fetching them when it stopped:
-//! up to which entry these go is not known then, so that entries of the log may be judged again, behind
-//! all the records.
+//! something may come to be recorded of which nobody was told.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -25,6 +22,7 @@ use super::incarnation::{
 use super::{Facts, Offline};
 use crate::core::applier::pointer;
 use crate::core::{LogEntry, Saved};
+use crate::disk::from_log::FromLog;
 use crate::disk::{identity, log};
 use crate::keys::LockKeyChoice;
 
@@ -151,17 +149,18 @@ pub fn plan(dir: &Path, with: &[PathBuf]) -> Result<Planned, NotBegun> {
         .ok_or_else(|| Fault::new(format!("{} does not know its own member", dir.display())))?;
     let records = most(&survivors, |survivor| survivor.facts.records);
     agree(&survivors, records)?;
-    // Records that came ahead of a log are not what that log says: such a log is no use.
-    let log = most(&survivors, |survivor| {
-        let whole = survivor.saved.ahead.is_none();
-        (whole, survivor.last.term, survivor.last.index)
-    });
-    let from = survivors.iter().map(|survivor| reached(&survivor.saved)).max().unwrap_or(0);
+    // A log that has led to records which nobody has any more does not go on from those that are.
+    let here = survivors[records].facts.records;
+    let goes_on = |survivor: &Survivor| from_log(survivor).records() <= here;
+    let log =
+        most(&survivors, |survivor| (goes_on(survivor), survivor.last.term, survivor.last.index));
+    let whole = goes_on(&survivors[log]);
+    let from = stands_at(&survivors[log], &survivors[records])?;
+    let from = survivors.iter().map(|survivor| survivor.saved.applied).fold(from, u64::max);
     let taken: BTreeMap<u64, u64> = std::iter::once(survivors[log].saved.base)
         .chain(survivors[log].saved.entries.iter().map(|entry| entry.position))
         .map(|position| (position.index, position.term))
         .collect();
-    let whole = survivors[log].saved.ahead.is_none();
     let entries: Vec<LogEntry> = survivors[log].saved.entries.to_vec();
     let entries: Vec<LogEntry> =
         entries.into_iter().filter(|entry| whole && entry.position.index > from).collect();
@@ -318,14 +317,16 @@ fn most<K: Ord>(survivors: &[Survivor], key: impl Fn(&Survivor) -> K) -> usize {
     places.max_by_key(|(place, survivor)| (key(survivor), Reverse(*place))).map_or(0, |(at, _)| at)
 }
 
-/// The log index up to which the records of a survivor stand.
-fn reached(saved: &Saved) -> u64 {
-    match (&saved.ahead, &saved.record) {
-        (Some(ahead), Some(last)) if ahead.record.record <= last.record => {
-            ahead.index.max(saved.applied)
-        }
-        _ => saved.applied,
-    }
+fn from_log(survivor: &Survivor) -> FromLog {
+    FromLog::new(survivor.saved.applied, survivor.saved.ahead, survivor.facts.records)
+}
+
+/// The index in a survivor's log up to which another one's records are what came of it.
+fn stands_at(log: &Survivor, records: &Survivor) -> Result<u64, Fault> {
+    let applied = log.saved.applied;
+    let entries = log.saved.entries.iter().filter(|entry| entry.position.index > applied);
+    let (rows, here) = (records.offline.rows(), records.facts.records);
+    Ok(applied + from_log(log).count(rows, here, entries)? as u64)
 }
 
 /// Whether the records of all are the beginning of those that reach furthest.

@@ -162,15 +162,24 @@ pub fn message_of(
     codec::decode(kind, body, from, to)
 }
 
-/// A snapshot message that points to another record than this one does, and the log index at which
-/// it is; none of another kind of message.
-pub fn misquoted(message: &Message) -> Option<(u64, Message)> {
+/// A snapshot message that points to another record than this one does, one that will never be there
+/// or one of another hash, and the log index from which it says that the record came; none of another
+/// kind of message.
+pub fn misquoted(message: &Message, how: u64) -> Option<(u64, Message)> {
     let Message::Raft(PeerMessage(message)) = message else { return None };
     let mut message = message.clone();
-    let index = message.get_snapshot().get_metadata().index;
     let mut pointer = RecordPointer::from_bytes(&message.get_snapshot().data).ok()?;
-    pointer.hash[0] ^= 1;
-    message.mut_snapshot().data = pointer.to_bytes().into();
+    if how.is_multiple_of(2) {
+        pointer.hash[0] ^= 1;
+    } else {
+        pointer.record += 1 << 40;
+    }
+    let snapshot = message.mut_snapshot();
+    snapshot.data = pointer.to_bytes().into();
+    let meta = snapshot.mut_metadata();
+    // Not one that the log has: whoever leads may say that this is committed.
+    meta.index += [0, 1 << 20, 1 << 40][(how / 2 % 3) as usize];
+    let index = meta.index;
     Some((index, Message::Raft(PeerMessage(message))))
 }
 

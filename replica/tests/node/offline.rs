@@ -2,7 +2,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use ledger::history::records;
+use ledger::rows::raft::{Ahead, EntryKind, Position};
+use replica::core::{LogEntry, LogWrite};
+use replica::disk::rocks::Rocks;
+use replica::disk::{Disk, Durable, ROWS_DIR, log};
 use replica::offline::Offline;
+use replica::offline::recover::{Planned, plan};
 
 use super::recovery::copy;
 use super::*;
@@ -62,4 +68,43 @@ fn a_directory_without_a_replica_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     assert!(Offline::open(dir.path()).is_err());
     assert_eq!(files(dir.path()).len(), 0);
+}
+
+/// The log of a survivor whose records were ahead of it was taken for no use: what only that log had
+/// was lost.
+#[tokio::test]
+async fn a_log_that_records_are_ahead_of_is_recovered_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path()).await.unwrap();
+    for number in 1..=5 {
+        applied(node.handle().submit(joins(number)).await);
+    }
+    node.stop().await.unwrap();
+    // Another one has heard of one thing more.
+    let other = tempfile::tempdir().unwrap();
+    copy(dir.path(), other.path());
+    let node = start(other.path()).await.unwrap();
+    let last = applied(node.handle().submit(joins(6)).await);
+    let record = records::record(node.handle().view().rows(), last).unwrap().unwrap();
+    let proposal = record.proposal().bytes().to_vec();
+    node.stop().await.unwrap();
+
+    let rocks = Rocks::open(&dir.path().join(ROWS_DIR)).unwrap();
+    let saved = log::load(&rocks.view(), None).unwrap();
+    let led_to = records::record(&rocks.view(), 3).unwrap().unwrap();
+    let entry = saved.entries.iter().find(|entry| entry.data == led_to.proposal().bytes());
+    let index = entry.unwrap().position.index;
+    let position = Position { index: saved.last().index + 1, term: saved.last().term };
+    let entry = LogEntry { position, kind: EntryKind::Proposal, data: proposal };
+    let (entries, previous_last) = (vec![entry], saved.last().index);
+    let mut batch = log::write(&LogWrite { entries, previous_last, ..LogWrite::default() });
+    log::applied(&mut batch, index);
+    let ahead = Ahead { index, record: 3, hash: led_to.hash().0 };
+    log::ahead(&mut batch, Some(&ahead));
+    rocks.commit(batch, Durable::Now).unwrap();
+    drop(rocks);
+
+    let Planned::Plan(plan) = plan(dir.path(), &[]).unwrap() else { panic!("nothing is done yet") };
+    let waiting: Vec<_> = plan.waiting.iter().map(|waiting| waiting.request.as_str()).collect();
+    assert_eq!(waiting, ["join-6"], "records 4 and on have their entries");
 }

@@ -1,10 +1,13 @@
 use std::fs;
 use std::path::Path;
 
+use ledger::Ailment;
+use ledger::rows::raft::Ahead;
 use ledger::rows::watermark::Watermark;
 use replica::disk::recovery::{Fresh, StartError, recover};
+use replica::disk::rocks::Rocks;
 use replica::disk::watermark::WatermarkFile;
-use replica::disk::{Durable, ROWS_DIR, identity, watermark};
+use replica::disk::{Batch, Disk, Durable, ROWS_DIR, identity, log, watermark};
 
 use super::*;
 
@@ -151,4 +154,20 @@ async fn a_watermark_further_on_is_a_promise_whatever_the_log_says() {
     drop(file);
     let error = start(dir.path()).await.unwrap_err();
     assert!(matches!(error, StartError::Short { .. }), "{error}");
+}
+
+/// Records that were damaged may have come back from somebody who has made others of them.
+#[tokio::test]
+async fn a_record_that_is_not_the_one_that_its_log_has_led_to_is_damage() {
+    let dir = used().await;
+    let rocks = Rocks::open(&dir.path().join(ROWS_DIR)).unwrap();
+    let index = log::load(&rocks.view(), None).unwrap().applied;
+    let mut batch = Batch::new();
+    log::ahead(&mut batch, Some(&Ahead { index, record: 1, hash: [7; 32] }));
+    rocks.commit(batch, Durable::Now).unwrap();
+    drop(rocks);
+    let error = start(dir.path()).await.unwrap_err();
+    let StartError::Fault(fault) = &error else { panic!("{error}") };
+    assert_eq!(fault.ailment(), Ailment::Damaged, "{error}");
+    assert!(error.to_string().contains("record 1 is another one"), "{error}");
 }

@@ -1,4 +1,4 @@
-use ledger::rows::raft::{AHEAD, BASE, Position, RAFT_LOG, RAFT_STATE, log_index};
+use ledger::rows::raft::{AHEAD, Ahead, BASE, Position, RAFT_LOG, RAFT_STATE, log_index};
 use ledger::rows::{RowIter, Rows};
 
 use super::{Broken, broken, faulty};
@@ -27,21 +27,33 @@ pub fn the_log_begins_behind_its_base(who: ProcessId, rows: &dyn Rows) -> Result
     Ok(())
 }
 
-/// A replica that has more records than its log has led to has written down that it does.
-/// `led_to` are the records that somebody had who had applied the log up to the same index.
+/// A replica that has more records than its log has led to has written down how many those are.
+/// `led_to` are the records that somebody had who had applied the log up to the same index, which is
+/// not 0.
 ///
 /// Reason: after a restart it would apply the log on top of them. Source: design, second walk;
-/// docs/ledger-format.md, "ahead".
+/// `ledger::rows::raft::Ahead`.
 pub fn records_ahead_are_marked(
     who: ProcessId,
     rows: &dyn Rows,
+    applied: u64,
     led_to: u64,
     records: u64,
 ) -> Result<(), Broken> {
     const NAME: &str = "records_ahead_are_marked";
-    if records <= led_to || rows.get(RAFT_STATE, AHEAD).map_err(faulty(NAME))?.is_some() {
+    let row = rows.get(RAFT_STATE, AHEAD).map_err(faulty(NAME))?;
+    let marked = row.as_deref().map(Ahead::from_row);
+    let sound = match &marked {
+        None => records <= led_to,
+        Some(Ok(ahead)) => (ahead.index, ahead.record + 1) == (applied, led_to),
+        Some(Err(_)) => false,
+    };
+    if sound {
         return Ok(());
     }
-    let what = format!("machine {who} has {records} records, its log has led to {led_to}");
+    let what = format!(
+        "machine {who} has {records} records, its log, applied to {applied}, has led to {led_to}, \
+         and it says {marked:?}"
+    );
     Err(broken(NAME, what))
 }

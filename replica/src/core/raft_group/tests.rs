@@ -100,7 +100,7 @@ fn mended(id: u64) -> Core {
     let saved = Saved {
         group: Group { voters: vec![1, 2, 3], ..Group::default() },
         record: Some(at(3)),
-        ahead: Some(Ahead { index: 1, record: at(9) }),
+        ahead: Some(Ahead { index: 1, record: 9, hash: [1; 32] }),
         ..Saved::founded(ReplicaId(1))
     };
     Core::new(ReplicaId(id), saved, 7).unwrap()
@@ -136,7 +136,7 @@ fn nothing_is_read_before_mended_records_are_complete() {
     };
     assert!(!readable(&fed_from_leader(&mut core, answer)));
     assert!(!readable(&outputs(&mut core, Input::Tick)));
-    let last = RecordPointer { record: 9, hash: [1; 32], fold: [1; 32] };
+    let last = Target { record: 9, hash: [1; 32], fold: None };
     assert!(readable(&outputs(&mut core, Input::CaughtUp(last))));
 }
 
@@ -195,4 +195,45 @@ fn entries_behind_the_end_of_the_log_do_not_stop_it() {
         };
         assert!(out.iter().any(refused), "{out:?}");
     }
+}
+
+/// A member that did not lead offered to go on from a record that is another one, at an index that
+/// the log will never have. Afterwards entries were counted and not applied, up to that index, and
+/// reads answered from the past, whoever led.
+#[test]
+fn a_forged_snapshot_changes_nothing() {
+    let group = Group { voters: vec![1, 2, 3], ..Group::default() };
+    let saved = Saved { group, ..Saved::founded(ReplicaId(1)) };
+    let mut core = Core::new(ReplicaId(2), saved, 7).unwrap();
+    for far in [9, 1 << 60] {
+        let target = RecordPointer { record: far, hash: [1; 32], fold: [1; 32] };
+        let mut forged = Message { from: 3, to: 2, term: 1, ..Message::default() };
+        forged.set_msg_type(MessageType::MsgSnapshot);
+        let snapshot = forged.mut_snapshot();
+        snapshot.data = target.to_bytes().into();
+        let meta = snapshot.mut_metadata();
+        (meta.index, meta.term) = (1 << 60, 1);
+        meta.mut_conf_state().voters = vec![1, 2, 3];
+        let offered = outputs(&mut core, Input::FromPeer(ReplicaId(3), PeerMessage(forged)));
+        let target = Target::from(target);
+        let asks = |output: &Output| matches!(output, Output::CatchUp(Some(ReplicaId(3)), at) if *at == target);
+        assert!(offered.iter().any(asks), "{offered:?}");
+        assert_eq!(core.awaited(), Some(target));
+        if far == 9 {
+            // Those that it has got are other ones.
+            outputs(&mut core, Input::CatchUpFailed(target));
+            assert_eq!(core.awaited(), None);
+        }
+    }
+    let entry = Entry { index: 2, term: 1, data: b"next".as_slice().into(), ..Entry::default() };
+    let append = Message {
+        log_term: 1,
+        commit: 2,
+        entries: vec![entry].into(),
+        ..from_leader(MessageType::MsgAppend, 1)
+    };
+    let out = fed_from_leader(&mut core, append);
+    assert_eq!(core.awaited(), None, "the leader is another member");
+    assert!(out.iter().any(|output| matches!(output, Output::Apply(_))), "{out:?}");
+    assert_eq!(core.status().committed, 2);
 }

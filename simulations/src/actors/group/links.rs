@@ -188,22 +188,22 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
                 self.looking.honest.insert((to, entry.index));
             }
         }
-        let Some((index, lie)) = misquoted(&message) else { return body };
-        let lies = self.faulty && self.mix.strikes(Fault::Lie, &mut self.random);
-        match body_of(&lie) {
-            Ok((_, body)) if lies => {
+        let Some((index, _)) = misquoted(&message, 0) else { return body };
+        if self.faulty && self.mix.strikes(Fault::Lie, &mut self.random) {
+            let how = self.random.below(6);
+            if let Some((index, lie)) = misquoted(&message, how)
+                && let Ok((_, body)) = body_of(&lie)
+            {
                 self.count("snapshot misquoted");
                 if !self.looking.honest.contains(&(to, index)) {
                     self.looking.lies.insert((to, index));
                 }
-                body
-            }
-            _ => {
-                self.looking.lies.remove(&(to, index));
-                self.looking.honest.insert((to, index));
-                body
+                return body;
             }
         }
+        self.looking.lies.remove(&(to, index));
+        self.looking.honest.insert((to, index));
+        body
     }
 
     /// What a replica has sent goes on its way.

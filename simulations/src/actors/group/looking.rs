@@ -104,8 +104,8 @@ impl<A: std::fmt::Display, T: BorrowMut<Trace>> Group<A, T> {
             let led_to = self.looking.led_to.entry(applied).or_insert(next);
             *led_to = next.min(*led_to);
         }
-        if let Some(led_to) = self.looking.led_to.get(&applied) {
-            invariants::records_ahead_are_marked(who, rows, *led_to, next)?;
+        if let Some(led_to) = self.looking.led_to.get(&applied).filter(|_| applied > 0) {
+            invariants::records_ahead_are_marked(who, rows, applied, *led_to, next)?;
         }
         let base = base(rows).map_err(&fault)?.map_or(0, |base| base.index);
         if base == applied && self.looking.lies.contains(&(who, base)) {
