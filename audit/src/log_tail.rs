@@ -84,9 +84,8 @@ impl LogTail {
                 self.stop();
                 return;
             }
-            match self.next_in_row(&record) {
-                Some(place) => self.matched(place, &record),
-                None => {}
+            if let Some(place) = self.next_in_row(&record) {
+                self.matched(place, &record);
             }
         }
     }
