@@ -89,7 +89,16 @@ impl<S: Storage> Receiver<'_, S> {
         }
         match kind {
             MessageType::MsgAppend => self.check_entries(message),
-            MessageType::MsgSnapshot => check_snapshot(message),
+            MessageType::MsgSnapshot => {
+                check_snapshot(message)?;
+                let meta = message.get_snapshot().get_metadata();
+                // raft-rs would begin the log anew there.
+                let other = self.log.term(meta.index).is_ok_and(|ours| ours != meta.term);
+                if meta.index == self.committed && other {
+                    return Err(Misbehaviour::Contradiction);
+                }
+                Ok(())
+            }
             MessageType::MsgHeartbeat if message.commit > self.last => Err(Misbehaviour::Index),
             MessageType::MsgAppendResponse if message.request_snapshot != 0 => {
                 Err(Misbehaviour::Kind)

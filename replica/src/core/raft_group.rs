@@ -262,7 +262,12 @@ impl Core {
             }
             Input::CaughtUp(target) => {
                 if let Some(message) = self.catch_up.reached(target) {
-                    self.step_raft(message)?;
+                    let meta = message.get_snapshot().get_metadata();
+                    let log = &self.raft.raft.raft_log;
+                    // The log may have got there meanwhile. raft-rs would begin it anew.
+                    if meta.index != log.committed || log.match_term(meta.index, meta.term) {
+                        self.step_raft(message)?;
+                    }
                 }
                 let turns = self.catch_up.turns(Vec::new());
                 self.hand_out(turns, out)?;

@@ -85,12 +85,20 @@ impl FromLog {
         index: u64,
         records: u64,
     ) -> Result<(), Fault> {
+        // What is missing is still missing, and nothing is applied until it is here.
+        if self.records > records {
+            return Ok(());
+        }
         let last = self.records.checked_sub(1).filter(|_| index > 0 && self.records != records);
-        let last = match last {
-            Some(last) => records::record(rows, last)?,
+        let row = match last {
+            Some(last) => {
+                let Some(record) = records::record(rows, last)? else {
+                    return Err(Fault::new(format!("record {last} is missing")));
+                };
+                Some(Ahead { index, record: last, hash: record.hash().0 })
+            }
             None => None,
         };
-        let row = last.map(|last| Ahead { index, record: last.index(), hash: last.hash().0 });
         if (row.is_some() || self.marked) && !planted!(ForgetAhead) {
             log::ahead(batch, row.as_ref());
         }
@@ -154,6 +162,13 @@ mod tests {
         from_log.applied(records + 1);
         assert_eq!(rows_of(&mut from_log, 10, records + 1), 1, "it is removed");
         assert_eq!(rows_of(&mut from_log, 11, records + 1), 0);
+        // Records that were lost come back one after the other. The row went with the first of them.
+        let lost = Ahead { index: 9, record: records + 4, hash: [0; 32] };
+        let mut from_log = FromLog::new(9, Some(lost), records);
+        for back in records..records + 5 {
+            assert_eq!(rows_of(&mut from_log, 9, back), 0, "it stays");
+        }
+        assert_eq!(rows_of(&mut from_log, 9, records + 5), 1);
         // One that has joined has no log.
         let mut from_log = FromLog::new(0, None, records);
         assert_eq!(from_log.records(), 0);

@@ -327,8 +327,9 @@ impl<D: Disk> Loop<D> {
         let record = ledger::history::records::record(view.rows(), target.record)?;
         let same_record = record.is_some_and(|record| record.hash().0 == target.hash);
         let last = pointer(view.fold()).filter(|last| last.record == target.record);
-        let folds = last.map(|last| last.fold).zip(target.fold);
-        let same_fold = folds.is_none_or(|(ours, theirs)| ours == theirs);
+        // Behind a snapshot the log goes on from the last record. One that leads to less is offered
+        // again, further on; or whoever offers it would have the log go on where it does not.
+        let same_fold = target.fold.is_none_or(|fold| last.is_some_and(|last| last.fold == fold));
         let agreed = (same_record && same_fold) || planted!(SkipRecord);
         if agreed || planted!(RecordsUnchecked) {
             return Ok(Input::CaughtUp(*target));

@@ -163,7 +163,7 @@ pub fn message_of(
 }
 
 /// A snapshot message that points to another record than this one does, one that will never be there
-/// or one of another hash, and the log index from which it says that the record came; none of another
+/// or one of another hash; and the log index from which it says that the record came; none of another
 /// kind of message.
 pub fn misquoted(message: &Message, how: u64) -> Option<(u64, Message)> {
     let Message::Raft(PeerMessage(message)) = message else { return None };

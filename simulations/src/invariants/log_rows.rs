@@ -44,7 +44,7 @@ pub fn records_ahead_are_marked(
     let row = rows.get(RAFT_STATE, AHEAD).map_err(faulty(NAME))?;
     let marked = row.as_deref().map(Ahead::from_row);
     let sound = match &marked {
-        None => records <= led_to,
+        None => records == led_to,
         Some(Ok(ahead)) => (ahead.index, ahead.record + 1) == (applied, led_to),
         Some(Err(_)) => false,
     };

@@ -237,3 +237,26 @@ fn a_forged_snapshot_changes_nothing() {
     assert!(out.iter().any(|output| matches!(output, Output::Apply(_))), "{out:?}");
     assert_eq!(core.status().committed, 2);
 }
+
+/// Nothing was checked of a snapshot at just the index that is committed: the log began anew behind
+/// it, whatever record it named.
+#[test]
+fn a_snapshot_does_not_replace_what_is_committed() {
+    let group = Group { voters: vec![1, 2, 3], ..Group::default() };
+    let saved = Saved { group, ..Saved::founded(ReplicaId(1)) };
+    let mut core = Core::new(ReplicaId(2), saved, 7).unwrap();
+    let mut forged = Message { from: 3, to: 2, term: 5, ..Message::default() };
+    forged.set_msg_type(MessageType::MsgSnapshot);
+    let snapshot = forged.mut_snapshot();
+    snapshot.data =
+        RecordPointer { record: 1 << 60, hash: [1; 32], fold: [1; 32] }.to_bytes().into();
+    let meta = snapshot.mut_metadata();
+    (meta.index, meta.term) = (1, 5);
+    meta.mut_conf_state().voters = vec![2, 3];
+    let out = outputs(&mut core, Input::FromPeer(ReplicaId(3), PeerMessage(forged)));
+    let refused = |output: &Output| {
+        matches!(output, Output::Misbehaved(ReplicaId(3), Misbehaviour::Contradiction))
+    };
+    assert!(out.iter().any(refused), "{out:?}");
+    assert_eq!(core.status().group.voters, [1, 2, 3]);
+}
