@@ -58,8 +58,7 @@ impl FromLog {
                 continue;
             }
             let record = records::record(rows, self.records)?;
-            let is_its = record.is_some_and(|record| record.proposal().bytes() == entry.data);
-            if is_its {
+            if record.is_some_and(|record| record.proposal().bytes() == entry.data) {
                 self.records += 1;
             }
         }
@@ -77,7 +76,7 @@ impl FromLog {
     }
 
     /// Adds the row to what belongs with it, or its removal: the log is applied up to `index`, and
-    /// there are so many records.
+    /// there are so many records. While some are missing it stays as it is.
     pub fn mark(
         &mut self,
         batch: &mut Batch,
@@ -85,7 +84,7 @@ impl FromLog {
         index: u64,
         records: u64,
     ) -> Result<(), Fault> {
-        // What is missing is still missing, and nothing is applied until it is here.
+        // Nothing is applied until they are here.
         if self.records > records {
             return Ok(());
         }

@@ -337,10 +337,17 @@ impl<D: Disk> Loop<D> {
         if target.fold.is_none() {
             return Err(log::another_record(target.record));
         }
-        tracing::error!(
-            record = target.record,
-            "a leader offers to go on from a record that is not the one here"
-        );
+        if same_record && last.is_none() {
+            tracing::info!(
+                record = target.record,
+                "a leader offers to go on from less than is here"
+            );
+        } else {
+            tracing::error!(
+                record = target.record,
+                "a leader offers to go on from a record that is not the one here"
+            );
+        }
         Ok(Input::CatchUpFailed(*target))
     }
 
