@@ -100,14 +100,8 @@ impl LogTail {
         findings: &mut Vec<Finding>,
     ) -> Result<(), Fault> {
         if self.is_from_others(record) {
-            // What was applied is accounted for.
-            if self.is_certain() {
-                for passed in self.next..self.log.len() {
-                    if self.log.is_applied(passed) {
-                        self.passed_over(passed, fold, rows, findings)?;
-                    }
-                }
-            }
+            // What was applied comes before it.
+            self.settle(fold, rows, findings)?;
             self.stop();
             return Ok(());
         }
@@ -226,7 +220,7 @@ impl LogTail {
 
     /// Whether this record came from the others, ahead of the log, as all behind it did.
     fn is_from_others(&self, record: &Record) -> bool {
-        self.log.ahead().is_some_and(|ahead| record.index() > ahead.record)
+        !self.log.can_have_led_to(record.index())
     }
 
     fn is_certain(&self) -> bool {
@@ -239,7 +233,7 @@ impl LogTail {
         self.doubtful.clear();
     }
 
-    /// The records are over. Entries that were applied must be such as the fold refuses.
+    /// The records are over.
     pub(crate) fn after(
         &mut self,
         fold: &Fold,
@@ -253,25 +247,31 @@ impl LogTail {
             // What the log has applied may be among them: records that were damaged are fetched too.
             return Ok(rest);
         }
+        self.settle(fold, &Draft::on(rows), findings)?;
+        Ok(rest)
+    }
+
+    /// No more records come from the log. Entries that were applied must be such as the fold refuses.
+    fn settle(
+        &mut self,
+        fold: &Fold,
+        rows: &Draft<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), Fault> {
         if self.standing == Standing::Silent {
-            return Ok(rest);
+            return Ok(());
         }
-        if self.log.ahead().is_some() && !self.is_certain() {
-            // The last records may have come from the others, and these entries from long before.
-            return Ok(rest);
-        }
-        let draft = Draft::on(rows);
-        self.reconsider(fold, &draft)?;
+        self.reconsider(fold, rows)?;
         findings.extend(self.doubtful.drain(..).map(|(_, finding)| finding));
         // All of what is left comes behind the last record.
         let left = if self.is_certain() { self.next } else { self.next.max(self.behind) };
         for passed in left..self.log.len() {
-            if self.log.is_applied(passed) && self.passed_over(passed, fold, &draft, findings)? {
+            if self.log.is_applied(passed) && self.passed_over(passed, fold, rows, findings)? {
                 // Whatever followed it is missing too.
                 break;
             }
         }
-        Ok(rest)
+        Ok(())
     }
 
     /// Nothing more is said about records.

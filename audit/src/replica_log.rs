@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ledger::Fault;
-use ledger::history::Record;
+use ledger::history::{Record, records};
 use ledger::rows::raft::{
     AHEAD, APPLIED, Ahead, BASE, EntryKind, GROUP, Group, HARD, HardState, IDENTITY, Identity,
     Position, RAFT_LOG, RAFT_STATE, applied_from_row, entry_from_row, log_index, log_key,
@@ -68,7 +68,9 @@ impl ReplicaLog {
         self.applied = applied_from_row(&row(APPLIED)?).map_err(damaged)?;
         Group::from_row(&row(GROUP)?).map_err(damaged)?;
         if let Some(row) = rows.get(RAFT_STATE, AHEAD)? {
-            self.ahead = Some(Ahead::from_row(&row).map_err(damaged)?);
+            let ahead = Ahead::from_row(&row).map_err(damaged)?;
+            self.fits(&ahead, rows)?;
+            self.ahead = Some(ahead);
         }
         self.last = base;
         // A group that was restored begins a new log on records that have none any more.
@@ -117,6 +119,23 @@ impl ReplicaLog {
         Ok(())
     }
 
+    /// Whether what the log is said to have led to goes with the rest, as a replica asks before it
+    /// starts. Records that are missing or damaged are told elsewhere.
+    fn fits(&self, ahead: &Ahead, rows: &dyn Rows) -> Result<(), Fault> {
+        let Ahead { index, record, hash } = ahead;
+        if *index != self.applied {
+            return Err(Fault::new(format!(
+                "it is applied up to {}, and has led to record {record} up to {index}",
+                self.applied
+            )));
+        }
+        if records::record(rows, *record).ok().flatten().is_some_and(|here| here.hash().0 != *hash)
+        {
+            return Err(Fault::new(format!("record {record} is another one than it has led to")));
+        }
+        Ok(())
+    }
+
     /// Compares the log's end with what the replica has promised.
     pub(crate) fn promised(&self, mark: Option<Watermark>, findings: &mut Vec<Finding>) {
         let Some(mark) = mark else {
@@ -151,6 +170,12 @@ impl ReplicaLog {
     /// Whether the log has an entry for every record, having some.
     pub(crate) fn is_whole(&self) -> bool {
         self.whole && !self.entries.is_empty()
+    }
+
+    /// Whether a record of that index can have come from it, and not from the others. Nothing has of
+    /// a replica that has just joined.
+    pub(crate) fn can_have_led_to(&self, record: u64) -> bool {
+        self.ahead.map_or(self.applied > 0, |ahead| record <= ahead.record)
     }
 
     /// What the log has led to, if that is not the last record.

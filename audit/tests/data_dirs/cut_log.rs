@@ -4,7 +4,7 @@
 use audit::report::Report;
 use ledger::history::{Event, NewNode, NodeId, Record, SignedProposal, roster};
 use ledger::ids::NodeKey;
-use ledger::rows::raft;
+use ledger::rows::raft::{self, Ahead};
 
 use super::catching_up::ahead;
 use super::directory::{Directory, Row, entry_of, last_entry, log_of};
@@ -241,4 +241,34 @@ fn what_was_refused_before_the_others_went_on_is_not_missing() {
     directory.write(&[ahead(entry_of(FROM) + 3, before.last().unwrap())]);
     let report = desk.audit(&directory);
     assert_eq!(report.exit_code, 0, "{:?}", report.findings);
+}
+
+/// Whoever can write to the disk could have a row say that the last records came from the others.
+#[test]
+fn no_row_hides_what_was_applied_and_taken_out() {
+    let (group, mut more) = (history_and(10), history_and(10));
+    more.apply(Event::NodeRemoved(NodeId(3)));
+    let (records, all) = (group.records(), more.records());
+    let entries = proposals(&all[FROM as usize..]);
+    let applied = entry_of(FROM) - 1 + entries.len() as u64;
+    let found = |row: Row| {
+        let directory = Directory::of(&group);
+        write_log(&directory, &group, &entries);
+        directory.write(&[row]);
+        audit(&directory)
+    };
+    for record in records.iter().rev().take(5) {
+        let report = found(ahead(applied, record));
+        assert_eq!(report.exit_code, 1, "{record:?}");
+        assert!(ids(&report).contains("record.missing"), "{:?}", report.findings);
+    }
+    // A replica refuses to start with what does not fit.
+    let last = records.last().unwrap();
+    let other = Ahead { index: applied, record: last.index(), hash: [0; 32] };
+    let other = (raft::RAFT_STATE, raft::AHEAD.to_vec(), Some(other.to_row()));
+    for row in [ahead(applied - 1, last), other] {
+        let report = found(row);
+        assert_eq!(report.exit_code, 1);
+        assert!(ids(&report).contains("log.damaged"), "{:?}", report.findings);
+    }
 }
