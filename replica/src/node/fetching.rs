@@ -41,6 +41,12 @@ impl Fetching {
         Fetching { target, offered, with: None, request, asked: 0, failed: BTreeSet::new() }
     }
 
+    /// Records up to another target, by whoever offers that. A request under way goes on, however slow
+    /// its answer: a leader offers a newer target every few seconds.
+    pub(super) fn aim(&mut self, target: Target, offered: Option<ReplicaId>) {
+        (self.target, self.offered) = (target, offered);
+    }
+
     /// The next request, if none is under way and somebody can be asked: whoever made the offer
     /// first, then the others in turn.
     pub(super) fn next(
@@ -67,23 +73,23 @@ impl Fetching {
         Some(Ask { peer, request, from: next_record, upto })
     }
 
-    /// Whether records under that name are the ones that were asked for; if so the peer has more
-    /// time.
-    pub(super) fn expects(&mut self, from: ReplicaId, request: u64, now: Instant) -> bool {
-        match &mut self.with {
-            Some((peer, until)) if *peer == from && self.request == request => {
-                *until = now + PATIENCE;
-                self.failed.clear();
-                true
-            }
-            _ => false,
+    /// Whether records under that name are the ones that were asked for.
+    pub(super) fn expects(&self, from: ReplicaId, request: u64) -> bool {
+        self.request == request && self.with.is_some_and(|(peer, _)| peer == from)
+    }
+
+    /// The peer has brought some: it has more time. One that brings none is as good as silent.
+    pub(super) fn brought(&mut self, now: Instant) {
+        if let Some((_, until)) = &mut self.with {
+            *until = now + PATIENCE;
+            self.failed.clear();
         }
     }
 
     /// The peer has no more for this request; `next_record` is the next one wanted now. Whoever has
     /// brought none is not asked again before the others.
     pub(super) fn ended(&mut self, from: ReplicaId, request: u64, next_record: u64) {
-        if self.request == request && self.with.is_some_and(|(peer, _)| peer == from) {
+        if self.expects(from, request) {
             self.with = None;
             if next_record <= self.asked {
                 self.failed.insert(from);
@@ -117,17 +123,37 @@ mod tests {
         let ask = fetching.next(10, &up, now).unwrap();
         assert_eq!(ask, Ask { peer: three, request: 41, from: 10, upto: 99 });
         assert_eq!(fetching.next(10, &up, now), None, "one at a time");
-        assert!(!fetching.expects(two, 41, now), "another peer's");
-        assert!(!fetching.expects(three, 40, now), "an old request's");
+        assert!(!fetching.expects(two, 41), "another peer's");
+        assert!(!fetching.expects(three, 40), "an old request's");
         now += PATIENCE / 2;
-        assert!(fetching.expects(three, 41, now));
+        assert!(fetching.expects(three, 41));
+        fetching.brought(now);
         now += PATIENCE / 2;
+        assert!(fetching.expects(three, 41), "but it brings nothing");
         assert_eq!(fetching.next(20, &up, now), None, "it has brought something since");
-        now += PATIENCE;
+        now += PATIENCE / 2;
         assert_eq!(fetching.next(20, &up, now).unwrap().peer, two);
         // It has nothing either: the first is asked again.
         fetching.ended(two, 42, 20);
         assert_eq!(fetching.next(20, &up, now).unwrap().peer, three);
         assert_eq!(fetching.next(20, &BTreeSet::new(), now), None, "nobody is up");
+    }
+
+    /// A leader offered to go on from a newer record every three seconds: on a link that needed
+    /// longer for an answer nothing of one was ever taken.
+    #[test]
+    fn an_answer_on_its_way_is_taken_though_the_target_moves() {
+        let target = |record| Target { record, hash: [1; 32], fold: None };
+        let (two, three) = (ReplicaId(2), ReplicaId(3));
+        let up = BTreeSet::from([two, three]);
+        let now = Instant::now();
+        let mut fetching = Fetching::new(target(99), Some(two), 40);
+        assert_eq!(fetching.next(10, &up, now).unwrap().request, 41);
+        fetching.aim(target(120), Some(three));
+        assert_eq!(fetching.next(10, &up, now), None, "one at a time");
+        assert!(fetching.expects(two, 41));
+        fetching.ended(two, 41, 100);
+        let ask = fetching.next(100, &up, now).unwrap();
+        assert_eq!(ask, Ask { peer: three, request: 42, from: 100, upto: 120 });
     }
 }

@@ -313,10 +313,16 @@ impl<D: Disk> Loop<D> {
             return Ok(Some(self.reached(&target)?));
         }
         let behind = (target.record - next).saturating_add(1);
-        tracing::info!(behind, "fetching the records that this replica lacks");
-        self.kept.requests =
-            self.fetching.as_ref().map_or(self.kept.requests, Fetching::last_request);
-        self.fetching = Some(Fetching::new(target, from, self.kept.requests));
+        match &mut self.fetching {
+            Some(fetching) => {
+                tracing::debug!(behind, "fetching more records");
+                fetching.aim(target, from);
+            }
+            None => {
+                tracing::info!(behind, "fetching the records that this replica lacks");
+                self.fetching = Some(Fetching::new(target, from, self.kept.requests));
+            }
+        }
         self.fetch_on(self.kept.clock.now())?;
         Ok(None)
     }
@@ -392,16 +398,21 @@ impl<D: Disk> Loop<D> {
     ) -> Result<(), Fault> {
         let view = self.view();
         let Some(fetching) = &mut self.fetching else { return Ok(()) };
-        if !fetching.expects(from, request, now) || first != view.fold().next_index() {
+        let next = view.fold().next_index();
+        // Some of them may have come from the log meanwhile.
+        let known = next.checked_sub(first).and_then(|known| usize::try_from(known).ok());
+        let records = known.and_then(|known| records.get(known..));
+        let (true, Some(records)) = (fetching.expects(from, request), records) else {
             return Ok(());
-        }
+        };
         let target = fetching.target;
         let (fold, changes, wrong) = replay(&view, records, target.record, self.foresight.cores())?;
         if let Some(wrong) = wrong {
             tracing::warn!(%from, wrong, "a peer sent records that do not verify");
             fetching.give_up(from);
         }
-        if fold.next_index() > first {
+        if fold.next_index() > next {
+            fetching.brought(now);
             let members_changed = changes_members(&changes);
             let mut batch = std::mem::take(&mut self.later);
             batch.absorb(changes);
@@ -516,6 +527,8 @@ impl<D: Disk> Loop<D> {
             silent: self.silent(),
             full: None,
             mending: None,
+            // What nobody leads to was lost here.
+            refetching: self.core.awaited().filter(|to| to.fold.is_none()).map(|to| to.record),
         };
         self.kept.tells.group.send_if_modified(|told| {
             let changed = **told != now;

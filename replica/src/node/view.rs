@@ -71,6 +71,18 @@ pub struct GroupView {
     pub full: Option<String>,
     /// What is damaged, while its database is made anew from what is not.
     pub mending: Option<String>,
+    /// The last of the records that were damaged here and are fetched from the others. Until it is
+    /// there nothing is recorded, or read anew.
+    pub refetching: Option<u64>,
+}
+
+/// Why a replica records nothing and answers from what it has, whether or not its group has a quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Impaired {
+    /// Its disk is full.
+    DiskFull,
+    /// Its database was damaged and is being mended.
+    Damaged,
 }
 
 impl GroupView {
@@ -85,9 +97,18 @@ impl GroupView {
         say_so * 2 > all
     }
 
-    /// Whether this replica takes no part, and answers reads from what it has.
+    /// Whether this replica takes no part, so that no read need wait for anything.
     pub fn is_out_of_service(&self) -> bool {
         self.full.is_some() || self.mending.is_some()
+    }
+
+    /// Why this replica records nothing and answers from what it has, if that is its own trouble.
+    pub fn impaired(&self) -> Option<Impaired> {
+        if self.full.is_some() {
+            return Some(Impaired::DiskFull);
+        }
+        let is_damaged = self.mending.is_some() || self.refetching.is_some();
+        is_damaged.then_some(Impaired::Damaged)
     }
 
     /// Before anything is known of others.
@@ -105,6 +126,30 @@ impl GroupView {
             silent: BTreeSet::new(),
             full: None,
             mending: None,
+            refetching: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Core, Saved};
+
+    #[test]
+    fn its_own_trouble_comes_before_the_groups() {
+        let core = Core::new(ReplicaId(1), Saved::founded(ReplicaId(1)), 7).unwrap();
+        let sound = GroupView::alone(core.status());
+        assert_eq!((sound.impaired(), sound.is_out_of_service()), (None, false));
+        let refetching = GroupView { refetching: Some(9), ..sound.clone() };
+        assert_eq!(refetching.impaired(), Some(Impaired::Damaged));
+        assert!(!refetching.is_out_of_service(), "it is over as soon as somebody answers");
+        let mending = GroupView { mending: Some("a table".into()), ..sound };
+        assert_eq!(
+            (mending.impaired(), mending.is_out_of_service()),
+            (Some(Impaired::Damaged), true)
+        );
+        let full = GroupView { full: Some("no room".into()), ..mending };
+        assert_eq!(full.impaired(), Some(Impaired::DiskFull));
     }
 }

@@ -156,7 +156,6 @@ pub fn plan(dir: &Path, with: &[PathBuf]) -> Result<Planned, NotBegun> {
         most(&survivors, |survivor| (goes_on(survivor), survivor.last.term, survivor.last.index));
     let whole = goes_on(&survivors[log]);
     let from = stands_at(&survivors[log], &survivors[records])?;
-    let from = survivors.iter().map(|survivor| survivor.saved.applied).fold(from, u64::max);
     let taken: BTreeMap<u64, u64> = std::iter::once(survivors[log].saved.base)
         .chain(survivors[log].saved.entries.iter().map(|entry| entry.position))
         .map(|position| (position.index, position.term))
