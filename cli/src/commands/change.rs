@@ -41,7 +41,7 @@ struct Outcome<'a> {
     record_hash: Option<&'a str>,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
+    error: Option<String>,
     #[serde(flatten)]
     node: Option<&'a NodeBody>,
     #[serde(flatten)]
@@ -137,6 +137,7 @@ impl Request {
     pub(super) fn failed(&self, error: ClientError) -> Failure {
         let unknown = error.outcome_unknown() || matches!(&error, ClientError::Unexpected { .. });
         let answered = matches!(&error, ClientError::Status { .. });
+        let tailscaled = matches!(&error, ClientError::Transport { tailscaled: true, .. });
         let failure = Failure::from(error);
         if !unknown {
             // What was done under that name is on record.
@@ -144,6 +145,11 @@ impl Request {
             return if answered && self.named && !reused { in_doubt(failure) } else { failure };
         }
         let what = format!("the outcome is unknown: {}", failure.what);
+        if tailscaled {
+            let remedy = "Look what has become of it ('lockstep lock status', 'lockstep lock log') \
+                          before you run it again: a tailscaled knows no request IDs.";
+            return Failure { code: Code::Unknown, what, remedy: None }.remedy(remedy);
+        }
         Failure { code: Code::Unknown, what, remedy: None }.remedy(format!(
             "Run the same command again with --request-id {}: Lockstep applies it once at most.",
             self.id
@@ -192,7 +198,7 @@ impl Request {
             record_index: receipt.and_then(|receipt| receipt.record_index),
             record_hash: receipt.and_then(|receipt| receipt.record_hash.as_deref()),
             request_id: &self.id,
-            error: error.map(String::as_str),
+            error: error.map(|what| print::without_secrets(what)),
             node: result.as_ref().ok().and_then(|done| done.node.as_ref()),
             more,
         }

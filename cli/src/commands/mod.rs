@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use replica::daemon::config::{Given, Surroundings, resolve_client_socket};
 use replica::local_api::client::Client;
-use replica::node::Supported;
+use replica::node::{Impaired, Supported};
 use serde::Serialize;
 
 use crate::args::{Cli, Command, Global, Read, ReadFrom};
@@ -64,13 +64,19 @@ fn asking(
     let session = Session::new(global)?;
     let done = run(&session);
     if session.client.was_stale() {
-        let why = match session.client.disk_was_full() {
-            true => "the daemon's disk is full",
-            false => "the group has no quorum",
-        };
+        let why = stale_because(&session.client);
         print::note(&format!("Stale: {why}; this is what this daemon has itself."));
     }
     done
+}
+
+/// Why a daemon's answers may be stale.
+fn stale_because(client: &Client) -> &'static str {
+    match client.impaired() {
+        Some(Impaired::DiskFull) => "the daemon's disk is full",
+        Some(Impaired::Damaged) => "the daemon's database is damaged and being mended",
+        None => "the group has no quorum",
+    }
 }
 
 /// A daemon to ask, and what to ask it with.

@@ -24,7 +24,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use auth_keys::auth_keys;
-pub(crate) use foreign::{line, lines};
+pub(crate) use foreign::{line, lines, without_secrets};
 
 use crate::args::Cli;
 use crate::exit::Failure;

@@ -167,6 +167,14 @@ fn trusted_keys_that_no_node_needs_are_found_and_removed() {
     assert_eq!(credential_keys(&place).len(), 3);
 
     let before = place.records("").len();
+    let mut command = place.command();
+    let words = ["lock", "remove", "--unused-preauth-keys", "--reason", "left"];
+    let said = command.args(words).args(["--note", "it's old"]).output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(
+        said.contains("\tlockstep lock remove --reason left --note 'it'\\''s old' tlpub:"),
+        "{said}"
+    );
     let plan = place.ok("lock remove --unused-preauth-keys");
     assert!(plan.contains(&format!("(pre-auth key {})\tstill valid", id(&valid))), "{plan}");
     assert!(plan.contains(&format!("(pre-auth key {})\trevoked\n", id(&revoked))), "{plan}");

@@ -119,6 +119,14 @@ fn mistakes_change_nothing_and_are_explained() {
         ],
     );
 
+    // Nor is one repeated in JSON.
+    let private = format!("nlpriv:{}", "ab".repeat(64));
+    for words in ["lock revoke-keys --withdraw", "node remove", "node rotate"] {
+        let ran = place.run(&format!("{words} --json {private}"));
+        hides_secrets(&ran);
+        assert!(ran.stdout.contains("\"refused\"") && ran.code == 1, "{ran:?}");
+    }
+
     let both = format!("lock remove --resign --re-sign=false {}", tlpub(2));
     let stderr = place.run(&both).fails(2);
     assert!(stderr.starts_with("--resign and --re-sign are the same flag"), "{stderr}");
@@ -139,8 +147,9 @@ fn mistakes_change_nothing_and_are_explained() {
 
 #[track_caller]
 fn hides_secrets(ran: &Ran) {
-    let shown = ran.stderr.to_ascii_lowercase();
-    assert!(!shown.contains("ababab"), "{ran:?}");
+    for shown in [&ran.stderr, &ran.stdout] {
+        assert!(!shown.to_ascii_lowercase().contains("ababab"), "{ran:?}");
+    }
 }
 
 #[test]

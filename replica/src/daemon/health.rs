@@ -116,6 +116,11 @@ async fn readiness(node: &Handle) -> Result<(), String> {
     if let Some(what) = &group.mending {
         return Err(format!("the database of this replica is being mended: {what}"));
     }
+    if let Some(record) = group.refetching {
+        return Err(format!(
+            "records of this replica were damaged; those up to {record} are still to be fetched"
+        ));
+    }
     if group.is_shut_out(node.replica()) {
         return Err("most of the others say that this replica was removed".to_owned());
     }

@@ -68,6 +68,10 @@ fn status(group: &GroupView) -> String {
     if group.mending.is_some() {
         return "ALARM: mends its damaged database; serves stale reads only".to_owned();
     }
+    if let Some(record) = group.refetching {
+        let what = "ALARM: fetches records that were damaged, up to";
+        return format!("{what} {record}; serves stale reads only");
+    }
     let raft = &group.raft;
     let part = match (raft.role, raft.leader) {
         (Role::Leader, _) => "leads".to_owned(),

@@ -96,7 +96,7 @@ pub(super) fn body(ground: Ground<'_>, sight: &Sight) -> Result<GroupBody, Fault
     let open = open.iter().filter(|invitation| !invitation.is_expired(sight.now_ms)).count();
     let (alarms, warnings) = (alarms(sight), warnings(&live, sight));
     let quorum = sight.has_quorum();
-    let out = sight.group.is_out_of_service();
+    let out = sight.group.impaired().is_some();
     let health = match (!quorum && !out, alarms.is_empty(), warnings.is_empty()) {
         (true, ..) => Health::NoQuorum,
         (false, false, _) => Health::Alarm,
@@ -167,6 +167,12 @@ fn alarms(sight: &Sight) -> Vec<String> {
         alarms.push(format!(
             "the database of this replica ({}) is damaged and is being mended; it records nothing, and \
              reads are stale: {what}",
+            sight.own
+        ));
+    } else if let Some(record) = sight.group.refetching {
+        alarms.push(format!(
+            "records of this replica ({}) were damaged; it fetches those up to {record} from the \
+             others, and until they are there it records nothing, and reads are stale",
             sight.own
         ));
     } else if !sight.has_quorum() {

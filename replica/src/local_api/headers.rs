@@ -1,5 +1,9 @@
 //! The header fields that are ours, and the one host name.
 
+use hyper::header::HeaderValue;
+
+use crate::node::Impaired;
+
 /// What `Host` must say, as tailscaled's clients say it; an empty one passes too.
 pub(crate) const HOST: &str = "local-tailscaled.sock";
 /// Request and answer: the request ID.
@@ -22,7 +26,31 @@ pub(crate) const TAILSCALED: &str = "tailscale-version";
 pub(crate) const WARNING: &str = "lockstep-warning";
 /// Answer: `true` when it comes from this replica alone, because no majority has answered.
 pub(crate) const STALE: &str = "lockstep-stale";
-/// Beside it, why no majority was asked.
+/// Beside it, why no majority was asked, if that is this replica's own trouble ([`because`]).
 pub(crate) const STALE_BECAUSE: &str = "lockstep-stale-because";
-/// That, if this replica's disk is full.
-pub(crate) const DISK_FULL: &str = "disk-full";
+
+/// What [`STALE_BECAUSE`] says.
+pub(crate) fn because(why: Impaired) -> &'static str {
+    match why {
+        Impaired::DiskFull => "disk-full",
+        Impaired::Damaged => "damaged",
+    }
+}
+
+/// What such a header says.
+pub(crate) fn read_because(value: &HeaderValue) -> Option<Impaired> {
+    [Impaired::DiskFull, Impaired::Damaged].into_iter().find(|why| value == because(*why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_an_answer_is_stale_is_read_as_it_was_written() {
+        for why in [Impaired::DiskFull, Impaired::Damaged] {
+            assert_eq!(read_because(&HeaderValue::from_static(because(why))), Some(why));
+        }
+        assert_eq!(read_because(&HeaderValue::from_static("something else")), None);
+    }
+}

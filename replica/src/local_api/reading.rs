@@ -6,8 +6,8 @@
 //! such a state; a signature for a node, of which the fold judges everything, is planned on what
 //! the leader has without asking the others.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -20,7 +20,7 @@ use super::call::Call;
 use super::headers;
 use super::problem::Problem;
 use super::routes::query;
-use crate::node::{Handle, Stopped, View};
+use crate::node::{Handle, Impaired, Stopped, View};
 
 /// How long a read waits for a majority before it turns local.
 const READ: Duration = Duration::from_secs(2);
@@ -31,9 +31,9 @@ const CHANGE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Reading {
     kind: Kind,
-    stale: AtomicBool,
-    /// It is so because this replica's disk is full.
-    full: AtomicBool,
+    /// Set once the answer may be stale, to why no majority could be asked, if that is this replica's
+    /// own trouble.
+    stale: OnceLock<Option<Impaired>>,
     /// The change that was asked for is on record: what is read now only describes it.
     recorded: AtomicBool,
 }
@@ -64,12 +64,7 @@ impl Reading {
                 return Err(Problem::bad(text));
             }
         };
-        Ok(Arc::new(Reading {
-            kind,
-            stale: AtomicBool::default(),
-            full: AtomicBool::default(),
-            recorded: AtomicBool::default(),
-        }))
+        Ok(Arc::new(Reading { kind, stale: OnceLock::new(), recorded: AtomicBool::default() }))
     }
 
     /// Answers a request under this reading, and marks an answer that may be stale.
@@ -78,24 +73,24 @@ impl Reading {
         answer: impl Future<Output = Result<Response<B>, E>>,
     ) -> Result<Response<B>, E> {
         let mut response = READING.scope(self.clone(), answer).await?;
-        if self.stale.load(Ordering::Relaxed) {
-            mark(response.headers_mut(), self.full.load(Ordering::Relaxed));
+        if let Some(why) = self.stale.get() {
+            mark(response.headers_mut(), *why);
         }
         Ok(response)
     }
 }
 
-fn mark(headers: &mut HeaderMap, full: bool) {
+fn mark(headers: &mut HeaderMap, why: Option<Impaired>) {
     headers.insert(HeaderName::from_static(headers::STALE), HeaderValue::from_static("true"));
-    if full {
+    if let Some(why) = why {
         let name = HeaderName::from_static(headers::STALE_BECAUSE);
-        headers.insert(name, HeaderValue::from_static(headers::DISK_FULL));
+        headers.insert(name, HeaderValue::from_static(headers::because(why)));
     }
 }
 
 /// Whether this request has been given what may be stale.
 pub(super) fn is_stale() -> bool {
-    READING.try_with(|reading| reading.stale.load(Ordering::Relaxed)).unwrap_or(false)
+    READING.try_with(|reading| reading.stale.get().is_some()).unwrap_or(false)
 }
 
 /// Whether this request is answered from what is here, without asking anybody.
@@ -119,9 +114,9 @@ pub(super) async fn read(node: &Handle) -> Result<Arc<View>, Problem> {
         Kind::Linearizable if is_stale() => Ok(node.view()),
         Kind::Linearizable => {
             let (view, stale) = node.read_within(READ).await.map_err(stopped)?;
-            if let Some(reading) = reading {
-                reading.stale.store(stale, Ordering::Relaxed);
-                reading.full.store(node.group().full.is_some(), Ordering::Relaxed);
+            if let Some(reading) = reading.filter(|_| stale) {
+                // Whoever comes second in the same request says the same.
+                let _ = reading.stale.set(node.group().impaired());
             }
             Ok(view)
         }
@@ -130,21 +125,27 @@ pub(super) async fn read(node: &Handle) -> Result<Arc<View>, Problem> {
         }
         Kind::Change => match node.read_within(CHANGE).await.map_err(stopped)? {
             (view, false) => Ok(view),
-            (_, true) if node.group().full.is_some() => Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "nothing was recorded: the disk of this replica is full",
-            )
-            .with_remedy("make room for its data directory, or ask another replica")),
-            (_, true) if node.group().mending.is_some() => Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "nothing was recorded: the database of this replica is damaged and being mended",
-            )
-            .with_remedy("wait until it is, or ask another replica")),
-            (_, true) => Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "nothing was recorded: the group has no quorum, too few of its voters can be reached",
-            )
-            .with_remedy("see who is missing (lockstep cluster status), and ask again")),
+            (_, true) => Err(unrecorded(node.group().impaired())),
         },
     }
+}
+
+/// Why a change was refused before anything was recorded.
+fn unrecorded(why: Option<Impaired>) -> Problem {
+    let (why, remedy) = match why {
+        Some(Impaired::DiskFull) => (
+            "the disk of this replica is full",
+            "make room for its data directory, or ask another replica",
+        ),
+        Some(Impaired::Damaged) => (
+            "the database of this replica is damaged and being mended",
+            "wait until it is, or ask another replica",
+        ),
+        None => (
+            "the group has no quorum, too few of its voters can be reached",
+            "see who is missing (lockstep cluster status), and ask again",
+        ),
+    };
+    let what = format!("nothing was recorded: {why}");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, what).with_remedy(remedy)
 }

@@ -34,4 +34,4 @@ pub use start::{Node, Options, Peering};
 pub use supported::Supported;
 pub(crate) use surroundings::SystemClock;
 pub use surroundings::{Clock, Way};
-pub use view::{GroupView, View};
+pub use view::{GroupView, Impaired, View};

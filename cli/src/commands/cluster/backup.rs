@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::begin::not_begun;
 use crate::args::Backup;
-use crate::commands::Session;
+use crate::commands::{Session, stale_because};
 use crate::exit::Failure;
 use crate::print;
 
@@ -40,12 +40,11 @@ pub(super) fn run(args: &Backup, session: &Session) -> Result<(), Failure> {
     let identity = session.wait(client.identity())?;
     let stale = session.client.was_stale();
     if stale {
-        return Err(Failure::new(
-            "the group has no quorum: this replica may lack the newest records",
-        )
-        .remedy(
-            "Ask again when most members are up, or back up what this one has: --read local.",
-        ));
+        let why = stale_because(&session.client);
+        return Err(Failure::new(format!("{why}: this replica may lack the newest records"))
+            .remedy(
+                "Ask again when most members are up, or back up what this one has: --read local.",
+            ));
     }
     let odd = || Failure::new("the daemon says of its records what makes no sense");
     let fold = identity.fold_hash.parse().map_err(|_| odd())?;

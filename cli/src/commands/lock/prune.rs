@@ -15,7 +15,7 @@ use super::remove::removed;
 use super::{Session, enabled};
 use crate::args::Remove;
 use crate::commands::change::{Done, Request};
-use crate::commands::words::{can_ask, confirmed};
+use crate::commands::words::{can_ask, confirmed, quoted};
 use crate::exit::Failure;
 use crate::print::line;
 
@@ -141,6 +141,12 @@ fn plan(unused: &[Unused]) -> String {
 /// The command that removes these keys and no others.
 fn to_run(unused: &[Unused], args: &Remove, request: &Request, session: &Session) -> String {
     let mut command = format!("lockstep lock remove{}", args.with.words());
+    if let Some(reason) = &args.why.reason {
+        command.push_str(&format!(" --reason {}", quoted(reason)));
+    }
+    if let Some(note) = &args.why.note {
+        command.push_str(&format!(" --note {}", quoted(note)));
+    }
     if request.named {
         command.push_str(&format!(" --request-id {}", request.id));
     }

@@ -5,7 +5,8 @@ use zeroize::Zeroizing;
 
 use super::{Asked, Changed, Client, ClientError, json};
 use crate::local_api::bodies::{
-    GenerateRequest, InitRequest, LockStatus, ModifyRequest, SignRequest, WrapRequest,
+    GenerateRequest, InitRequest, LockStatus, ModifyRequest, RevocationBody, SignRequest,
+    WrapRequest,
 };
 
 impl Client {
@@ -81,12 +82,15 @@ impl Client {
         self.blob("tka/cosign-recovery-aum", aum.to_vec(), asked).await
     }
 
-    /// `POST tka/submit-recovery-aum`: the last step.
+    /// `POST tka/submit-recovery-aum`: the last step. A daemon of ours says how the revocation looked
+    /// before it took effect.
     pub async fn submit_revocation(
         &self,
         aum: &[u8],
         asked: &Asked,
-    ) -> Result<Changed<()>, ClientError> {
-        self.change_without_answer("tka/submit-recovery-aum", aum.to_vec(), asked).await
+    ) -> Result<Changed<Option<RevocationBody>>, ClientError> {
+        let path = "tka/submit-recovery-aum";
+        let (bytes, receipt) = self.call(Method::POST, path, aum.to_vec(), asked).await?;
+        Ok(Changed { value: serde_json::from_slice(&bytes).ok(), receipt })
     }
 }

@@ -7,8 +7,8 @@ mod ours;
 mod reading;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -22,6 +22,7 @@ use tokio::net::UnixStream;
 
 use super::bodies::ErrorBody;
 use super::headers;
+use crate::node::Impaired;
 
 /// How long an answer is waited for. A daemon gives up earlier whatever it waits for itself.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -48,6 +49,8 @@ pub enum ClientError {
         socket: PathBuf,
         /// What broke.
         what: String,
+        /// Whether earlier answers were a tailscaled's, which knows no request IDs.
+        tailscaled: bool,
     },
     /// The daemon answered with a failure.
     #[error("{status_line}: {text}")]
@@ -169,8 +172,8 @@ pub struct Client {
     local: bool,
     /// An answer may have been stale.
     stale: Arc<AtomicBool>,
-    /// Whether one was so because the daemon's disk is full.
-    full: Arc<AtomicBool>,
+    /// Why the first of them was, if that is the daemon's own trouble.
+    impaired: Arc<OnceLock<Impaired>>,
     patience: Duration,
 }
 
@@ -182,7 +185,7 @@ impl Client {
             tailscaled: Arc::default(),
             local: false,
             stale: Arc::default(),
-            full: Arc::default(),
+            impaired: Arc::default(),
             patience: PATIENCE,
         }
     }
@@ -198,9 +201,9 @@ impl Client {
         self.stale.load(Ordering::Relaxed)
     }
 
-    /// Whether it was so because the daemon's disk is full.
-    pub fn disk_was_full(&self) -> bool {
-        self.full.load(Ordering::Relaxed)
+    /// Why it was, if that is not for want of a quorum.
+    pub fn impaired(&self) -> Option<Impaired> {
+        self.impaired.get().copied()
     }
 
     /// The socket.
@@ -271,7 +274,9 @@ impl Client {
             return Err(ClientError::NeedsLockstep { socket: self.socket.clone() });
         }
         let connect = |source| ClientError::Connect { socket: self.socket.clone(), source };
+        let tailscaled = self.tailscaled.load(Ordering::Relaxed);
         let transport = |what: &dyn std::fmt::Display| ClientError::Transport {
+            tailscaled,
             socket: self.socket.clone(),
             what: what.to_string(),
         };
@@ -324,8 +329,8 @@ impl Client {
             self.stale.store(true, Ordering::Relaxed);
         }
         let because = response.headers().get(headers::STALE_BECAUSE);
-        if because.is_some_and(|because| because == headers::DISK_FULL) {
-            self.full.store(true, Ordering::Relaxed);
+        if let Some(why) = because.and_then(headers::read_because) {
+            let _ = self.impaired.set(why);
         }
         let receipt = Receipt::of(&response);
         let status = response.status();

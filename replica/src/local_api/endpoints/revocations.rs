@@ -9,6 +9,7 @@ use ledger::ids::{AumHash, LockKey};
 use ledger::lock::Sealed;
 use ledger::lock::signatures::PrivateKey;
 
+use super::here::enforced;
 use super::{body, empty, json, list, marked, ours, parsed};
 use crate::local_api::api::Api;
 use crate::local_api::bodies::{
@@ -57,9 +58,18 @@ impl Api {
     }
 
     pub(super) async fn submit_revocation(&self, call: &Call) -> Result<Response<Body>, Problem> {
-        let which = Which::Blob(Box::new(decoded(&call.body)?));
-        let done = self.finished(call, &call.body, which, None, None).await?;
-        Ok(marked(empty(), &done))
+        let aum = decoded(&call.body)?;
+        let asked = aum.clone();
+        // Our command line shows what it undoes; the original expects no answer. What is wrong with it
+        // is told below.
+        let look =
+            move |ground: Ground<'_>| Ok(json(&revocation_body::revocation(ground, &asked)?));
+        let shown = match &call.request_id {
+            Some(_) => self.look(look).await.ok(),
+            None => None,
+        };
+        let done = self.finished(call, &call.body, Which::Blob(Box::new(aum)), None, None).await?;
+        Ok(marked(shown.filter(|_| done.is_new()).unwrap_or_else(empty), &done))
     }
 
     pub(super) async fn revocations(&self) -> Result<Response<Body>, Problem> {
@@ -165,8 +175,9 @@ impl Api {
         step: impl Fn(Ground<'_>) -> Result<Step, NotPlanned> + Send + Sync + 'static,
     ) -> Result<(Sealed, Done), Problem> {
         let outcome = Outcome::default();
-        let planned = outcome.clone();
+        let (planned, aside) = (outcome.clone(), self.aside());
         let plan: Arc<Plan> = Arc::new(move |ground| {
+            enforced(&aside, ground)?;
             let Step { event, aum } = step(ground)?;
             *planned.lock().unwrap_or_else(PoisonError::into_inner) = Some(aum);
             Ok(event)
@@ -191,9 +202,11 @@ impl Api {
         reason: Option<ChangeReason>,
         note: Option<String>,
     ) -> Result<Done, Problem> {
-        let asked = which.clone();
-        let plan: Arc<Plan> =
-            Arc::new(move |ground| finish::plan(ground, &asked, reason, note.as_deref()));
+        let (asked, aside) = (which.clone(), self.aside());
+        let plan: Arc<Plan> = Arc::new(move |ground| {
+            enforced(&aside, ground)?;
+            finish::plan(ground, &asked, reason, note.as_deref())
+        });
         let _turn = self.updating.lock().await;
         let done = self.change(call, "revoke finish", arguments, plan).await?;
         if let (Which::Blob(aum), true) = (which, done.is_new()) {

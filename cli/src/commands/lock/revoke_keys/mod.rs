@@ -10,10 +10,10 @@ use ledger::lock::Sealed;
 use replica::local_api::bodies::{
     FinishRevocationRequest, RevocationBody, WhichRevocation, WithdrawRevocationRequest,
 };
-use replica::local_api::client::Receipt;
+use replica::local_api::client::{Changed, Receipt};
 use serde_json::Map;
 
-use self::shown::{agreed, list, told};
+use self::shown::{agreed, asks, list, told};
 use self::signing::{GONE, Signed, begin, sign, signed_text};
 use super::Session;
 use super::add::missing_keys;
@@ -248,16 +248,21 @@ fn finished(
 ) -> Result<Taken, Failure> {
     let failed = |error| about("submitting recovery AUM failed", request.failed(error));
     let Said { reason, note } = args.why.said()?;
-    let changed = match which {
+    let receipt = match which {
         Which::Blob(bytes) if reason.is_none() && note.is_none() => {
-            session.wait(session.client.submit_revocation(bytes, &request.asked()))
+            let changed = session.wait(session.client.submit_revocation(bytes, &request.asked()));
+            let Changed { value, receipt } = changed.map_err(failed)?;
+            if let Some(before) = value.filter(|_| !(args.cosign || asks(args))) {
+                print::note(&print::revocations::text(&before));
+            }
+            receipt
         }
         which => {
             let body = FinishRevocationRequest { which: which.body(), reason, note };
-            session.wait(session.client.revocation_finish(&body, &request.asked()))
+            let changed = session.wait(session.client.revocation_finish(&body, &request.asked()));
+            changed.map_err(failed)?.receipt
         }
     };
-    let receipt = changed.map_err(failed)?.receipt;
     if receipt.outcome.is_some() {
         print::note("'lockstep node list' shows the nodes that must be signed again, if any.");
     }

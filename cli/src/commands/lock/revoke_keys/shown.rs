@@ -10,10 +10,16 @@ use crate::exit::Failure;
 use crate::print;
 use crate::print::revocations::{short, text};
 
+/// Whether somebody can answer, and is to.
+pub(super) fn asks(args: &RevokeKeys) -> bool {
+    can_ask() && !args.confirm && !args.change.json
+}
+
 /// Shows the difference from now before anything is signed or undone, and asks for consent where
-/// somebody can answer. A daemon other than ours has nothing to show.
+/// somebody can answer. Of a blob that is left to the step itself where nobody can: a daemon other than
+/// ours has nothing to show.
 pub(super) fn agreed(args: &RevokeKeys, which: &Which, session: &Session) -> Result<bool, Failure> {
-    let ask = can_ask() && !args.confirm && !args.change.json;
+    let ask = asks(args);
     if let (Which::Blob(_), false) = (which, ask) {
         return Ok(true);
     }
