@@ -379,7 +379,7 @@ fn texts(seeds: &mut Seeds) {
     file(3, "lockstep identity 1\ncluster AEBAGBAFAYDQQCIKBMGA2DQPCA\nreplica 1\nincarnation 1\n");
     let known = "lockstep neighbours 1\ncluster AEBAGBAFAYDQQCIKBMGA2DQPCA\nincarnation 1\n";
     file(8, &format!("{known}2 {hex} b.example:7400\n"));
-    file(5, "lockstep local-disable 1\n7:0\n7:40\n");
+    file(5, "lockstep local-disable 1\n1 7:0\n2 7:40\n");
     file(6, "file:/etc/passphrase");
     let mut mark = vec![4];
     let slot =

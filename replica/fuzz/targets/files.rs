@@ -11,6 +11,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use ledger::history::Epoch;
 use ledger::lock::signatures::Signer;
 use ledger_fuzz::Choices;
 use libfuzzer_sys::fuzz_target;
@@ -190,12 +191,12 @@ fn set_aside(dir: &Path, bytes: &[u8]) {
     let path = dir.join("local-disable");
     write(&path, bytes);
     let Ok(aside) = LocalDisable::open(&dir) else { return };
-    let new = (7, 40);
-    let had = aside.has(new);
-    assert_eq!(aside.add(new).expect("a directory"), !had);
-    assert!(LocalDisable::open(&dir).expect("its own file").has(new));
-    assert!(aside.remove(new).expect("a directory"));
-    assert!(!LocalDisable::open(&dir).expect("its own file").has(new));
+    let (epoch, new) = (Epoch(2), (7, 40));
+    let had = aside.has(epoch, new);
+    assert_eq!(aside.add(epoch, new).expect("a directory"), !had);
+    assert!(LocalDisable::open(&dir).expect("its own file").has(epoch, new));
+    assert!(aside.remove(epoch, new).expect("a directory"));
+    assert!(!LocalDisable::open(&dir).expect("its own file").has(epoch, new));
     if !had {
         // Everything else is as it was.
         assert_eq!(fs::read(&path).expect("a file"), bytes);

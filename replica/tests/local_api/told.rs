@@ -5,7 +5,8 @@ use ledger::lock::client::Admission;
 use ledger::lock::signatures::{OneCore, Signer};
 use ledger::testing::{SECRET, key, node_key};
 use replica::local_api::bodies::{
-    AcknowledgementBody, ModifyRequest, NodeAddRequest, NodeBody, NodeRotateRequest, SignRequest,
+    AcknowledgementBody, Base64, GenerateRequest, ModifyRequest, NodeAddRequest, NodeBody,
+    NodeRotateRequest, SignRequest,
 };
 use replica::local_api::client::Asked;
 use replica::node_client::{NotPulled, Owner, Store, judged, pull};
@@ -128,6 +129,7 @@ async fn a_lock_set_aside_here_stops_the_filter_and_the_signing_and_nothing_else
     let (_, warning) = client.lock_status_and_warning().await.unwrap();
     assert_eq!(warning, None);
 
+    let genesis = client.epoch_log(1, 1).await.unwrap().remove(0).raw.0;
     client.local_disable().await.unwrap();
     let (status, text) = refused(client.local_disable().await);
     assert!(status == 400 && text.contains("tailnet-lock is not active"), "{text}");
@@ -142,11 +144,19 @@ async fn a_lock_set_aside_here_stops_the_filter_and_the_signing_and_nothing_else
 
     let add = ModifyRequest { add_keys: Some(vec![key_body(key(3).public())]), remove_keys: None };
     let sign = SignRequest { node_key: node_key(20), rotation_public: None };
+    let stolen = Some(vec![Base64(key(2).public().0.to_vec())]);
+    let revoke = GenerateRequest { keys: stolen, fork_from: String::new() };
+    let own = NodeRotateRequest { node: "first".into(), ..NodeRotateRequest::default() };
     for (status, text) in [
         refused(client.modify(&add, &asked).await),
         refused(client.sign(&sign, &asked).await),
         refused(client.log(50).await),
         refused(client.affected_signatures(&key(2).public().0).await),
+        // Its key signed all of these.
+        refused(client.generate_revocation(&revoke, &asked).await),
+        refused(client.cosign_revocation(&genesis, &asked).await),
+        refused(client.submit_revocation(&genesis, &asked).await),
+        refused(client.node_rotate(&own, &asked).await),
     ] {
         assert_eq!(status, 409, "{text}");
         assert!(text.contains("tailnet-lock is not active on this node"), "{text}");

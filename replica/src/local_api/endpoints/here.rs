@@ -6,6 +6,9 @@
 use std::sync::Arc;
 
 use hyper::Response;
+use ledger::history::Epoch;
+use ledger::history::lifecycle::Lifecycle;
+use ledger::lock::client::StateId;
 use serde::Deserialize;
 
 use super::{body, empty};
@@ -22,9 +25,17 @@ struct Nothing {}
 
 /// Refuses while the lock is set aside on this machine.
 pub(super) fn enforced(aside: &LocalDisable, ground: Ground<'_>) -> Result<(), NotPlanned> {
-    match ground.fold.authority() {
-        Some(authority) if aside.has(authority.state().state_id()) => Err(NotPlanned::DisabledHere),
+    match on(ground) {
+        Ok((epoch, state_id)) if aside.has(epoch, state_id) => Err(NotPlanned::DisabledHere),
         _ => Ok(()),
+    }
+}
+
+/// The lock that is on, and its epoch.
+fn on(ground: Ground<'_>) -> Result<(Epoch, StateId), NotPlanned> {
+    match (ground.fold.lifecycle(), ground.authority()?) {
+        (Lifecycle::On(epoch), authority) => Ok((epoch, authority.state().state_id())),
+        _ => Err(NotPlanned::LockOff),
     }
 }
 
@@ -34,8 +45,8 @@ impl Api {
         let _: Nothing = body(call)?;
         let aside = self.aside.clone();
         self.set_aside(move |ground| {
-            let state_id = ground.authority()?.state().state_id();
-            if aside.add(state_id)? { Ok(()) } else { Err(NotPlanned::DisabledHere) }
+            let (epoch, state_id) = on(ground)?;
+            if aside.add(epoch, state_id)? { Ok(()) } else { Err(NotPlanned::DisabledHere) }
         })
         .await
         .map_err(fail)
@@ -45,8 +56,8 @@ impl Api {
         let _: Nothing = body(call)?;
         let aside = self.aside.clone();
         self.set_aside(move |ground| {
-            let state_id = ground.authority()?.state().state_id();
-            if aside.remove(state_id)? { Ok(()) } else { Err(NotPlanned::NotDisabledHere) }
+            let (epoch, state_id) = on(ground)?;
+            if aside.remove(epoch, state_id)? { Ok(()) } else { Err(NotPlanned::NotDisabledHere) }
         })
         .await
     }

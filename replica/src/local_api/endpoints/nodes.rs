@@ -8,6 +8,7 @@ use ledger::history::roster;
 use ledger::ids::{LockKey, NodeKey};
 use ledger::lock::node_keys::NodeKeySignature;
 
+use super::here::enforced;
 use super::{json, marked, ours, parsed};
 use crate::keys::NodePrivateKey;
 use crate::local_api::answers;
@@ -95,7 +96,16 @@ impl Api {
             return self.shown(&request.node, &done).await;
         }
         let (text, own) = (request.node.clone(), self.node.replica());
-        let node = self.look(move |ground| Ok(ground.node(&text)?)).await?;
+        let aside = self.aside();
+        let node = self.look(move |ground| {
+            let node = ground.node(&text)?;
+            // The lock key signs for the new one.
+            if node.member == Some(own) {
+                enforced(&aside, ground)?;
+            }
+            Ok(node)
+        });
+        let node = node.await?;
         let plan: Arc<Plan> = if node.member == Some(own) {
             let public = self.replace_own_key(node.node_key).await?;
             let keys = self.keys.clone();

@@ -7,6 +7,7 @@ use hyper::{Response, StatusCode};
 use ledger::history::roster;
 use ledger::ids::AumHash;
 
+use super::here::enforced;
 use super::{json, marked, no_content, ours, parsed};
 use crate::local_api::api::{Api, blocking};
 use crate::local_api::bodies::{
@@ -36,8 +37,10 @@ impl Api {
             return Ok(marked(json(&None::<SigningRequest>), &done));
         }
         let (own, cluster) = (self.node.replica(), self.node.cluster());
+        let aside = self.aside();
         self.look(move |ground| {
             let authority = ground.authority()?;
+            enforced(&aside, ground)?;
             let draft = Draft::plan(ground, &asked, signer, own, head)?;
             let draft = draft.ok_or_else(|| Problem::bad("there is nothing to change"))?;
             let state = authority.state();
@@ -66,8 +69,11 @@ impl Api {
         let (asked, head) = (request.asked.asked()?, request.head()?);
         let arguments = arguments(&request.asked, &request.signer);
         let presigned = blocking(move || signed.presigned()).await??;
-        let own = self.node.replica();
-        let plan: Arc<Plan> = Arc::new(move |ground| presigned.plan(ground, &asked, own, head));
+        let (own, aside) = (self.node.replica(), self.aside());
+        let plan: Arc<Plan> = Arc::new(move |ground| {
+            enforced(&aside, ground)?;
+            presigned.plan(ground, &asked, own, head)
+        });
         let _turn = self.updating.lock().await;
         let done = self.change(call, VERB, &arguments, plan).await?;
         Ok(marked(no_content(), &done))
