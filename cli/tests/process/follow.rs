@@ -13,7 +13,7 @@ use ledger::lock::{Aum, AumKind, Key, Sealed};
 use ledger::testing::{genesis, key};
 use serde_json::{Value, json};
 
-use crate::harness::{Place, Ran, Tailscaled, tlpub};
+use crate::harness::{Place, Ran, Tailscaled, node_key, tlpub};
 
 /// After this a follower that says nothing is taken for hung, and the test for failed.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -275,4 +275,61 @@ fn it_survives_restarts_of_either_side_and_its_own() {
     let _daemon = place.start();
     let status = place.run("lock status");
     assert!(status.stderr.starts_with("ALARM: "), "{status:?}");
+}
+
+/// One node that no ledger takes in ended the following, and of two nodes whose names begin alike one
+/// took the other's place at every look.
+#[test]
+fn whatever_nodes_a_server_shows_the_others_come() {
+    let place = Place::new();
+    let _daemon = place.start();
+    let theirs = Tailscaled::start(place.file("tailscaled.sock"));
+    theirs.show("added");
+    let shown = |name: &str, node_key: String| {
+        json!({ "Name": name, "ID": 1, "StableID": "n1", "NodeKey": node_key,
+                "NodeKeySignature": { "SigKind": 0 } })
+    };
+    theirs.tamper(|_, status| {
+        status["FilteredPeers"] = json!([
+            shown("weak.a.ts.net.", format!("nodekey:01{}", "00".repeat(31))),
+            shown("web.a.ts.net.", node_key(0x51)),
+            shown("web.b.ts.net.", node_key(0x52)),
+            shown(&format!("web.{}", "c".repeat(1 << 20)), node_key(0x53)),
+        ]);
+    });
+    let names = || {
+        let nodes = place.json("node list --json");
+        let names = nodes.as_array().unwrap().iter().map(|node| {
+            let text = |field: &str| node[field].as_str().unwrap().to_owned();
+            (text("name"), text("node_key"))
+        });
+        let mut names: Vec<_> = names.filter(|(name, _)| name.starts_with('w')).collect();
+        names.sort();
+        names
+    };
+    let first = look(&place, &theirs);
+    assert_eq!(first.code, 1, "{first:?}");
+    let missing = &told(&first)["not_brought"][0];
+    assert_eq!(missing["name"], "weak.a.ts.net", "{first:?}");
+    assert!(first.stderr.contains("1 nodes of the followed lock were not brought in"), "{first:?}");
+    let expected: Vec<_> = [("web", 0x51), ("web-2", 0x52), ("web-3", 0x53)]
+        .map(|(name, key)| (name.to_owned(), node_key(key)))
+        .into_iter()
+        .collect();
+    let now = names();
+    assert!(expected.iter().all(|node| now.contains(node)), "{now:?}");
+    // Looking again changes nothing.
+    let before = place.records("").len();
+    look(&place, &theirs);
+    assert_eq!(place.records("").len(), before);
+    // Who gets another key stays who it is.
+    theirs.tamper(|_, status| {
+        status["FilteredPeers"] =
+            json!(
+                [shown("web.a.ts.net.", node_key(0x51)), shown("web.b.ts.net.", node_key(0x54)),]
+            );
+    });
+    is(&look(&place, &theirs), 7, None);
+    let now = names();
+    assert!(now.contains(&("web-2".to_owned(), node_key(0x54))), "{now:?}");
 }

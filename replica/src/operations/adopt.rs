@@ -1,6 +1,8 @@
 //! `adopt`: the history of a lock that exists elsewhere, what the server of a followed lock shows,
 //! and the nodes of its tailnet.
 
+use std::collections::BTreeSet;
+
 use ledger::Failure;
 use ledger::history::adoption::{self, Adoption};
 use ledger::history::lifecycle::Lifecycle;
@@ -175,13 +177,15 @@ pub struct Member {
     pub lock_key: Option<LockKey>,
     /// The signature that it has there.
     pub signature: Option<NodeKeySignature>,
+    /// The node keys of others that are there under a name that begins alike ([`label`]).
+    pub beside: BTreeSet<NodeKey>,
 }
 
 /// Plans to bring a node in as it is there; `None` if it is so already. A signature that the lock
 /// does not accept is left out: the node is then locked out, and [`why_out`] says why.
 ///
 /// A node is known by its node key or, if that is new, by its name. Where the name belongs to the
-/// machine of a signing node, `-2`, `-3` and so on are tried.
+/// machine of a signing node, or to a node that is there beside it, `-2`, `-3` and so on are tried.
 pub fn node(ground: Ground<'_>, member: &Member) -> Result<Option<Event>, NotPlanned> {
     let state = ground.authority()?.state();
     let signature = match &member.signature {
@@ -196,7 +200,7 @@ pub fn node(ground: Ground<'_>, member: &Member) -> Result<Option<Event>, NotPla
     for n in 1..=NAMES {
         let name = numbered(&base, n);
         match roster::by_name(ground.rows, &name)? {
-            Some(node) if node.member.is_some() => {}
+            Some(node) if node.member.is_some() || member.beside.contains(&node.node_key) => {}
             Some(node) => return Ok(Some(change(&node, member, signature))),
             None => {
                 return Ok(Some(Event::NodeAdded(NewNode {
@@ -235,8 +239,8 @@ pub fn why_out(state: &ledger::lock::State, member: &Member) -> Option<String> {
     .map(|refusal| refusal.to_string())
 }
 
-/// The first label of a DNS name, in the letters that a roster name may have.
-fn label(name: &str) -> String {
+/// The first label of a DNS name, in the letters that a roster name may have; `node` if there are none.
+pub fn label(name: &str) -> String {
     let first = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
     let plain: String =
         first.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();

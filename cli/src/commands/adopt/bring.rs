@@ -7,9 +7,10 @@ use ledger::limits::EVENT_AUMS;
 use ledger::lock::Sealed;
 use replica::local_api::bodies::{
     ADOPTION_PAGE_BYTES, AdoptionAumsRequest, AdoptionBeginRequest, AdoptionBody,
-    AdoptionNodeAnswer, Base64,
+    AdoptionNodeAnswer, AdoptionNodeRequest, Base64,
 };
-use replica::local_api::client::{Asked, Changed, Receipt};
+use replica::local_api::client::{Asked, Changed, ClientError, Receipt};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::members::Members;
@@ -23,7 +24,42 @@ use crate::print::{self, line};
 pub(super) struct Brought {
     pub(super) adoption: AdoptionBody,
     pub(super) nodes: Vec<AdoptionNodeAnswer>,
+    not_brought: Vec<NotBrought>,
     receipt: Receipt,
+}
+
+/// A node that the ledger does not take in.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct NotBrought {
+    name: String,
+    node_key: String,
+    error: String,
+}
+
+impl NotBrought {
+    /// That node, if it was refused for what it is: the others may still come.
+    pub(super) fn of(node: &AdoptionNodeRequest, error: ClientError) -> Result<Self, ClientError> {
+        if !is_final(&error) {
+            return Err(error);
+        }
+        let error = Failure::from(error).what;
+        Ok(NotBrought { name: node.name.clone(), node_key: node.node_key.clone(), error })
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let NotBrought { name, node_key, error } = self;
+        format!("not brought in: {}\t{}\t{}", line(name), line(node_key), line(error))
+    }
+}
+
+/// Whether asking for the same again cannot help.
+pub(super) fn is_final(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::Status { status: 400 | 403 | 409 | 413, .. }
+            | ClientError::NeedsLockstep { .. }
+    )
 }
 
 /// Brings a history and its nodes in. After it was cut short the same goes on where it stopped.
@@ -78,18 +114,23 @@ pub(super) fn bring(
         receipt.record_hash = line.map(|line| line.hash);
         receipt.repeated = true;
     }
-    let mut nodes = Vec::new();
+    let (mut nodes, mut not_brought) = (Vec::new(), Vec::new());
     for member in members.all() {
-        let answer = session.wait(client.adoption_node(member, &next()));
-        nodes.push(answer.map_err(|error| request.failed(error))?.value);
+        match session.wait(client.adoption_node(&member, &next())) {
+            Ok(answer) => nodes.push(answer.value),
+            Err(error) => match NotBrought::of(&member, error) {
+                Ok(node) => not_brought.push(node),
+                Err(error) => return Err(request.failed(error)),
+            },
+        }
     }
-    Ok(Brought { adoption, nodes, receipt })
+    Ok(Brought { adoption, nodes, not_brought, receipt })
 }
 
 /// An answer to a part of the change.
 fn changed(
     request: &Request,
-    answer: Result<Changed<Option<AdoptionBody>>, replica::local_api::client::ClientError>,
+    answer: Result<Changed<Option<AdoptionBody>>, ClientError>,
 ) -> Result<(AdoptionBody, Receipt), Failure> {
     let Changed { value, receipt } = answer.map_err(|error| request.failed(error))?;
     let adoption = value.ok_or_else(|| {
@@ -146,12 +187,27 @@ impl Brought {
         document.insert("aums".into(), self.adoption.aums.into());
         document.insert("followed".into(), self.adoption.followed.into());
         document.insert("nodes".into(), self.nodes.iter().map(node).collect());
+        if !self.not_brought.is_empty() {
+            document.insert("not_brought".into(), json!(self.not_brought));
+        }
         document
+    }
+
+    /// Fails if some of the nodes are missing.
+    pub(super) fn whole(&self) -> Result<(), Failure> {
+        if self.not_brought.is_empty() {
+            return Ok(());
+        }
+        let all = self.nodes.len() + self.not_brought.len();
+        Err(Failure::new(format!(
+            "the lock is adopted, but {} of {all} nodes could not be brought in",
+            self.not_brought.len()
+        )))
     }
 
     /// What has become of it.
     pub(super) fn text(&self, session: &Session) -> Result<String, Failure> {
-        let Brought { adoption, nodes, .. } = self;
+        let Brought { adoption, nodes, not_brought, .. } = self;
         let mut out = format!(
             "Adopted as epoch {} (record {}): {} AUMs, head {}.\n",
             adoption.epoch,
@@ -170,6 +226,9 @@ impl Brought {
             );
         }
         out.push_str(&told(nodes));
+        for node in not_brought {
+            let _ = writeln!(out, "\t{}", node.text());
+        }
         Ok(out)
     }
 }

@@ -16,7 +16,7 @@ use replica::local_api::client::{Asked, Client, ClientError};
 use serde::Serialize;
 
 use super::asked;
-use super::bring::{bring, told};
+use super::bring::{NotBrought, bring, is_final, told};
 use super::members::Members;
 use super::plan::Plan;
 use crate::args::Adopt;
@@ -52,7 +52,7 @@ pub(super) fn run(
         }
     }
     let mut follower =
-        Follower { theirs, ours: &session.client, nodes: BTreeMap::new(), last: None };
+        Follower { theirs, ours: &session.client, nodes: BTreeMap::new(), last: None, missing: 0 };
     let mut failed = None;
     loop {
         match session.wait(follower.look()) {
@@ -119,14 +119,6 @@ fn begun(
     Ok(true)
 }
 
-/// Whether trying again cannot help.
-fn is_final(error: &ClientError) -> bool {
-    matches!(
-        error,
-        ClientError::Status { status: 400 | 403 | 409, .. } | ClientError::NeedsLockstep { .. }
-    )
-}
-
 /// Whose answer failed.
 enum Missed {
     Theirs(ClientError),
@@ -150,6 +142,8 @@ struct News {
     #[serde(flatten)]
     adoption: AdoptionBody,
     nodes: Vec<AdoptionNodeAnswer>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_brought: Vec<NotBrought>,
     /// Whether the last AUM that our door would have refused is another one than before.
     #[serde(skip)]
     objected: bool,
@@ -162,7 +156,7 @@ impl News {
                 .map_err(|error| Failure::new(format!("writing JSON: {error}")))?;
             return print::stdout(&format!("{line}\n"));
         }
-        let News { adoption, nodes, objected } = self;
+        let News { adoption, nodes, not_brought, objected } = self;
         if let Some(seen) = &adoption.seen {
             let head = seen.head.as_deref().unwrap_or("none");
             let (epoch, taken, record) = (adoption.epoch, adoption.taken, seen.record);
@@ -181,6 +175,7 @@ impl News {
                 last.aum, last.record
             ));
         }
+        not_brought.iter().for_each(|node| print::note(&node.text()));
         print::stdout(&told(nodes))
     }
 }
@@ -193,6 +188,8 @@ struct Follower<'a> {
     nodes: BTreeMap<String, AdoptionNodeRequest>,
     /// What was told last.
     last: Option<AdoptionBody>,
+    /// Nodes that the ledger did not take in.
+    missing: usize,
 }
 
 impl Follower<'_> {
@@ -216,25 +213,34 @@ impl Follower<'_> {
             members.shown(&status);
             members.named(&machine);
         }
-        let mut nodes = Vec::new();
+        let (mut nodes, mut not_brought) = (Vec::new(), Vec::new());
         for member in members.all() {
-            if self.nodes.get(&member.node_key) == Some(member) {
+            if self.nodes.get(&member.node_key) == Some(&member) {
                 continue;
             }
-            let answer = self.ours.adoption_node(member, &Asked::default()).await;
-            let answer = answer.map_err(Missed::Ours)?.value;
+            let answer = match self.ours.adoption_node(&member, &Asked::default()).await {
+                Ok(answer) => answer.value,
+                Err(error) => {
+                    // The others come all the same.
+                    not_brought.push(NotBrought::of(&member, error).map_err(Missed::Ours)?);
+                    self.nodes.insert(member.node_key.clone(), member);
+                    continue;
+                }
+            };
             // Its signer may be trusted later.
             if answer.locked_out.is_none() {
-                self.nodes.insert(member.node_key.clone(), member.clone());
+                self.nodes.insert(member.node_key.clone(), member);
             }
             if answer.changed {
                 nodes.push(answer);
             }
         }
-        let same = nodes.is_empty() && self.last.as_ref() == Some(&adoption);
+        self.missing += not_brought.len();
+        let none = nodes.is_empty() && not_brought.is_empty();
+        let same = none && self.last.as_ref() == Some(&adoption);
         let before = self.last.replace(adoption.clone());
         let objected = before.is_none_or(|before| before.last_objection != adoption.last_objection);
-        Ok((!same).then_some(News { adoption, nodes, objected }))
+        Ok((!same).then_some(News { adoption, nodes, not_brought, objected }))
     }
 
     /// The head that it showed last, if nothing was wrong with it.
@@ -307,6 +313,11 @@ impl Follower<'_> {
                 what: format!("ALARM: the server of the followed lock: {text} (record {record})"),
                 remedy: None,
             }),
+            None if self.missing > 0 => {
+                let what =
+                    format!("{} nodes of the followed lock were not brought in", self.missing);
+                Err(Failure::new(what))
+            }
             None => Ok(()),
         }
     }

@@ -5,10 +5,18 @@ use std::path::{Path, PathBuf};
 
 use ledger::lock::node_keys::NodeKeySignature;
 use replica::local_api::bodies::{AdoptionNodeRequest, Base64, LockStatus, MachineStatus};
+use replica::operations::adopt::label;
 
 use crate::commands::status_file::{self, StatusFile};
 use crate::commands::theirs::shown;
 use crate::exit::Failure;
+
+/// Keys of nodes with names that begin alike which are told with a node, at most: what a request can
+/// carry.
+const BESIDE: usize = 512;
+
+/// Characters of a name that are told: a server may say anything.
+const NAME_CHARS: usize = 253;
 
 /// Nodes as a tailnet shows them, by node key.
 #[derive(Debug, Default)]
@@ -59,7 +67,9 @@ impl Members {
     }
 
     /// A node with this key; what is known of it already is kept.
-    fn put(&mut self, name: String, key: String, signature: Option<NodeKeySignature>) {
+    fn put(&mut self, mut name: String, key: String, signature: Option<NodeKeySignature>) {
+        // Its first label is used, of at most 63 letters.
+        name = name.chars().take(NAME_CHARS).collect();
         let node = self.nodes.entry(key.clone()).or_insert_with(|| AdoptionNodeRequest {
             node_key: key,
             ..AdoptionNodeRequest::default()
@@ -72,8 +82,19 @@ impl Members {
         }
     }
 
-    /// All of them, by node key.
-    pub(super) fn all(&self) -> impl Iterator<Item = &AdoptionNodeRequest> {
-        self.nodes.values()
+    /// All of them, by node key, each with the keys of those whose names begin alike.
+    pub(super) fn all(&self) -> impl Iterator<Item = AdoptionNodeRequest> {
+        let mut alike: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+        for node in self.nodes.values() {
+            alike.entry(label(&node.name)).or_default().push(&node.node_key);
+        }
+        self.nodes.values().map(move |node| {
+            let keys = alike.get(&label(&node.name)).into_iter().flatten();
+            let others = keys.filter(|key| **key != &node.node_key).take(BESIDE);
+            AdoptionNodeRequest {
+                beside: others.map(|key| (*key).clone()).collect(),
+                ..node.clone()
+            }
+        })
     }
 }

@@ -43,7 +43,8 @@ fn adopt(args: &Adopt, request: &Request, session: &Session) -> Result<(), Failu
         Ok(None) => Ok(()),
         Ok(Some(brought)) => {
             request.conclude_with(Ok(brought.done()), &brought.document())?;
-            request.say(&brought.text(session)?)
+            request.say(&brought.text(session)?)?;
+            brought.whole()
         }
         Err(failure) => request.conclude(Err(failure)).map(drop),
     }

@@ -122,6 +122,9 @@ pub struct AdoptionNodeRequest {
     /// The signature that it has there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signature: Option<Base64>,
+    /// The node keys of others that are there under a name that begins alike: those are other nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub beside: Vec<String>,
 }
 
 /// Its answer.

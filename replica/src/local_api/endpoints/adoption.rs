@@ -109,11 +109,13 @@ impl Api {
             ),
         };
         let lock_key = request.lock_key.as_deref();
+        let beside = request.beside.iter().map(|key| parsed("beside", key));
         let member = Arc::new(Member {
             name: request.name.clone(),
             node_key: parsed("node_key", &request.node_key)?,
             lock_key: lock_key.map(|key| parsed("lock_key", key)).transpose()?,
             signature,
+            beside: beside.collect::<Result<_, _>>()?,
         });
         let planned = member.clone();
         let plan: Arc<Plan> = Arc::new(move |ground| adopt::node(ground, &planned));
