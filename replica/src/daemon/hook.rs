@@ -169,8 +169,18 @@ impl Hook {
             }
         };
         for some in nodes.chunks(AT_ONCE) {
+            let (view, these) = (self.views.borrow().clone(), some.to_vec());
+            let still = tokio::task::spawn_blocking(move || still_out(&view, these)).await;
+            // Rather once too often.
+            let still = match still.map_err(|e| Fault::from_error("looking at nodes again", e)) {
+                Ok(Ok(still)) => still,
+                Ok(Err(fault)) | Err(fault) => {
+                    tracing::error!(%fault, "locked-out nodes are told that may be in again");
+                    some.to_vec()
+                }
+            };
             let mut running = JoinSet::new();
-            for node in some {
+            for node in &still {
                 let (command, variables) = (self.command.clone(), variables(node));
                 let name = node.name.clone();
                 running.spawn(async move { (name, command.run(None, &variables).await) });
@@ -191,6 +201,18 @@ impl Hook {
         }
         self.seen = Some(last);
     }
+}
+
+/// Those of the nodes that are locked out yet, and since the same record.
+fn still_out(view: &View, nodes: Vec<Node>) -> Result<Vec<Node>, Fault> {
+    let mut still = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let now = roster::node(view.rows(), node.id)?;
+        if now.is_some_and(|now| !now.standing.is_in() && Told::of(&now) == Told::of(&node)) {
+            still.push(node);
+        }
+    }
+    Ok(still)
 }
 
 /// What the command is told of a node.
@@ -217,7 +239,9 @@ fn due(view: &View, told: Told, seen: Option<u64>) -> Result<Vec<Node>, Fault> {
             match &record.proposal().proposal().event {
                 Event::NodeAdded(new) => nodes.extend(roster::by_name(rows, &new.name)?),
                 Event::NodeChanged(changed) => nodes.extend(roster::node(rows, changed.node)?),
-                Event::AumsAdded(_) => all = true,
+                // The root of a lock that is brought in may be all of it. A lock that begins here
+                // begins with all nodes in.
+                Event::AumsAdded(_) | Event::AumsAdopted(_) | Event::AdoptionBegun(_) => all = true,
                 _ => {}
             }
         }

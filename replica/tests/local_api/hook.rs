@@ -1,12 +1,14 @@
 //! The operator's command for nodes that are locked out.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use ledger::lock::signatures::Signer;
-use ledger::testing::{key, node_key};
-use replica::local_api::bodies::{ModifyRequest, NodeAddRequest, NodeRotateRequest, SignRequest};
+use ledger::testing::{genesis, key, node_key};
+use replica::local_api::bodies::{
+    AdoptionBeginRequest, Base64, ModifyRequest, NodeAddRequest, NodeRotateRequest, SignRequest,
+};
 use replica::local_api::client::Asked;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
@@ -157,5 +159,52 @@ async fn a_failing_command_holds_nothing_up() {
     let first = told.line().await;
     let name = first.split(' ').nth(2).unwrap();
     assert!(name == "b" || name == "a" && told.names(1).await == ["b"], "{first}");
+    daemon.stop().await;
+}
+
+/// A lock that exists elsewhere begins with everybody out, and nobody was told before a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_an_adopted_lock_locks_out_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut told, settings) = Told::pipe(dir.path());
+    let daemon = Daemon::start_with(dir.path(), &settings).await;
+    add(&daemon, "before", 1).await;
+    let root = genesis(5, &[(&key(2), 1)]);
+    let begin = AdoptionBeginRequest {
+        root: Base64(root.bytes().to_vec()),
+        head: root.hash().to_string(),
+        aums: 1,
+        followed: true,
+    };
+    daemon.client.adoption_begin(&begin, &Asked::default()).await.unwrap();
+    assert_eq!(told.names(2).await, ["before", "first"]);
+    daemon.stop().await;
+}
+
+/// Commands for others took so long that somebody had signed the node meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_in_again_before_its_turn_is_not_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut told, settings) = Told::pipe(dir.path());
+    let gate = dir.path().join("gate");
+    mkfifoat(CWD, &gate, Mode::from_raw_mode(0o600)).unwrap();
+    let mut opens = File::options().read(true).write(true).open(&gate).unwrap();
+    // Each says who it is for, and goes on when it may.
+    let settings = settings.replace("''']", &format!("; read x < {}''']", gate.display()));
+    let daemon = Daemon::start_with(dir.path(), &settings).await;
+    daemon.init(&[]).await;
+    add(&daemon, "n1", 1).await;
+    assert_eq!(told.names(1).await, ["n1"]);
+    for (name, byte) in [("n2", 2), ("n3", 3), ("n4", 4), ("n5", 5), ("n6", 6)] {
+        add(&daemon, name, byte).await;
+    }
+    opens.write_all(b"\n").unwrap();
+    assert_eq!(told.names(4).await, ["n2", "n3", "n4", "n5"]);
+    // The last one waits for one of their places.
+    sign(&daemon, 6).await;
+    add(&daemon, "n7", 7).await;
+    opens.write_all(b"\n\n\n\n").unwrap();
+    assert_eq!(told.names(1).await, ["n7"]);
+    opens.write_all(b"\n").unwrap();
     daemon.stop().await;
 }
