@@ -33,8 +33,11 @@ pub enum BadCommand {
     #[error("a word of the command has a zero byte in it")]
     Zero,
     /// No time, or too much.
-    #[error("timeout_seconds is not from 1 to {}", LONGEST_TIMEOUT.as_secs())]
-    Timeout,
+    #[error("timeout_seconds is not from 1 to {}", .longest.as_secs())]
+    Timeout {
+        /// How long this one may take at most.
+        longest: Duration,
+    },
 }
 
 /// Why a command did not do what it was run for.
@@ -75,8 +78,18 @@ pub enum CommandFailed {
 }
 
 impl ConfiguredCommand {
-    /// A command of these words, the first of which is the program's absolute path.
+    /// A command of these words, the first of which is the program's absolute path, that may take
+    /// an hour at most.
     pub fn new(argv: Vec<String>, timeout: Option<Duration>) -> Result<Self, BadCommand> {
+        Self::within(LONGEST_TIMEOUT, argv, timeout)
+    }
+
+    /// The same of one that may take at most so long.
+    pub(crate) fn within(
+        longest: Duration,
+        argv: Vec<String>,
+        timeout: Option<Duration>,
+    ) -> Result<Self, BadCommand> {
         let program = argv.first().ok_or(BadCommand::Empty)?;
         if argv.iter().any(|word| word.contains('\0')) {
             return Err(BadCommand::Zero);
@@ -85,8 +98,8 @@ impl ConfiguredCommand {
             return Err(BadCommand::Relative(program.clone()));
         }
         let timeout = timeout.unwrap_or(USUAL_TIMEOUT);
-        if timeout < Duration::from_secs(1) || timeout > LONGEST_TIMEOUT {
-            return Err(BadCommand::Timeout);
+        if timeout < Duration::from_secs(1) || timeout > longest {
+            return Err(BadCommand::Timeout { longest });
         }
         Ok(ConfiguredCommand { argv, timeout })
     }
@@ -213,7 +226,8 @@ mod tests {
         }
         assert_eq!(new(&["/bin/true", "a\0b"], 1), Err(BadCommand::Zero));
         for seconds in [0, 3601] {
-            assert_eq!(new(&["/bin/true"], seconds), Err(BadCommand::Timeout));
+            let longest = LONGEST_TIMEOUT;
+            assert_eq!(new(&["/bin/true"], seconds), Err(BadCommand::Timeout { longest }));
         }
     }
 

@@ -24,6 +24,9 @@ pub(super) struct EscrowSettings {
 
 /// Bytes of an escrow's name.
 const NAME_BYTES: usize = 128;
+/// How long a command may take at most: `lock init` waits for it, whose exchange ends after 300 s, and
+/// nobody could say then whether the secret counts.
+const LONGEST: Duration = Duration::from_secs(240);
 
 /// Where the support secret goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +92,7 @@ impl TryFrom<EscrowSettings> for Escrow {
             (Some(file), None) => return Err(BadEscrow::Relative(file)),
             (None, Some(argv)) => {
                 let timeout = timeout_seconds.map(Duration::from_secs);
-                Place::Command(ConfiguredCommand::new(argv, timeout)?)
+                Place::Command(ConfiguredCommand::within(LONGEST, argv, timeout)?)
             }
             _ => return Err(BadEscrow::NotOne),
         };
@@ -177,6 +180,10 @@ mod tests {
             ("file = '/a'\nname = ''", BadEscrow::Name),
             ("file = '/a'\nname = \"a\\u001bb\"", BadEscrow::Name),
             ("command = ['put']", BadCommand::Relative("put".into()).into()),
+            (
+                "command = ['/put']\ntimeout_seconds = 241",
+                BadCommand::Timeout { longest: LONGEST }.into(),
+            ),
         ] {
             assert_eq!(escrow(settings), Err(error), "{settings}");
         }

@@ -312,7 +312,10 @@ pub(crate) fn create(path: &Path, text: &str) -> Result<(), KeyFileError> {
         return Err(io("writing")(error));
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync_directory(parent.unwrap_or(Path::new(".")))
+    sync_directory(parent.unwrap_or(Path::new("."))).inspect_err(|_| {
+        // Whoever is told that it failed would find it in the way.
+        let _ = fs::remove_file(path);
+    })
 }
 
 fn check_access(
