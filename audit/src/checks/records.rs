@@ -140,7 +140,9 @@ pub(crate) fn refused(index: u64, record: &Record, refusal: &Refusal) -> Finding
         Refusal::Event(EventRefusal::OtherMemberKey(_) | EventRefusal::UnknownMember(_)) => {
             Finding::new(&RECORD_PROPOSER_SIGNATURE, message)
         }
-        Refusal::Event(EventRefusal::NodeNotAuthorized { node, .. }) => {
+        Refusal::Event(
+            EventRefusal::NodeNotAuthorized { node, .. } | EventRefusal::CredentialAlone { node },
+        ) => {
             let key = signed_key(record, *node);
             let finding = Finding::new(&NODE_SIGNATURE, message);
             key.map_or(finding.clone(), |key| finding.node(key))

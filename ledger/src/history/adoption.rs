@@ -140,6 +140,14 @@ pub(super) fn none_under_way(rows: &dyn Rows, epoch: Epoch) -> Result<(), Failur
     }
 }
 
+/// Whether the lock that is on exists elsewhere.
+pub(super) fn is_adopted(rows: &dyn Rows, lifecycle: Lifecycle) -> Result<bool, Fault> {
+    match lifecycle {
+        Lifecycle::On(epoch) => Ok(of(rows, epoch)?.is_some()),
+        _ => Ok(false),
+    }
+}
+
 /// Refuses what only the server of a followed lock decides.
 pub(super) fn decided_here(rows: &dyn Rows, lifecycle: Lifecycle) -> Result<(), Failure> {
     let Lifecycle::On(epoch) = lifecycle else { return Ok(()) };

@@ -243,7 +243,7 @@ pub(super) fn show(
 mod tests {
     use super::*;
     use crate::Refusal;
-    use crate::history::{Event, NewNode, NodeId, Verdict};
+    use crate::history::{ChangedNode, Event, NewNode, NodeId, NodeSignature, Verdict};
     use crate::ids::NodeKey;
     use crate::lock::Key;
     use crate::lock::builder::Change;
@@ -413,6 +413,43 @@ mod tests {
         let direct = sign_direct(&group.lock, node_key(2), None).unwrap();
         group.apply(join(2, other, Some(direct)));
         assert!(group.node(NodeId(1)).standing.is_in());
+    }
+
+    /// Whoever kept the credential of a spent, expired or revoked key got in by its signature alone, as
+    /// a new node or as one that was there.
+    #[test]
+    fn a_credential_lets_nobody_in_without_its_auth_key() {
+        let mut group = Group::new();
+        group.apply(group.initialization(1, &[]));
+        group.apply(issue(TEXT, false, None));
+        let wrapped = wrap(&mut group, TEXT, 10);
+        group.apply(join(2, TEXT, Some(wrapped.join(node_key(2)).unwrap())));
+        let other = group.add_node("other", 3);
+        let by_credential = |byte| Some(wrapped.join(node_key(byte)).unwrap());
+        let Event::NodeAdded(joins) = join(4, TEXT, by_credential(4)) else { unreachable!() };
+        let added = Event::NodeAdded(NewNode { auth_key: None, ..joins });
+        let change = |node, byte| {
+            let (node_key, lock_key, signature) = (node_key(byte), None, by_credential(byte));
+            Event::NodeChanged(ChangedNode { node, node_key, lock_key, signature })
+        };
+        let signature = by_credential(3).unwrap();
+        let signed = Event::NodeKeysSigned(vec![NodeSignature { node: other, signature }]);
+        for event in [added.clone(), change(other, 5), signed] {
+            let verdict = group.propose(event);
+            let refused = matches!(
+                verdict,
+                Verdict::Refused(Refusal::Event(EventRefusal::CredentialAlone { .. }))
+            );
+            assert!(refused, "{verdict:?}");
+        }
+        // Whoever is in by it goes on.
+        group.apply(change(NodeId(1), 6));
+        assert!(group.node(NodeId(1)).standing.is_in());
+        // Rules 1 did not ask.
+        let mut group = Group::under_rules_1();
+        group.apply(group.initialization(1, &[]));
+        wrap(&mut group, TEXT, 10);
+        group.apply(added);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::known_rules::KnownRules;
 use super::lifecycle::Lifecycle;
 use super::members::Member;
 use super::merkle::{self, MerkleHash};
+use super::roster::Judge;
 use super::scalars::Scalars;
 use super::{
     Begun, ClusterId, Epoch, Event, EventRefusal, FoldHash, Founder, NodeId, Proposal, Record,
@@ -278,6 +279,9 @@ impl Fold {
         member: Member,
     ) -> Result<(), Failure> {
         let state = authority.as_ref().map(Authority::state);
+        let asks = scalars.rules >= roster::AUTH_KEYS_SINCE_RULES;
+        let asks_for_auth_keys = asks.then_some(scalars.lifecycle);
+        let judge = Judge { state, asks_for_auth_keys };
         let proposal = signed.get().proposal();
         match &proposal.event {
             // Record 0 has begun the group before there was a member to ask.
@@ -292,12 +296,18 @@ impl Fold {
             Event::AumsAdded(added) => {
                 let now = authority.as_ref().ok_or(EventRefusal::LockOff)?;
                 adoption::decided_here(&step.rows, scalars.lifecycle)?;
-                *authority = Some(lock_changes::add_aums(step, scalars.rules, now, added, signed)?);
+                *authority = Some(lock_changes::add_aums(
+                    step,
+                    (scalars.rules, asks_for_auth_keys),
+                    now,
+                    added,
+                    signed,
+                )?);
             }
             Event::NodeKeysSigned(signatures) => {
-                let state = state.ok_or(EventRefusal::LockOff)?;
+                state.ok_or(EventRefusal::LockOff)?;
                 adoption::decided_here(&step.rows, scalars.lifecycle)?;
-                roster::sign(step, state, signatures, signed)?;
+                roster::sign(step, judge, signatures, signed)?;
             }
             Event::LockDisabled(disablement) => {
                 let (epoch, now) = on(scalars.lifecycle, authority.as_ref())?;
@@ -311,7 +321,7 @@ impl Fold {
                 if scalars.nodes >= ROSTER_AT_ONCE {
                     return Err(EventRefusal::RosterTooLarge.into());
                 }
-                roster::add(step, state, id, new, &member, signature.as_ref())?;
+                roster::add(step, judge, id, new, &member, signature.as_ref())?;
                 if let Some(shown) = &new.auth_key {
                     auth_keys::show(step, state, shown, new.signature.as_ref(), proposal.time_ms)?;
                 }
@@ -320,7 +330,7 @@ impl Fold {
             }
             Event::NodeChanged(changed) => {
                 let signature = changed.signature.as_ref().map(|item| signed.part(item.clone()));
-                roster::change(step, state, changed, signature)?;
+                roster::change(step, judge, changed, signature)?;
             }
             Event::NodeRemoved(node) => {
                 roster::remove(step, *node)?;

@@ -6,6 +6,7 @@ use super::effects::Step;
 use super::event::{AumsAdded, BroughtGenesis, Disablement, Initialization, NodeSignature};
 use super::lifecycle::{self, EpochEntry, Lifecycle, WaitingGenesis};
 use super::members::Member;
+use super::roster::Judge;
 use super::{Epoch, EventRefusal, NodeId, SignedProposal, adoption, cosigning, door, roster, row};
 use crate::ids::{AumHash, LockKey};
 use crate::lock::signatures::Verified;
@@ -47,7 +48,8 @@ pub(super) fn initialize(
     lifecycle::put(&mut step.rows, &entry);
     step.lock_on(epoch, genesis.hash());
     step.aums(std::slice::from_ref(genesis), authority.head());
-    roster::sign(step, state, &init.signatures, whole)?;
+    let judge = Judge { state: Some(state), asks_for_auth_keys: None };
+    roster::sign(step, judge, &init.signatures, whole)?;
     Ok((Lifecycle::On(epoch), authority))
 }
 
@@ -135,7 +137,7 @@ fn same_roster(step: &Step<'_>, signatures: &[NodeSignature]) -> Result<(), Fail
 /// Takes AUMs in, re-signs nodes, and lets in or locks out whom the change of trust concerns.
 pub(super) fn add_aums(
     step: &mut Step<'_>,
-    rules: u32,
+    (rules, asks_for_auth_keys): (u32, Option<Lifecycle>),
     authority: &Authority,
     added: &AumsAdded,
     whole: &Verified<&SignedProposal>,
@@ -157,7 +159,8 @@ pub(super) fn add_aums(
     let finished = cosigning::finished(step, &next, &added.aums)?;
     step.aums(&added.aums, next.head());
     finished.into_iter().for_each(|id| cosigning::remove(step, id));
-    roster::sign(step, next.state(), &added.signatures, whole)?;
+    let judge = Judge { state: Some(next.state()), asks_for_auth_keys };
+    roster::sign(step, judge, &added.signatures, whole)?;
     trust_moved(step, authority, &next, &added.aums)?;
     Ok(next)
 }

@@ -235,6 +235,15 @@ pub enum EventRefusal {
         /// The reason.
         why: Box<Refusal>,
     },
+    /// An auth key's credential signed for a node that did not join by that auth key.
+    #[error(
+        "node {node}: the signature comes from the credential of an auth key, which lets a node in \
+         only when it joins and shows the auth key itself"
+    )]
+    CredentialAlone {
+        /// The node.
+        node: NodeId,
+    },
     /// No genesis waits, or another one, or another node's.
     #[error("node {node} has brought no such genesis, or another one has come since")]
     NoSuchGenesis {

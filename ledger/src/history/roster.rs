@@ -4,13 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::effects::Step;
 use super::event::{ChangedNode, NewNode, NodeSignature};
+use super::lifecycle::Lifecycle;
 use super::members::{self, Member};
-use super::{EventRefusal, NodeId, ReplicaId, SignedProposal, acknowledgements, lifecycle, row};
+use super::{
+    EventRefusal, NodeId, ReplicaId, SignedProposal, acknowledgements, adoption, lifecycle, row,
+};
 use crate::cbor::{Malformed, Reader, Writer};
 use crate::ids::{AumHash, LockKey, NodeKey};
 use crate::limits::ROSTER_NODES;
 use crate::lock::State;
-use crate::lock::node_keys::{NodeKeySignature, authorize};
+use crate::lock::node_keys::{NodeKeySignature, authorize, is_pre_auth};
 use crate::lock::signatures::Verified;
 use crate::rows::{Rows, Table, prefix_end, tables};
 use crate::{Failure, Fault};
@@ -275,23 +278,51 @@ fn needed(rows: &dyn Rows, id: NodeId) -> Result<Node, Failure> {
     Ok(node(rows, id)?.ok_or(EventRefusal::UnknownNode(id))?)
 }
 
-/// The trusted key on which a signature lets in a node key, while the lock is on.
-fn accept(
-    lock: Option<&State>,
-    node: NodeId,
-    node_key: NodeKey,
-    signature: &Verified<NodeKeySignature>,
-) -> Result<LockKey, EventRefusal> {
-    let state = lock.ok_or(EventRefusal::LockOff)?;
-    authorize(signature, node_key, state)
-        .map(|authorization| authorization.key)
-        .map_err(|why| EventRefusal::NodeNotAuthorized { node, why: Box::new(why) })
+/// The rules since which a credential's signature needs the auth key.
+pub(super) const AUTH_KEYS_SINCE_RULES: u32 = 2;
+
+/// By what signatures for nodes are judged.
+#[derive(Clone, Copy)]
+pub(super) struct Judge<'a> {
+    /// The lock, while it is on.
+    pub(super) state: Option<&'a State>,
+    /// Whether the lock is on here, unless the signature of an auth key's credential lets a node in
+    /// without the auth key: what is used, expired or revoked is the auth key, of which the signature
+    /// says nothing. The nodes of a lock that exists elsewhere have joined there.
+    pub(super) asks_for_auth_keys: Option<Lifecycle>,
+}
+
+impl Judge<'_> {
+    /// The trusted key on which a signature lets in a node key. `entitled` says of whom a credential's
+    /// is taken.
+    fn accept(
+        self,
+        rows: &dyn Rows,
+        (node, node_key): (NodeId, NodeKey),
+        signature: &Verified<NodeKeySignature>,
+        entitled: impl Fn(LockKey) -> bool,
+    ) -> Result<LockKey, Failure> {
+        let state = self.state.ok_or(EventRefusal::LockOff)?;
+        let key = authorize(signature, node_key, state)
+            .map(|authorization| authorization.key)
+            .map_err(|why| EventRefusal::NodeNotAuthorized { node, why: Box::new(why) })?;
+        let meta = state.key(&key.0).and_then(|trusted| trusted.meta.as_ref());
+        let is_credential = meta.is_some_and(|meta| is_pre_auth(&meta.0));
+        if is_credential
+            && let Some(lifecycle) = self.asks_for_auth_keys
+            && !entitled(key)
+            && !adoption::is_adopted(rows, lifecycle)?
+        {
+            return Err(EventRefusal::CredentialAlone { node }.into());
+        }
+        Ok(key)
+    }
 }
 
 /// A node joins as number `id`.
 pub(super) fn add(
     step: &mut Step<'_>,
-    lock: Option<&State>,
+    judge: Judge<'_>,
     id: NodeId,
     new: &NewNode,
     member: &Member,
@@ -309,8 +340,11 @@ pub(super) fn add(
     if let (true, Some(other)) = (new.own, member.node) {
         return Err(EventRefusal::OwnNodeExists(other).into());
     }
-    let reason = match (signature, lock) {
-        (Some(signature), _) => Reason::Signed { key: accept(lock, id, new.node_key, signature)? },
+    let reason = match (signature, judge.state) {
+        (Some(signature), _) => {
+            let shown = |_| new.auth_key.is_some();
+            Reason::Signed { key: judge.accept(&step.rows, (id, new.node_key), signature, shown)? }
+        }
         (None, Some(_)) => Reason::NeverSigned,
         (None, None) => Reason::LockOff,
     };
@@ -335,7 +369,7 @@ pub(super) fn add(
 /// A node's keys and signature change.
 pub(super) fn change(
     step: &mut Step<'_>,
-    lock: Option<&State>,
+    judge: Judge<'_>,
     changed: &ChangedNode,
     signature: Option<Verified<NodeKeySignature>>,
 ) -> Result<(), Failure> {
@@ -355,10 +389,11 @@ pub(super) fn change(
         node.signature = before.signature.clone();
     }
     if let Some(signature) = signature {
-        let key = accept(lock, node.id, node.node_key, &signature)?;
+        let rotates = |key| before.authorizing_key() == Some(key);
+        let key = judge.accept(&step.rows, (node.id, node.node_key), &signature, rotates)?;
         node.signature = Some(signature.into_inner());
         node.set_reason(Reason::Signed { key }, step.index);
-    } else if lock.is_some() && node.node_key != before.node_key {
+    } else if judge.state.is_some() && node.node_key != before.node_key {
         node.set_reason(Reason::NodeKeyChanged { former: before.node_key }, step.index);
     }
     put(step, Some(&before), &node);
@@ -392,14 +427,15 @@ pub(super) fn disown(step: &mut Step<'_>, id: NodeId) -> Result<(), Failure> {
 /// Nodes get signatures that let in their current keys.
 pub(super) fn sign(
     step: &mut Step<'_>,
-    state: &State,
+    judge: Judge<'_>,
     signatures: &[NodeSignature],
     whole: &Verified<&SignedProposal>,
 ) -> Result<(), Failure> {
     for item in signatures {
         let before = needed(&step.rows, item.node)?;
         let signature = whole.part(item.signature.clone());
-        let key = accept(Some(state), item.node, before.node_key, &signature)?;
+        let renews = |key| before.authorizing_key() == Some(key);
+        let key = judge.accept(&step.rows, (item.node, before.node_key), &signature, renews)?;
         let mut node = before.clone();
         node.signature = Some(item.signature.clone());
         node.set_reason(Reason::Signed { key }, step.index);

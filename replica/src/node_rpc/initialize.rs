@@ -1,9 +1,10 @@
 //! `init/begin` and `init/finish`: a node brings a genesis, then signs all nodes.
 
 use ledger::history::{
-    BroughtGenesis, Event, EventRefusal, Initialization, NodeId, NodeSignature, lifecycle, records,
-    roster,
+    BroughtGenesis, Event, EventRefusal, Initialization, NodeId, NodeSignature, SecretLabel,
+    lifecycle, records, roster,
 };
+use ledger::limits::DISABLEMENT_SECRET_BYTES;
 use ledger::lock::node_keys::{NodeKeySignature, authorize};
 use ledger::lock::signatures::{Unverified, verify_one};
 use ledger::lock::{Sealed, State};
@@ -117,15 +118,22 @@ pub fn finish(
             if !escrow {
                 return Err(NotAnswered::NoEscrow);
             }
-            if state.disablement_value_of(&secret).is_none() {
+            if secret.len() > DISABLEMENT_SECRET_BYTES {
                 return Err(NotPlanned::WrongSecret.into());
             }
-            Some(Support(secret))
+            let value = state.disablement_value_of(&secret).ok_or(NotPlanned::WrongSecret)?;
+            Some((Support(secret), value))
         }
         _ => None,
     };
-    let init =
-        Initialization { genesis, signatures, labels: Vec::new(), brought_by: Some(node.id) };
+    let (support, for_support) = support.unzip();
+    let label = |value: &[u8]| SecretLabel {
+        maker: node.name.clone(),
+        made_ms: now_ms,
+        holder: for_support.filter(|kept| kept == value).map(|_| "support".to_owned()),
+    };
+    let labels = state.disablement_values().map(label).collect();
+    let init = Initialization { genesis, signatures, labels, brought_by: Some(node.id) };
     let event = Event::LockInitialized(Box::new(init));
     Ok(Finish { event: Some(event), support })
 }

@@ -33,6 +33,7 @@ fn is_about_something_else(why: &Refusal) -> bool {
                 | E::CannotTrust { .. }
                 | E::UnknownNode(_)
                 | E::NodeNotAuthorized { .. }
+                | E::CredentialAlone { .. }
         )
     };
     matches!(why, Refusal::Event(why) if other(why))

@@ -50,7 +50,7 @@ impl Verifier {
         self.effect(vec![Value::Uint(7), Value::Array(vec![hash()]), hash()]);
         self.lock = Some(chain);
         self.waiting = None;
-        body.may(2).map_or(Ok(()), |signatures| self.sign(signatures))
+        body.may(2).map_or(Ok(()), |signatures| self.sign(signatures, true))
     }
 
     pub(super) fn add_aums(&mut self, body: Fields<'_>) -> Result<()> {
@@ -87,7 +87,7 @@ impl Verifier {
         self.stored(&aums, head);
         aums.iter().for_each(|aum| self.end_revocation(aum.signed));
         if let Some(signatures) = body.may(3) {
-            self.sign(signatures)?;
+            self.sign(signatures, false)?;
         }
         self.trust_moved(&before, &after);
         Ok(())

@@ -267,7 +267,7 @@ impl Verifier {
             4 => {
                 check(self.lock.is_some(), "the lock is off")?;
                 self.decided_here()?;
-                self.sign(body.fields(&[1], &[])?.get(1))
+                self.sign(body.fields(&[1], &[])?.get(1), false)
             }
             5 => self.disable(body.fields(&[1, 2], &[])?),
             6 => {

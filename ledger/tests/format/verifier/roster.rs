@@ -35,8 +35,17 @@ impl Verifier {
         Ok((signature.bytes()?.to_vec(), rests_on))
     }
 
-    /// Section 3's *signatures*, applied.
-    pub(super) fn sign(&mut self, signatures: &Value) -> Result<()> {
+    /// Section 9: a credential's signature counts for whoever is entitled to one.
+    fn entitled(&self, rests_on: &KeyId, entitled: bool) -> Result<()> {
+        let key = self.lock.as_ref().and_then(|lock| lock.state().key(rests_on));
+        let purpose = key.and_then(|key| key.meta.get("purpose"));
+        let is_credential = purpose.is_some_and(|purpose| purpose == "pre-auth key");
+        let asks = self.rules >= 2 && self.adoption.is_none();
+        check(!is_credential || !asks || entitled, "a credential without its auth key")
+    }
+
+    /// Section 3's *signatures*, applied; those of a genesis are anybody's.
+    pub(super) fn sign(&mut self, signatures: &Value, genesis: bool) -> Result<()> {
         let list = signatures.list()?;
         check((1..=16_384).contains(&list.len()), "number of signatures")?;
         let mut last = None;
@@ -46,7 +55,10 @@ impl Verifier {
             check(last < Some(id), "nodes out of order")?;
             last = Some(id);
             let mut node = self.nodes.get(&id).ok_or("an unknown node")?.clone();
-            node.signature = Some(self.accepted(signature, node.key)?);
+            let signed = self.accepted(signature, node.key)?;
+            let renews = node.signature.is_some_and(|(_, before)| before == signed.1);
+            self.entitled(&signed.1, renews || genesis)?;
+            node.signature = Some(signed);
             self.put_node(id, node);
         }
         Ok(())
@@ -145,6 +157,9 @@ impl Verifier {
         check(!own || member.node.is_none(), "the member has a machine")?;
         let signature = body.may(5).map(|sig| self.accepted(sig, key)).transpose()?;
         let rests_on = signature.as_ref().map(|(_, rests_on)| rests_on.clone());
+        if let Some(key) = &rests_on {
+            self.entitled(key, body.may(6).is_some())?;
+        }
         self.numbered += 1;
         let id = self.numbered;
         let node = RosterNode { name, key, member: own.then_some(actor), signature, side: 0 };
@@ -160,11 +175,15 @@ impl Verifier {
         body.may(3).map(own_key).transpose()?;
         let mut node = self.nodes.get(&id).ok_or("an unknown node")?.clone();
         self.free("", key, Some(id))?;
+        let before = node.signature.clone();
         if node.key != key {
             (node.key, node.signature) = (key, None);
         }
         if let Some(signature) = body.may(4) {
-            node.signature = Some(self.accepted(signature, key)?);
+            let signed = self.accepted(signature, key)?;
+            let rotates = before.is_some_and(|(_, before)| before == signed.1);
+            self.entitled(&signed.1, rotates)?;
+            node.signature = Some(signed);
         }
         self.put_node(id, node);
         Ok(())

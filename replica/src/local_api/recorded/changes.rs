@@ -19,7 +19,7 @@ use ledger::ids::{AumHash, LockKey, NodeKey};
 use ledger::lock::node_keys::{AuthKey, NodeKeySignature, resign};
 use ledger::lock::signatures::{Signer, Unverified, verify_one};
 use ledger::lock::{AumKind, Meta, Sealed};
-use ledger::testing::{key, node_key};
+use ledger::testing::{key, node_key, showing_auth_key};
 use serde_json::Value;
 
 use super::{Counts, Exchange, Happened, History, Registration, exchanges, happenings};
@@ -123,8 +123,10 @@ impl World {
     /// Has the nodes join that had registered by that step.
     async fn register(&mut self, by: u32) {
         while let Some(next) = self.to_come.pop_if(|next| step(&next.step) <= by) {
-            let event = self.registration(&next);
-            self.record(event).await;
+            let (view, event) = (self.view(), self.registration(&next));
+            for event in showing_auth_key(view.fold(), view.rows(), event) {
+                self.record(event).await;
+            }
         }
     }
 

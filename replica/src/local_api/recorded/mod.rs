@@ -21,7 +21,7 @@ use ledger::history::{ChangedNode, Event, Fold, NewNode, Verdict};
 use ledger::ids::{LockKey, NodeKey};
 use ledger::lock::node_keys::NodeKeySignature;
 use ledger::rows::Memory;
-use ledger::testing::Group;
+use ledger::testing::{Group, showing_auth_key};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -210,6 +210,9 @@ impl History {
             };
             let Some(event) = event else { continue };
             let aums: Vec<String> = event.aums().iter().map(|aum| aum.hash().to_string()).collect();
+            let mut events = showing_auth_key(&group.fold, &group.rows, event);
+            let event = events.pop().unwrap();
+            events.into_iter().for_each(|event| drop(group.apply(event)));
             match group.propose(event) {
                 Verdict::Sealed(_) => keep(last_step, &group),
                 _ => refused.extend(aums),
