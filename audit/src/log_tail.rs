@@ -220,7 +220,7 @@ impl LogTail {
 
     /// Whether this record came from the others, ahead of the log, as all behind it did.
     fn is_from_others(&self, record: &Record) -> bool {
-        !self.log.can_have_led_to(record.index())
+        self.log.ahead().is_some_and(|ahead| record.index() > ahead.record)
     }
 
     fn is_certain(&self) -> bool {

@@ -68,9 +68,7 @@ impl ReplicaLog {
         self.applied = applied_from_row(&row(APPLIED)?).map_err(damaged)?;
         Group::from_row(&row(GROUP)?).map_err(damaged)?;
         if let Some(row) = rows.get(RAFT_STATE, AHEAD)? {
-            let ahead = Ahead::from_row(&row).map_err(damaged)?;
-            self.fits(&ahead, rows)?;
-            self.ahead = Some(ahead);
+            self.ahead = Some(Ahead::from_row(&row).map_err(damaged)?);
         }
         self.last = base;
         // A group that was restored begins a new log on records that have none any more.
@@ -112,6 +110,9 @@ impl ReplicaLog {
                  at {} of term {}; the term is {term}",
                 base.index, self.applied, self.last.index, self.last.term
             )));
+        }
+        if let Some(ahead) = &self.ahead {
+            self.fits(ahead, rows)?;
         }
         for (place, entry) in self.entries.iter().enumerate() {
             self.places.entry(hash(&entry.proposal)).or_default().push(place);
@@ -170,12 +171,6 @@ impl ReplicaLog {
     /// Whether the log has an entry for every record, having some.
     pub(crate) fn is_whole(&self) -> bool {
         self.whole && !self.entries.is_empty()
-    }
-
-    /// Whether a record of that index can have come from it, and not from the others. Nothing has of
-    /// a replica that has just joined.
-    pub(crate) fn can_have_led_to(&self, record: u64) -> bool {
-        self.ahead.map_or(self.applied > 0, |ahead| record <= ahead.record)
     }
 
     /// What the log has led to, if that is not the last record.

@@ -28,6 +28,7 @@ const SEEDS: &[(&str, u64)] = &[
 const RARE: &[(&str, &str)] = &[
     ("group", "damage noticed"),
     ("group", "replaced"),
+    ("membership", "let know by a letter"),
     ("group-forks", "deduplicated retry"),
     ("group-revocation", "leader change in mid-revocation"),
 ];

@@ -7,7 +7,7 @@ use ledger::history::Record;
 use ledger::rows::raft::{AHEAD, APPLIED, Ahead, RAFT_LOG, RAFT_STATE, applied_row, log_key};
 use ledger::testing::Group;
 
-use super::directory::{Directory, Row, entry_of, last_entry, log_of, log_rows};
+use super::directory::{Directory, Row, entry_of, last_entry, log_rows};
 use super::history::history;
 
 /// The row that says that a log, applied up to that entry, has led to that record and no further.
@@ -49,22 +49,6 @@ fn records_that_came_from_the_others_need_no_log() {
     rows.push(not_applied);
     directory.write(&rows);
     directory.write_files(entry_of(applied as u64 + 2));
-    assert_eq!(found(&directory), (Verdict::Holds, 0, vec![]));
-}
-
-/// The log of one that has just joined begins with the first entry, of which none is applied before
-/// all records are there.
-#[test]
-fn records_that_a_joiner_has_fetched_need_no_log_either() {
-    let group = history();
-    let records = group.records();
-    let directory = Directory::of(&group);
-    let mut rows: Vec<Row> =
-        (2..=last_entry(&group)).map(|index| (RAFT_LOG, log_key(index).to_vec(), None)).collect();
-    rows.extend(log_of(0, records[..5].iter().map(|record| record.proposal().bytes())));
-    rows.push((RAFT_STATE, APPLIED.to_vec(), Some(applied_row(0))));
-    directory.write(&rows);
-    directory.write_files(5);
     assert_eq!(found(&directory), (Verdict::Holds, 0, vec![]));
 }
 

@@ -172,7 +172,7 @@ fn trusted_keys_that_no_node_needs_are_found_and_removed() {
     let said = command.args(words).args(["--note", "it's old"]).output().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(
-        said.contains("\tlockstep lock remove --reason left --note 'it'\\''s old' tlpub:"),
+        said.contains("\tlockstep lock remove --reason=left --note='it'\\''s old' tlpub:"),
         "{said}"
     );
     let plan = place.ok("lock remove --unused-preauth-keys");

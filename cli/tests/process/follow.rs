@@ -311,7 +311,7 @@ fn whatever_nodes_a_server_shows_the_others_come() {
     assert_eq!(first.code, 1, "{first:?}");
     let missing = &told(&first)["not_brought"][0];
     assert_eq!(missing["name"], "weak.a.ts.net", "{first:?}");
-    assert!(first.stderr.contains("1 nodes of the followed lock were not brought in"), "{first:?}");
+    assert!(first.stderr.contains("not brought in: 1 of the followed lock's nodes"), "{first:?}");
     let expected: Vec<_> = [("web", 0x51), ("web-2", 0x52), ("web-3", 0x53)]
         .map(|(name, key)| (name.to_owned(), node_key(key)))
         .into_iter()

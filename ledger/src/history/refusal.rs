@@ -472,6 +472,10 @@ impl EventRefusal {
             E::InitializerNotTrusted { .. } => "make a genesis that trusts the node's own key",
             E::RosterChanged { .. } => "make the genesis again for the roster as it is now",
             E::NodeNotAuthorized { why, .. } => return why.remedy(),
+            E::CredentialAlone { .. } => {
+                "let the node join by the auth key (lockstep node add --auth-key), after removing it \
+                 if it is in the roster"
+            }
             E::StaleParent { .. } | E::NotOneChain(_) => "make the AUMs again on the head",
             E::ForkLoses { .. } => "let more keys sign it (lockstep lock revoke-keys --cosign)",
             E::ForkWithoutRevocation { .. } => "make the AUMs again on the head",

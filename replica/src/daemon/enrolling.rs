@@ -8,6 +8,7 @@ use ledger::{Ailment, Refusal};
 use tokio::time::sleep;
 
 use super::error::ServeError;
+use crate::disk::local_disable::LocalDisable;
 use crate::keys::Keys;
 use crate::local_api::{self, random_request_id};
 use crate::node::{Handle, Outcome, Submission, View};
@@ -32,6 +33,7 @@ pub(super) async fn enrol_own(
     name: String,
     address: String,
     keys: Arc<Keys>,
+    aside: LocalDisable,
 ) -> Result<(), ServeError> {
     loop {
         let view = handle.read().await.map_err(|_| ServeError::EnrolUnknown)?;
@@ -44,7 +46,15 @@ pub(super) async fn enrol_own(
             }
             next => next?,
         };
-        let Some(event) = next else { return Ok(()) };
+        let Some(mut event) = next else { return Ok(()) };
+        if local_api::is_aside(&aside, ground(&view)) {
+            // The lock key signs nothing here.
+            match &mut event {
+                Event::NodeAdded(new) => new.signature = None,
+                Event::NodeChanged(changed) => changed.signature = None,
+                _ => {}
+            }
+        }
         let kind = event.kind_name();
         match record(&handle, &name, event).await? {
             Recorded::Yes => tracing::info!(kind, "recorded what this daemon is"),

@@ -208,9 +208,7 @@ fn still_out(view: &View, nodes: Vec<Node>) -> Result<Vec<Node>, Fault> {
     let mut still = Vec::with_capacity(nodes.len());
     for node in nodes {
         let now = roster::node(view.rows(), node.id)?;
-        if now.is_some_and(|now| !now.standing.is_in() && Told::of(&now) == Told::of(&node)) {
-            still.push(node);
-        }
+        still.extend(now.filter(|now| !now.standing.is_in() && Told::of(now) == Told::of(&node)));
     }
     Ok(still)
 }

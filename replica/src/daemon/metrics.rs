@@ -13,7 +13,7 @@ use ledger::lock::Authority;
 
 use crate::core::Role;
 use crate::disk::space;
-use crate::node::{Handle, Impaired};
+use crate::node::Handle;
 use crate::security_log::Denial;
 
 /// Text that grows by families of samples.
@@ -105,7 +105,8 @@ fn disk(out: &mut Text, node: &Handle, data_dir: &Path) {
     let full = u8::from(node.group().full.is_some());
     let help = "Whether the disk is full, so that this replica records nothing: an alarm.";
     out.gauge("disk_full", help, full);
-    let mending = u8::from(node.group().impaired() == Some(Impaired::Damaged));
+    let group = node.group();
+    let mending = u8::from(group.mending.is_some() || group.refetching.is_some());
     let help = "Whether a damaged database is being made anew, or its records fetched: an alarm.";
     out.gauge("mending", help, mending);
     // Without an answer there is no sample.

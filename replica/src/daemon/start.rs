@@ -307,8 +307,14 @@ async fn serve_node(
         }
     }
     drop(view);
-    let enrolled =
-        enrolling::enrol_own(handle.clone(), name.to_owned(), address.to_owned(), keys.clone());
+    let aside = LocalDisable::open(&config.data_dir).map_err(StartError::from)?;
+    let enrolled = enrolling::enrol_own(
+        handle.clone(),
+        name.to_owned(),
+        address.to_owned(),
+        keys.clone(),
+        aside,
+    );
     background.spawn(checkpoints::keep(handle.clone(), keys.clone(), config.data_dir.clone()));
     background.spawn(acquaintances::keep(handle.clone(), config.data_dir.clone()));
     background.spawn(visits::keep(handle.clone(), Arc::new(MemberSigner(keys.clone()))));

@@ -25,7 +25,9 @@ use ledger::history::LogKey;
 use ledger::ids::NodeKey;
 use ledger::lock::signatures::Signer;
 
+use crate::disk::local_disable::LocalDisable;
 use crate::keys::Keys;
+use crate::operations::Ground;
 use crate::operations::enrol::Own;
 
 pub(crate) use answers::reason as locked_out_reason;
@@ -35,6 +37,11 @@ pub(crate) use changes::random_request_id;
 pub use http::echo;
 pub use permissions::{Access, Permission};
 pub use server::{BindError, bind, serve};
+
+/// Whether the lock that is on is set aside on this machine.
+pub(crate) fn is_aside(aside: &LocalDisable, ground: Ground<'_>) -> bool {
+    endpoints::enforced(aside, ground).is_err()
+}
 
 /// A machine's keys as the plans see them. The node key may be newer than the one in memory.
 pub(crate) fn own(keys: &Keys, node_key: NodeKey) -> Own<'_> {

@@ -9,6 +9,8 @@ use crate::core::Target;
 
 /// How long a peer may take to send the next records.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to answer one request, however it goes on: 8 MiB at most.
+const TURN: Duration = Duration::from_secs(120);
 
 /// Records to be fetched, and from whom.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Fetching {
     offered: Option<ReplicaId>,
     /// Whom the request under way is with, and until when it may be silent.
     with: Option<(ReplicaId, Instant)>,
+    /// When its turn is over.
+    over: Option<Instant>,
     /// The request's name.
     request: u64,
     /// The first record that it asked for.
@@ -38,7 +42,8 @@ pub(super) struct Ask {
 impl Fetching {
     /// Records up to a target. `request` is a name that was never used before.
     pub(super) fn new(target: Target, offered: Option<ReplicaId>, request: u64) -> Self {
-        Fetching { target, offered, with: None, request, asked: 0, failed: BTreeSet::new() }
+        let failed = BTreeSet::new();
+        Fetching { target, offered, with: None, over: None, request, asked: 0, failed }
     }
 
     /// Records up to another target, by whoever offers that. A request under way goes on, however slow
@@ -56,7 +61,7 @@ impl Fetching {
         now: Instant,
     ) -> Option<Ask> {
         if let Some((peer, until)) = self.with {
-            if now < until && up.contains(&peer) {
+            if now < until && self.over.is_none_or(|over| now < over) && up.contains(&peer) {
                 return None;
             }
             self.give_up(peer);
@@ -66,7 +71,7 @@ impl Fetching {
         }
         let fit = |peer: &ReplicaId| up.contains(peer) && !self.failed.contains(peer);
         let peer = self.offered.filter(fit).or_else(|| up.iter().copied().find(fit))?;
-        self.with = Some((peer, now + PATIENCE));
+        (self.with, self.over) = (Some((peer, now + PATIENCE)), Some(now + TURN));
         self.request = self.request.wrapping_add(1);
         self.asked = next_record;
         let (request, upto) = (self.request, self.target.record);
@@ -137,6 +142,24 @@ mod tests {
         fetching.ended(two, 42, 20);
         assert_eq!(fetching.next(20, &up, now).unwrap().peer, three);
         assert_eq!(fetching.next(20, &BTreeSet::new(), now), None, "nobody is up");
+    }
+
+    /// One record now and then would keep the turn for ever.
+    #[test]
+    fn whoever_drips_gives_way_too() {
+        let target = Target { record: 99, hash: [1; 32], fold: None };
+        let (two, three) = (ReplicaId(2), ReplicaId(3));
+        let up = BTreeSet::from([two, three]);
+        let mut now = Instant::now();
+        let mut fetching = Fetching::new(target, None, 40);
+        assert_eq!(fetching.next(10, &up, now).unwrap().peer, two);
+        let end = now + TURN;
+        while now + PATIENCE / 2 < end {
+            now += PATIENCE / 2;
+            fetching.brought(now);
+            assert_eq!(fetching.next(11, &up, now), None);
+        }
+        assert_eq!(fetching.next(12, &up, end).unwrap().peer, three);
     }
 
     /// A leader offered to go on from a newer record every three seconds: on a link that needed

@@ -24,7 +24,7 @@ use crate::print::{self, line};
 pub(super) struct Brought {
     pub(super) adoption: AdoptionBody,
     pub(super) nodes: Vec<AdoptionNodeAnswer>,
-    not_brought: Vec<NotBrought>,
+    pub(super) not_brought: Vec<NotBrought>,
     receipt: Receipt,
 }
 
@@ -32,14 +32,14 @@ pub(super) struct Brought {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct NotBrought {
     name: String,
-    node_key: String,
+    pub(super) node_key: String,
     error: String,
 }
 
 impl NotBrought {
     /// That node, if it was refused for what it is: the others may still come.
     pub(super) fn of(node: &AdoptionNodeRequest, error: ClientError) -> Result<Self, ClientError> {
-        if !is_final(&error) {
+        if !matches!(error, ClientError::Status { status: 400 | 409 | 413, .. }) {
             return Err(error);
         }
         let error = Failure::from(error).what;
@@ -57,8 +57,7 @@ impl NotBrought {
 pub(super) fn is_final(error: &ClientError) -> bool {
     matches!(
         error,
-        ClientError::Status { status: 400 | 403 | 409 | 413, .. }
-            | ClientError::NeedsLockstep { .. }
+        ClientError::Status { status: 400 | 403 | 409, .. } | ClientError::NeedsLockstep { .. }
     )
 }
 

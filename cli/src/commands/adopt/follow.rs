@@ -30,6 +30,8 @@ use crate::print;
 const RECENT: i64 = 64;
 /// AUMs of one request.
 const PAGE_AUMS: usize = 1000;
+/// Looks until a node is asked for again that the ledger did not take in.
+const LOOKS: u32 = 60;
 
 pub(super) fn run(
     args: &Adopt,
@@ -43,16 +45,15 @@ pub(super) fn run(
     }
     let theirs = Client::new(socket);
     let current = session.wait(session.client.adoption())?;
-    match &current {
-        Some(AdoptionBody { adopted_record: Some(_), followed: true, .. }) => {}
-        _ => {
-            if !begun(args, socket, &theirs, current.as_ref(), request, session)? {
-                return Ok(());
-            }
-        }
-    }
+    let missing = match &current {
+        Some(AdoptionBody { adopted_record: Some(_), followed: true, .. }) => BTreeMap::new(),
+        _ => match begun(args, socket, &theirs, current.as_ref(), request, session)? {
+            Some(not_brought) => not_brought.into_iter().map(|node| (node.node_key, 0)).collect(),
+            None => return Ok(()),
+        },
+    };
     let mut follower =
-        Follower { theirs, ours: &session.client, nodes: BTreeMap::new(), last: None, missing: 0 };
+        Follower { theirs, ours: &session.client, nodes: BTreeMap::new(), last: None, missing };
     let mut failed = None;
     loop {
         match session.wait(follower.look()) {
@@ -79,7 +80,8 @@ pub(super) fn run(
     }
 }
 
-/// Adopts the lock that is to be followed; false if the plan was shown and not agreed to.
+/// Adopts the lock that is to be followed, and gives the nodes that did not come; none if the plan was
+/// shown and not agreed to.
 fn begun(
     args: &Adopt,
     socket: &Path,
@@ -87,7 +89,7 @@ fn begun(
     current: Option<&AdoptionBody>,
     request: &Request,
     session: &Session,
-) -> Result<bool, Failure> {
+) -> Result<Option<Vec<NotBrought>>, Failure> {
     let plan = match &args.source {
         Some(_) => Plan::of_source(args, true)?,
         None => {
@@ -109,14 +111,16 @@ fn begun(
         ended.map_err(|error| request.failed(error))?;
     }
     if !asked(args, &plan, request, session)? {
-        return Ok(false);
+        return Ok(None);
     }
     let members = Members::read(&args.status)?;
     let brought = bring(&plan, &members, request, session)?;
-    if !request.json {
+    if request.json {
+        brought.not_brought.iter().for_each(|node| print::note(&node.text()));
+    } else {
         print::stdout(&brought.text(session)?)?;
     }
-    Ok(true)
+    Ok(Some(brought.not_brought))
 }
 
 /// Whose answer failed.
@@ -188,8 +192,8 @@ struct Follower<'a> {
     nodes: BTreeMap<String, AdoptionNodeRequest>,
     /// What was told last.
     last: Option<AdoptionBody>,
-    /// Nodes that the ledger did not take in.
-    missing: usize,
+    /// Nodes that the ledger did not take in, by node key, and how many looks ago they were asked for.
+    missing: BTreeMap<String, u32>,
 }
 
 impl Follower<'_> {
@@ -218,15 +222,25 @@ impl Follower<'_> {
             if self.nodes.get(&member.node_key) == Some(&member) {
                 continue;
             }
+            // What stood against it may be gone some time.
+            if let Some(looks) = self.missing.get_mut(&member.node_key)
+                && *looks < LOOKS
+            {
+                *looks += 1;
+                continue;
+            }
             let answer = match self.ours.adoption_node(&member, &Asked::default()).await {
                 Ok(answer) => answer.value,
                 Err(error) => {
                     // The others come all the same.
-                    not_brought.push(NotBrought::of(&member, error).map_err(Missed::Ours)?);
-                    self.nodes.insert(member.node_key.clone(), member);
+                    let node = NotBrought::of(&member, error).map_err(Missed::Ours)?;
+                    if self.missing.insert(member.node_key, 0).is_none() {
+                        not_brought.push(node);
+                    }
                     continue;
                 }
             };
+            self.missing.remove(&member.node_key);
             // Its signer may be trusted later.
             if answer.locked_out.is_none() {
                 self.nodes.insert(member.node_key.clone(), member);
@@ -235,7 +249,6 @@ impl Follower<'_> {
                 nodes.push(answer);
             }
         }
-        self.missing += not_brought.len();
         let none = nodes.is_empty() && not_brought.is_empty();
         let same = none && self.last.as_ref() == Some(&adoption);
         let before = self.last.replace(adoption.clone());
@@ -313,10 +326,9 @@ impl Follower<'_> {
                 what: format!("ALARM: the server of the followed lock: {text} (record {record})"),
                 remedy: None,
             }),
-            None if self.missing > 0 => {
-                let what =
-                    format!("{} nodes of the followed lock were not brought in", self.missing);
-                Err(Failure::new(what))
+            None if !self.missing.is_empty() => {
+                let missing = self.missing.len();
+                Err(Failure::new(format!("not brought in: {missing} of the followed lock's nodes")))
             }
             None => Ok(()),
         }

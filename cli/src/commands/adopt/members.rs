@@ -1,6 +1,6 @@
 //! The nodes of an adopted lock's tailnet, from what its tools say of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ledger::lock::node_keys::NodeKeySignature;
@@ -82,19 +82,59 @@ impl Members {
         }
     }
 
-    /// All of them, by node key, each with the keys of those whose names begin alike.
+    /// All of them, by node key, each with the keys of those whose names in the roster may be the same:
+    /// their labels are alike, or but for a number behind one of them.
     pub(super) fn all(&self) -> impl Iterator<Item = AdoptionNodeRequest> {
-        let mut alike: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+        let mut labels: BTreeMap<String, BTreeSet<&String>> = BTreeMap::new();
+        let mut unnumbered: BTreeMap<String, BTreeSet<&String>> = BTreeMap::new();
         for node in self.nodes.values() {
-            alike.entry(label(&node.name)).or_default().push(&node.node_key);
+            let label = label(&node.name);
+            unnumbered.entry(bare(&label).to_owned()).or_default().insert(&node.node_key);
+            labels.entry(label).or_default().insert(&node.node_key);
         }
         self.nodes.values().map(move |node| {
-            let keys = alike.get(&label(&node.name)).into_iter().flatten();
-            let others = keys.filter(|key| **key != &node.node_key).take(BESIDE);
-            AdoptionNodeRequest {
-                beside: others.map(|key| (*key).clone()).collect(),
-                ..node.clone()
+            let own = label(&node.name);
+            let alike = [labels.get(&own), labels.get(bare(&own)), unnumbered.get(&own)];
+            let alike: BTreeSet<&String> = alike.into_iter().flatten().flatten().copied().collect();
+            let others = alike.into_iter().filter(|key| *key != &node.node_key);
+            let beside: Vec<String> = others.cloned().collect();
+            if beside.len() <= BESIDE {
+                return AdoptionNodeRequest { beside, ..node.clone() };
             }
+            // More than can be told: it gets a name of its own, which goes with its key.
+            let key = node.node_key.trim_start_matches("nodekey:");
+            let name = format!("node-{}", key.get(..16).unwrap_or(key));
+            AdoptionNodeRequest { name, ..node.clone() }
         })
+    }
+}
+
+/// A label without a number behind a hyphen.
+fn bare(label: &str) -> &str {
+    match label.rsplit_once('-') {
+        Some((bare, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => bare,
+        _ => label,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_get_the_same_name_is_told() {
+        let mut members = Members::default();
+        for (name, key) in [("web.a", "A"), ("web.b", "B"), ("web-2", "C"), ("other", "D")] {
+            members.put(name.into(), key.into(), None);
+        }
+        let beside: Vec<Vec<String>> = members.all().map(|node| node.beside).collect();
+        assert_eq!(beside, [vec!["B", "C"], vec!["A", "C"], vec!["A", "B"], vec![]]);
+        for number in 0..=BESIDE {
+            members.put("日本".into(), format!("nodekey:{number:016x}"), None);
+        }
+        let all: Vec<_> = members.all().collect();
+        assert!(all.iter().all(|node| node.beside.len() <= BESIDE));
+        let names: BTreeSet<_> = all.iter().map(|node| label(&node.name)).collect();
+        assert_eq!(names.len(), 3 + BESIDE + 1);
     }
 }

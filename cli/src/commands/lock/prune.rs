@@ -142,10 +142,10 @@ fn plan(unused: &[Unused]) -> String {
 fn to_run(unused: &[Unused], args: &Remove, request: &Request, session: &Session) -> String {
     let mut command = format!("lockstep lock remove{}", args.with.words());
     if let Some(reason) = &args.why.reason {
-        command.push_str(&format!(" --reason {}", quoted(reason)));
+        command.push_str(&format!(" --reason={}", quoted(reason)));
     }
     if let Some(note) = &args.why.note {
-        command.push_str(&format!(" --note {}", quoted(note)));
+        command.push_str(&format!(" --note={}", quoted(note)));
     }
     if request.named {
         command.push_str(&format!(" --request-id {}", request.id));

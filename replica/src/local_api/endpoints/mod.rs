@@ -20,6 +20,7 @@ use ledger::lock::Key;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(super) use self::here::enforced;
 use self::history::log_of;
 #[cfg(test)]
 pub(super) use self::lock::{deeplink_answer, signatures_of};

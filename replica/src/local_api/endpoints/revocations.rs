@@ -58,18 +58,11 @@ impl Api {
     }
 
     pub(super) async fn submit_revocation(&self, call: &Call) -> Result<Response<Body>, Problem> {
-        let aum = decoded(&call.body)?;
-        let asked = aum.clone();
-        // Our command line shows what it undoes; the original expects no answer. What is wrong with it
-        // is told below.
-        let look =
-            move |ground: Ground<'_>| Ok(json(&revocation_body::revocation(ground, &asked)?));
-        let shown = match &call.request_id {
-            Some(_) => self.look(look).await.ok(),
-            None => None,
-        };
-        let done = self.finished(call, &call.body, Which::Blob(Box::new(aum)), None, None).await?;
-        Ok(marked(shown.filter(|_| done.is_new()).unwrap_or_else(empty), &done))
+        let which = Which::Blob(Box::new(decoded(&call.body)?));
+        let (done, before) = self.finished(call, &call.body, which, None, None).await?;
+        // Our command line shows what it has undone; the original expects no answer.
+        let shown = before.filter(|_| call.request_id.is_some() && done.is_new());
+        Ok(marked(shown.as_ref().map_or_else(empty, json), &done))
     }
 
     pub(super) async fn revocations(&self) -> Result<Response<Body>, Problem> {
@@ -136,7 +129,7 @@ impl Api {
         let request: FinishRevocationRequest = ours(call)?;
         let (which, reason) = (request.which.which()?, reason(request.reason.as_deref())?);
         let note = request.note.clone();
-        let done = self.finished(call, &to_json(&request), which, reason, note).await?;
+        let (done, _) = self.finished(call, &to_json(&request), which, reason, note).await?;
         Ok(marked(empty(), &done))
     }
 
@@ -194,6 +187,7 @@ impl Api {
         Ok((aum, done))
     }
 
+    /// The last step; gives how a revocation that was brought along looked before.
     async fn finished(
         &self,
         call: &Call,
@@ -201,10 +195,16 @@ impl Api {
         which: Which,
         reason: Option<ChangeReason>,
         note: Option<String>,
-    ) -> Result<Done, Problem> {
+    ) -> Result<(Done, Option<RevocationBody>), Problem> {
         let (asked, aside) = (which.clone(), self.aside());
+        let before: Arc<Mutex<Option<RevocationBody>>> = Arc::default();
+        let looked = before.clone();
         let plan: Arc<Plan> = Arc::new(move |ground| {
             enforced(&aside, ground)?;
+            if let Which::Blob(aum) = &asked {
+                let shown = revocation_body::revocation(ground, aum)?;
+                *looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+            }
             finish::plan(ground, &asked, reason, note.as_deref())
         });
         let _turn = self.updating.lock().await;
@@ -213,7 +213,8 @@ impl Api {
             // One that did not wait on record may have been overtaken in the last moment.
             self.look(move |ground| Ok(finish::took_effect(ground, &aum)?)).await?;
         }
-        Ok(done)
+        let before = before.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok((done, before))
     }
 
     async fn revocation_shown(&self, aum: Sealed, done: &Done) -> Result<Response<Body>, Problem> {
