@@ -24,7 +24,10 @@ use crate::operations::{Ground, NotPlanned};
 struct Nothing {}
 
 /// Refuses while the lock is set aside on this machine.
-pub(in crate::local_api) fn enforced(aside: &LocalDisable, ground: Ground<'_>) -> Result<(), NotPlanned> {
+pub(in crate::local_api) fn enforced(
+    aside: &LocalDisable,
+    ground: Ground<'_>,
+) -> Result<(), NotPlanned> {
     match on(ground) {
         Ok((epoch, state_id)) if aside.has(epoch, state_id) => Err(NotPlanned::DisabledHere),
         _ => Ok(()),
