@@ -53,14 +53,6 @@ impl NotBrought {
     }
 }
 
-/// Whether asking for the same again cannot help.
-pub(super) fn is_final(error: &ClientError) -> bool {
-    matches!(
-        error,
-        ClientError::Status { status: 400 | 403 | 409, .. } | ClientError::NeedsLockstep { .. }
-    )
-}
-
 /// Brings a history and its nodes in. After it was cut short the same goes on where it stopped.
 pub(super) fn bring(
     plan: &Plan,

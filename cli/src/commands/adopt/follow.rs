@@ -16,7 +16,7 @@ use replica::local_api::client::{Asked, Client, ClientError};
 use serde::Serialize;
 
 use super::asked;
-use super::bring::{NotBrought, bring, is_final, told};
+use super::bring::{NotBrought, bring, told};
 use super::members::Members;
 use super::plan::Plan;
 use crate::args::Adopt;
@@ -121,6 +121,14 @@ fn begun(
         print::stdout(&brought.text(session)?)?;
     }
     Ok(Some(brought.not_brought))
+}
+
+/// Whether trying again cannot help.
+fn is_final(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::Status { status: 400 | 403 | 409, .. } | ClientError::NeedsLockstep { .. }
+    )
 }
 
 /// Whose answer failed.
